@@ -1,0 +1,1 @@
+"""Model, solving, choosing and applying of calibration."""

@@ -1,0 +1,1 @@
+"""From an observation group's UVH5 files to one Measurement Set."""

@@ -1,0 +1,143 @@
+"""One observation group's files in, one validated Measurement Set out.
+
+Belongs here: choosing the phase centre, calling a writer, checking what it
+wrote.  Does not belong here: how a writer works (``reference.py``).
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_assets import __version__
+from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.conversion.finish import finish_subtables
+from contimg_assets.radio.conversion.reference import convert_group
+from contimg_assets.radio.errors import ConversionError, GroupError
+from contimg_assets.radio.grouping import FileGroup, group_files
+
+_JD_OF_MJD_0 = 2400000.5
+
+
+def one_group(paths: Sequence[Path]) -> FileGroup:
+    """The one usable group among the given files.
+
+    Raises
+    ------
+    GroupError
+        If there is none, or more than one; it names what was found.
+    """
+    groups = group_files(paths, check_contents=True)
+    usable = [g for g in groups if g.key is not None and g.status in ("complete", "partial")]
+    if len(usable) != 1:
+        found = "; ".join(f"{g.key or 'no key'}: {g.status}: {g.reason}" for g in groups) or "no subband files"
+        where = paths[0].parent if paths else "no files"
+        raise GroupError(f"{where}: expected one usable group, found {len(usable)} ({found})")
+    return usable[0]
+
+
+def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Convert the one group among ``paths`` into a Measurement Set.
+
+    All subbands become one spectral window in ascending order of frequency;
+    every integration is re-phased to the ICRS position of the meridian point
+    at the middle of the group, with uvw computed for each.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files of one group.
+    out : Path
+        The Measurement Set to make; it appears under this name when complete.
+
+    Returns
+    -------
+    dict
+        Numbers and facts about the conversion.
+
+    Raises
+    ------
+    GroupError
+        If the files are not one usable group.
+    ConversionError
+        If ``out`` exists, or what was written is not what was read.
+    """
+    if out.exists():
+        raise ConversionError(f"{out} exists; expected a new name")
+    began = time.monotonic()
+    group = one_group(paths)
+    headers = group.headers
+    first = headers[min(headers)]
+    declination = np.deg2rad(first.declination_deg)
+    middle_jd = float(np.mean(first.times_jd[[0, -1]]))
+    centre = phasing.meridian_centre(middle_jd, declination)
+    history = (
+        f"contimg {__version__}: group {group.key} from "
+        + ", ".join(header.path.name for _, header in sorted(headers.items()))
+        + (f"; missing subbands {group.missing}" if group.missing else "")
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    building = out.with_name(f".{out.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        convert_group(headers, building, centre, history)
+        times_s = (first.times_jd - _JD_OF_MJD_0) * 86400.0
+        finish_subtables(building, declination, times_s, first.integration_s)
+        _validate(building, group)
+        building.rename(out)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    start_mjd = first.start_mjd
+    end_mjd = start_mjd + first.n_integrations * first.integration_s / 86400.0
+    band = telescope.band_frequencies(first.n_channels)
+    return {
+        "ms": str(out),
+        "group": group.key,
+        "writer": "pyuvdata",
+        "n_rows": first.n_baselines * first.n_integrations,
+        "n_antennas": first.n_antennas,
+        "n_integrations": first.n_integrations,
+        "n_channels": len(band),
+        "missing_subbands": list(group.missing),
+        "refused_files": [f"{path.name}: {reason}" for path, reason in group.bad],
+        "declination_deg": first.declination_deg,
+        "centre_ra_deg": float(np.rad2deg(centre[0])),
+        "centre_dec_deg": float(np.rad2deg(centre[1])),
+        "start_utc": _iso(start_mjd),
+        "end_utc": _iso(end_mjd),
+        "mid_mjd": middle_jd - _JD_OF_MJD_0,
+        "channel_low_hz": float(band[0]),
+        "channel_high_hz": float(band[-1]),
+        "wall_seconds": time.monotonic() - began,
+    }
+
+
+def _iso(mjd: float) -> str:
+    from astropy.time import Time
+
+    return str(Time(mjd, format="mjd", scale="utc").isot)
+
+
+def _validate(ms: Path, group: FileGroup) -> None:
+    from casacore.tables import table
+
+    first = group.headers[min(group.headers)]
+    rows = first.n_baselines * first.n_integrations
+    channels = first.n_channels * telescope.N_SUBBANDS
+    with table(str(ms), ack=False) as main, table(f"{ms}::SPECTRAL_WINDOW", ack=False) as window:
+        frequencies = window.getcol("CHAN_FREQ")
+        if main.nrows() != rows or frequencies.shape != (1, channels):
+            raise ConversionError(
+                f"{ms}: found {main.nrows()} rows and channels {frequencies.shape}; "
+                f"expected {rows} rows and (1, {channels})"
+            )
+        steps = np.diff(frequencies[0])
+        # A quarter of a channel: far above rounding, far below a subband out of place.
+        if np.any(np.abs(steps - first.channel_width_hz) > 0.25 * first.channel_width_hz):
+            raise ConversionError(
+                f"{ms}: channels are not ascending and contiguous: steps from {steps.min():.0f} to "
+                f"{steps.max():.0f} Hz; expected {first.channel_width_hz:.0f} Hz"
+            )

@@ -1,0 +1,54 @@
+"""The errors that the package raises on purpose.
+
+One base class, one child for each thing that a caller may want to tell apart.
+Every message names the file or product, what was found and what was expected.
+Errors of libraries are not wrapped here unless something is added to them.
+"""
+
+
+class ContimgError(Exception):
+    """Base of every error that contimg raises on purpose."""
+
+
+class BadSubbandFileError(ContimgError):
+    """A UVH5 file that cannot be used: truncated, wrong shape, NaN header, …."""
+
+
+class GroupError(ContimgError):
+    """Files that do not make up one observation group."""
+
+
+class MissingInputError(ContimgError):
+    """A file, product or record that should be there is not."""
+
+
+class ConversionError(ContimgError):
+    """A Measurement Set could not be written, or was written wrong."""
+
+
+class FlaggingError(ContimgError):
+    """Flags could not be computed or do not fit their Measurement Set."""
+
+
+class CalibrationError(ContimgError):
+    """Solving or applying calibration failed or gave unusable solutions."""
+
+
+class NoCalibratorError(CalibrationError):
+    """No usable calibrator in the beam, or no valid calibration for a group."""
+
+
+class ImagingError(ContimgError):
+    """An image could not be made from the data given."""
+
+
+class CatalogueError(ContimgError):
+    """A source catalogue or calibrator list cannot be read."""
+
+
+class StateError(ContimgError):
+    """A state transition or a write that the catalogue does not allow."""
+
+
+class VerdictError(ContimgError):
+    """A product whose last quality verdict forbids its use downstream."""

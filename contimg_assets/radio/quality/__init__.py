@@ -1,0 +1,1 @@
+"""Numbers and pictures by which products are judged, and the limits on them."""

@@ -1,0 +1,127 @@
+"""Names of products on disk, and the only way that one gets there.
+
+A product is built in a staging folder beside its destination, then published
+by renaming a symbolic link over the old one: a kill at any instant leaves the
+old product or the new one, never a part.  Every file and folder name of a
+product is made here and nowhere else.
+
+Layout below ``CONTIMG_HOME``::
+
+    products/<slug>/<product>        link to .versions/<product>-<token>
+    products/<slug>/.versions/…      the published content, never edited
+    products/<slug>/.staging/…       what is being built (removed when it fails)
+    calibration/<set id>/…           calibration tables of the registry
+    scratch/                         clones that CASA edits, gone after each stage
+"""
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from contimg_assets.radio.errors import MissingInputError
+
+#: Format of an observation group's key: start of the first integration, UTC.
+KEY_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+
+def slug(key: str) -> str:
+    """Folder and file stem of a group, without colons (``20260101T123456``).
+
+    Raises
+    ------
+    ValueError
+        If ``key`` is not a group key.
+    """
+    return datetime.strptime(key, KEY_FORMAT).strftime("%Y%m%dT%H%M%S")
+
+
+def clone_tree(source: Path, destination: Path) -> None:
+    """Copy a folder, sharing blocks where the file system can (reflink)."""
+    subprocess.run(
+        ["cp", "--recursive", "--dereference", "--reflink=auto", str(source), str(destination)], check=True
+    )
+
+
+class Store:
+    """Product folders of one ``CONTIMG_HOME``.
+
+    Parameters
+    ----------
+    home : Path
+        Root of everything that a run keeps.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.products = home / "products"
+        self.scratch = home / "scratch"
+
+    def path(self, key: str, product: str) -> Path:
+        """Where ``product`` of group ``key`` is (or will be) published."""
+        return self.products / slug(key) / product
+
+    def existing(self, key: str, product: str) -> Path:
+        """Path of a published product.
+
+        Raises
+        ------
+        MissingInputError
+            If it has not been made.
+        """
+        path = self.path(key, product)
+        if not path.exists():
+            raise MissingInputError(f"group {key} has no {product}: expected it at {path}")
+        return path
+
+    @contextmanager
+    def staging(self, key: str, product: str) -> Iterator[Path]:
+        """A new folder in which to build ``product``; gone if the block raises.
+
+        Yields
+        ------
+        Path
+            An empty folder on the destination's file system.  Build in it a
+            folder or file of any name, then call :meth:`publish`.
+        """
+        folder = self.products / slug(key) / ".staging" / f"{product}-{uuid.uuid4().hex[:12]}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, built: Path, key: str, product: str) -> Path:
+        """Make ``built`` (from :meth:`staging`) the current version of ``product``.
+
+        Returns
+        -------
+        Path
+            The published path, a link that is replaced atomically.
+        """
+        destination = self.path(key, product)
+        versions = destination.parent / ".versions"
+        versions.mkdir(exist_ok=True)
+        name = f"{product}-{uuid.uuid4().hex[:12]}"
+        os.replace(built, versions / name)
+        link = versions / f"{name}.link"
+        link.symlink_to(Path(".versions") / name)
+        os.replace(link, destination)
+        for old in versions.glob(f"{product}-*"):
+            if old.name != name and len(old.name) == len(name):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+        return destination
+
+    @contextmanager
+    def scratch_folder(self, label: str) -> Iterator[Path]:
+        """A working folder for one stage, removed afterwards."""
+        folder = self.scratch / f"{label}-{uuid.uuid4().hex[:12]}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
