@@ -16,35 +16,35 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class IngestSettings(BaseModel):
     """When a group's files are taken."""
 
-    timeout_s: float = Field(900.0, ge=0)
+    timeout_s: float = Field(default=900.0, ge=0)
     """Time after the last arrival when a group of 12–15 subbands is taken, s."""
-    settle_s: float = Field(5.0, ge=0)
+    settle_s: float = Field(default=5.0, ge=0)
     """A file counts as closed when its size and mtime have not changed for this long, s."""
-    cluster_s: float = Field(120.0, gt=0, lt=300)
+    cluster_s: float = Field(default=120.0, gt=0, lt=300)
     """File-name stamps within this span are a first guess of one group, s."""
-    starts_per_tick: int = Field(24, ge=1)
+    starts_per_tick: int = Field(default=24, ge=1)
     """Run requests at most in one sensor tick (a run costs ~160 ms to create)."""
-    hot_window_days: float = Field(90.0, gt=0)
+    hot_window_days: float = Field(default=90.0, gt=0)
     """Age at which a group's partition key is retired from Dagster, days."""
 
 
 class FlaggingSettings(BaseModel):
     """The first, statistical flagger."""
 
-    sigma: float = Field(6.0, gt=3)
+    sigma: float = Field(default=6.0, gt=3)
     """Single samples this many robust deviations out are flagged."""
-    common_sigma: float = Field(7.0, gt=3)
+    common_sigma: float = Field(default=7.0, gt=3)
     """Channel × integration cells whose array-wide statistic is this far out are flagged."""
-    growth_fraction: float = Field(0.5, gt=0, le=1)
+    growth_fraction: float = Field(default=0.5, gt=0, le=1)
     """A channel (or integration) with more than this fraction flagged is flagged whole."""
-    dead_coherence: float = Field(0.2, gt=0, lt=1)
+    dead_coherence: float = Field(default=0.2, gt=0, lt=1)
     """An antenna whose coherence with the array is below this part of the median is dead."""
 
 
 class CalibrationSettings(BaseModel):
     """Solving and choosing calibration."""
 
-    minimum_calibrator_jy: float = Field(3.0, gt=0)
+    minimum_calibrator_jy: float = Field(default=3.0, gt=0)
     """Beam-weighted flux density below which a group does not count as a calibrator scan, Jy."""
     calibrator_list: Path | None = None
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
@@ -52,38 +52,38 @@ class CalibrationSettings(BaseModel):
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the field model."""
     reference_antenna: str | None = None
     """Name (1-based) of the reference antenna; None: chosen from the data."""
-    minimum_snr: float = Field(3.0, gt=0)
+    minimum_snr: float = Field(default=3.0, gt=0)
     """Solutions below this signal-to-noise ratio are flagged."""
-    minimum_uv_m: float = Field(0.0, ge=0)
+    minimum_uv_m: float = Field(default=0.0, ge=0)
     """Baselines shorter than this are not used in solving, m."""
-    validity_hours: float = Field(12.0, gt=0)
+    validity_hours: float = Field(default=12.0, gt=0)
     """A set is valid this long on either side of its mid-time, h."""
-    warn_hours: float = Field(6.0, gt=0)
+    warn_hours: float = Field(default=6.0, gt=0)
     """A set this far from its target is used with a warning, h."""
-    strip_deg: float = Field(0.5, gt=0)
+    strip_deg: float = Field(default=0.5, gt=0)
     """Declinations within this of each other are one strip, deg."""
 
 
 class ImagingSettings(BaseModel):
     """The image and how it is deconvolved."""
 
-    field_deg: float = Field(3.5, gt=0, le=6)
+    field_deg: float = Field(default=3.5, gt=0, le=6)
     """Width of the image, deg; at least 3.0 covers the primary beam."""
-    samples_per_beam: float = Field(4.0, ge=3)
+    samples_per_beam: float = Field(default=4.0, ge=3)
     """Pixels across the smallest fringe of the longest baseline."""
     weighting: Literal["natural", "uniform", "briggs"] = "briggs"
     """Visibility weighting."""
-    robust: float = Field(0.5, ge=-2, le=2)
+    robust: float = Field(default=0.5, ge=-2, le=2)
     """Briggs robustness."""
-    iterations: int = Field(10_000, ge=0)
+    iterations: int = Field(default=10_000, ge=0)
     """Most CLEAN components."""
-    threshold_sigma: float = Field(4.0, gt=0)
+    threshold_sigma: float = Field(default=4.0, gt=0)
     """CLEAN stops at this multiple of the expected noise."""
-    gain: float = Field(0.1, gt=0, le=1)
+    gain: float = Field(default=0.1, gt=0, le=1)
     """CLEAN loop gain."""
-    w_planes: int = Field(32, ge=1)
+    w_planes: int = Field(default=32, ge=1)
     """Planes of CASA's w-projection."""
-    beam_cutoff: float = Field(0.1, gt=0, lt=1)
+    beam_cutoff: float = Field(default=0.1, gt=0, lt=1)
     """The beam-corrected image is blank where the beam is below this."""
 
 
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     """Folder where the telescope's files arrive; None: ``<home>/incoming``."""
     database_url: str | None = None
     """SQLAlchemy URL of the catalogue; None: SQLite in ``home``."""
-    threads: int = Field(2, ge=1)
+    threads: int = Field(default=2, ge=1)
     """Threads that one stage may use."""
     products_url: str = "http://localhost:3001"
     """Where the small static route serves pictures and reports from."""

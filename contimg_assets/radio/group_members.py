@@ -72,7 +72,7 @@ def candidates(headers: Iterable[SubbandHeader]) -> list[Candidate]:
     """
     cores: defaultdict[Hashable, list[SubbandHeader]] = defaultdict(list)
     for header in headers:
-        cores[str(header.path)[:16]].append(header)
+        cores[header.times_jd.tobytes(), header.integration_s].append(header)
     longest = max((core[0].end_mjd - core[0].start_mjd for core in cores.values()), default=0.0)
     found: list[Candidate] = []
     by_key: dict[str, Candidate] = {}

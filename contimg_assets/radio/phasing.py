@@ -154,3 +154,10 @@ def centre_name(ra_rad: float, dec_rad: float) -> str:
     ra = coord.ra.to_string(unit=u.hourangle, sep="", precision=0, pad=True)
     dec = coord.dec.to_string(unit=u.deg, sep="", precision=0, pad=True, alwayssign=True)
     return f"J{ra}{dec}"
+
+
+def declination_of_elevation(azimuth_rad: float, elevation_rad: float) -> float:
+    """Declination of a point on the meridian, from azimuth (0 or π) and elevation, rad."""
+    zenith_distance = np.pi / 2 - elevation_rad
+    north = np.cos(azimuth_rad) > 0
+    return float(telescope.SITE_LATITUDE_RAD + (zenith_distance if north else -zenith_distance))

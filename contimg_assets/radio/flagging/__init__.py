@@ -1,0 +1,1 @@
+"""Which visibilities not to believe, and why."""

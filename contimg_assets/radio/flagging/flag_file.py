@@ -1,0 +1,45 @@
+"""Flags as a sidecar of their Measurement Set: bits, packed and compressed."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_assets.radio.errors import FlaggingError, MissingInputError
+
+FLAGS_NAME = "flags.h5"
+
+
+def write_flags(folder: Path, flags: NDArray[np.bool_]) -> Path:
+    """Write flags of shape (n_times, n_baselines, n_channels, n_polarisations)."""
+    path = folder / FLAGS_NAME
+    with h5py.File(path, "w") as file:
+        packed = np.packbits(flags.reshape(flags.shape[0], flags.shape[1], -1), axis=-1)
+        file.create_dataset("packed", data=packed, chunks=(1, *packed.shape[1:]), compression="gzip", compression_opts=1)
+        file.attrs["shape"] = flags.shape
+        file.attrs["format"] = 1
+    return path
+
+
+def read_flags(folder: Path, shape: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Read flags back, held against the shape of the Measurement Set they belong to.
+
+    Raises
+    ------
+    MissingInputError
+        If there are none.
+    FlaggingError
+        If they are of another shape.
+    """
+    path = folder / FLAGS_NAME
+    if not path.exists():
+        raise MissingInputError(f"{path}: found no flags; expected those of the group")
+    with h5py.File(path, "r") as file:
+        stored = tuple(int(n) for n in np.asarray(file.attrs["shape"]))
+        if stored != shape:
+            raise FlaggingError(f"{path}: found flags of shape {stored}; expected {shape}")
+        dataset = file["packed"]
+        assert isinstance(dataset, h5py.Dataset)
+        packed = dataset[...]
+    return np.unpackbits(packed, axis=-1, count=shape[2] * shape[3]).astype(bool).reshape(shape)

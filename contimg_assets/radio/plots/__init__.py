@@ -1,0 +1,1 @@
+"""Pictures for people: one module for each product, none of them decides anything."""

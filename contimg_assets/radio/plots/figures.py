@@ -1,0 +1,20 @@
+"""Figures without a display: how every picture of the project is begun and saved."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+
+def figure(n_rows: int, n_columns: int, size_inch: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes, row by row (no pyplot: no state, no window)."""
+    made = Figure(figsize=size_inch, layout="constrained")
+    FigureCanvasAgg(made)
+    axes = made.subplots(n_rows, n_columns, squeeze=False)
+    return made, list(axes.ravel())
+
+
+def save(made: Figure, path: Path, dpi: int = 90) -> None:
+    """Write the figure as PNG."""
+    made.savefig(path, dpi=dpi)
