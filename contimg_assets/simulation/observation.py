@@ -10,6 +10,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
+from contimg_assets.radio.prediction import point_source_visibilities
 from contimg_assets.radio.sky import Source
 from contimg_assets.simulation.corruption import (
     Interference,
@@ -19,7 +20,6 @@ from contimg_assets.simulation.corruption import (
     random_interference,
 )
 from contimg_assets.simulation.presets import Corruption, Preset
-from contimg_assets.simulation.visibilities import sky_visibilities
 from contimg_assets.simulation.writer import SubbandContent, truncate, write_subband
 
 #: Largest scatter of a file name's stamp about the true start, s.
@@ -127,7 +127,7 @@ def simulate(observation: Observation, folder: Path) -> Path:
         )
         if subband in corruption.missing_subbands:
             continue
-        sky = sky_visibilities(baselines, directions - pointing, frequencies, amplitude)
+        sky = point_source_visibilities(baselines, directions - pointing, frequencies, amplitude)
         visibilities = _observe(
             sky.reshape(len(times), len(baselines), -1),
             pair,

@@ -135,4 +135,4 @@ def convert_group(headers: dict[int, SubbandHeader], out: Path, centre: tuple[fl
     with warnings.catch_warnings():
         # Not a known telescope of pyuvdata's; positions and name are set from the file.
         warnings.simplefilter("ignore", UserWarning)
-        uvd.write_ms(str(out), run_check=True, strict_uvw_antpos_check=False)
+        uvd.write_ms(str(out), run_check_acceptability=False)

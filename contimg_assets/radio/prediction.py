@@ -1,4 +1,8 @@
-"""Sky visibilities of one subband, compiled: the simulator's inner loop."""
+"""Visibilities of point sources, compiled: what a model and the simulator sum.
+
+Both signs of the telescope come from the same expression: the correlator's
+files and our Measurement Sets differ only in which antenna is called the first.
+"""
 
 import numba
 import numpy as np
@@ -37,20 +41,20 @@ def _sum_sources(
             out[row, f] = total[f]
 
 
-def sky_visibilities(
+def point_source_visibilities(
     baselines_m: NDArray[np.float64],
     offsets: NDArray[np.float64],
     frequencies_hz: NDArray[np.float64],
     amplitude_jy: NDArray[np.float64],
 ) -> NDArray[np.complex64]:
-    """Visibilities ``Σ A exp(+2πi b·(s − s₀) ν/c)`` as the correlator has them.
+    """Visibilities ``Σ A exp(+2πi b·(s − s₀) ν/c)``.
 
     Parameters
     ----------
     baselines_m : ndarray, shape (n_baselines, 3)
         Position of antenna 2 less that of antenna 1, meridian frame, m.
     offsets : ndarray, shape (n_times, n_sources, 3)
-        Source direction less the fringe-stopping direction, meridian frame.
+        Source direction less the direction that is phased to, meridian frame.
     frequencies_hz : ndarray, shape (n_channels,)
         Uniformly spaced, either direction.
     amplitude_jy : ndarray, shape (n_times, n_sources, n_channels)

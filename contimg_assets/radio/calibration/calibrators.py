@@ -1,0 +1,146 @@
+"""Which source calibrates a group, and how bright it is there.
+
+The project's own short table (``calibrators.csv``) holds the calibrators near
+the usual declinations: J2000 positions, 20 cm flux densities as NRAO lists them
+(3C454.3, which varies, at 12.5 Jy) and spectral indices between bands; primary
+calibrators follow Perley & Butler (2017).  A user's copy of the VLA list adds
+to it.  No flux density, no use.
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from contimg_assets.radio import beam, phasing, telescope
+from contimg_assets.radio.calibration.calibrator_list import read_vla_calibrators
+from contimg_assets.radio.errors import NoCalibratorError
+from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler
+
+_JD_OF_MJD_0 = 2400000.5
+#: A calibrator below this power of the beam hangs more on the beam's model than
+#: on its own flux density.
+_LEAST_POWER = 0.5
+#: Two entries nearer than this are one source, deg.
+_SAME_SOURCE_DEG = 0.01
+
+
+class CalibratorChoice(Protocol):
+    """What choosing needs to know (``CalibrationSettings`` has it)."""
+
+    minimum_calibrator_jy: float
+    calibrator_list: Path | None
+
+
+@dataclass(frozen=True)
+class CalibratorScan:
+    """A calibrator in the beam of one group."""
+
+    source: Source
+    apparent_jy: float
+    """Flux density at band centre through the beam, averaged over the group."""
+    separation_deg: float
+    """From the pointing at mid-group."""
+
+    @property
+    def name(self) -> str:
+        """Name of the calibrator."""
+        return self.source.name
+
+
+@lru_cache(maxsize=4)
+def calibrators(extra_list: Path | None = None) -> tuple[Source, ...]:
+    """All calibrators known: the project's own, then those of the user's list."""
+    path = resources.files(__package__) / "calibrators.csv"
+    with path.open() as handle:
+        own = [
+            Source(
+                row["name"],
+                float(row["ra_deg"]),
+                float(row["dec_deg"]),
+                float(row["flux_jy"]),
+                float(row["spectral_index"]),
+                row["scale_name"] or None,
+            )
+            for row in csv.DictReader(handle)
+        ]
+    if extra_list is None:
+        return tuple(own)
+    known = np.array([[s.ra_deg, s.dec_deg] for s in own])
+    more = []
+    for source in read_vla_calibrators(extra_list):
+        offset = (known - [source.ra_deg, source.dec_deg]) * [np.cos(np.deg2rad(source.dec_deg)), 1.0]
+        if np.min(np.hypot(offset[:, 0], offset[:, 1])) > _SAME_SOURCE_DEG:
+            more.append(source)
+    return tuple(own + more)
+
+
+def find_calibrator(declination_deg: float, mid_mjd: float, settings: CalibratorChoice) -> CalibratorScan | None:
+    """The brightest usable calibrator in a group's beam, if there is one.
+
+    Parameters
+    ----------
+    declination_deg : float
+        Apparent declination of the pointing.
+    mid_mjd : float
+        Middle of the group, UTC.
+    settings : CalibratorChoice
+        Least flux density, and where a longer list lies.
+
+    Returns
+    -------
+    CalibratorScan or None
+    """
+    known = calibrators(settings.calibrator_list)
+    declination = np.deg2rad(declination_deg)
+    half = telescope.GROUP_S / 2 / 86400.0
+    times = mid_mjd + _JD_OF_MJD_0 + np.array([-half, -half / 2, 0.0, half / 2, half])
+    directions = phasing.apparent_vectors(
+        times, np.deg2rad([s.ra_deg for s in known]), np.deg2rad([s.dec_deg for s in known])
+    )
+    centre_hz = np.array([float(telescope.band_frequencies().mean())])
+    power = beam.drifting_power(directions, declination, centre_hz)[..., 0].mean(axis=0)
+    flux = np.array([float(s.flux(centre_hz)[0]) for s in known])
+    apparent = np.where(power >= _LEAST_POWER, power * flux, 0.0)
+    best = int(np.argmax(apparent))
+    if apparent[best] < settings.minimum_calibrator_jy:
+        return None
+    cosine = float(directions[2, best] @ phasing.pointing_vector(declination))
+    return CalibratorScan(known[best], float(apparent[best]), float(np.rad2deg(np.arccos(min(cosine, 1.0)))))
+
+
+def named_calibrator(name: str, extra_list: Path | None = None) -> Source:
+    """A calibrator by name.
+
+    Raises
+    ------
+    NoCalibratorError
+        If no list has it with a flux density.
+    """
+    for source in calibrators(extra_list):
+        if source.name.upper() == name.upper():
+            return source
+    raise NoCalibratorError(
+        f"no calibrator named {name!r} with a 20 cm flux density; known: "
+        + ", ".join(s.name for s in calibrators(None))
+        + (f" and those of {extra_list}" if extra_list else "")
+    )
+
+
+def flux_model(source: Source) -> dict[str, object]:
+    """What is taken for the calibrator's spectrum, and from where."""
+    if source.scale_name is not None:
+        return {
+            "source": "Perley & Butler 2017",
+            "coefficients": list(PERLEY_BUTLER_2017[source.scale_name]),
+            "flux_jy_at_1.4ghz": float(perley_butler(source.scale_name, 1.4e9)),
+        }
+    return {
+        "source": "calibrator table, 20 cm",
+        "flux_jy_at_1.4ghz": source.flux_jy,
+        "spectral_index": source.spectral_index,
+    }
