@@ -12,7 +12,7 @@ _TINY_STATIONS = (1, 4, 8, 13, 18, 24, 30, 36, 43, 51, 69, 72, 76, 81, 86, 91, 9
 _DEMO_STATIONS = tuple(
     s
     for s in range(1, 117)
-    if s not in telescope.INACTIVE_STATIONS and (s % 2 == 1 or s > 102 or s in (2, 50, 68, 102))
+    if s not in telescope.INACTIVE_STATIONS and (s <= 104 and s % 2 == 1 or s in (2, 50, 68, 102, 104))
 )
 
 

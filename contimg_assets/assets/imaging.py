@@ -1,0 +1,54 @@
+"""From calibrated visibilities to images."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from dagster import AssetExecutionContext, FreshnessPolicy, MaterializeResult, MetadataValue, asset
+
+from contimg_assets.assets.calibration import PROVENANCE
+from contimg_assets.assets.publishing import IMAGES, IMAGING, OWNERS, RETRY, ms_path, production
+from contimg_assets.partitions import observation_group
+from contimg_assets.resources.casa import StageRunner
+from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.store import slug
+
+#: A usual night leaves no gap longer than this between images.
+FRESH = timedelta(hours=24)
+
+
+@asset(
+    description=(
+        "FITS images of the field: restored, corrected for the drifting beam, the beam itself, residual, "
+        "model and point-spread function."
+    ),
+    partitions_def=observation_group,
+    group_name="imaging",
+    kinds={"casa", "fits"},
+    owners=OWNERS,
+    pool=IMAGING,
+    retry_policy=RETRY,
+    io_manager_key=IMAGES,
+    freshness_policy=FreshnessPolicy.time_window(fail_window=FRESH),
+)
+def image(
+    context: AssetExecutionContext,
+    calibrated_ms: Path,
+    stages: StageRunner,
+    database: CatalogResource,
+    storage: StoreResource,
+) -> MaterializeResult[Path]:
+    with production(context, database, storage) as making:
+        key = making.key
+        making.catalog.refuse_errors(key, "measurement_set_qa")
+        result = stages.run(
+            context,
+            ["image"],
+            ms_path(calibrated_ms, key),
+            making.built,
+            "--name",
+            slug(key),
+            "--provenance",
+            calibrated_ms / PROVENANCE,
+        )
+        corrected = storage.store().path(key, making.product) / f"{slug(key)}.pbcor.fits"
+        return making.publish(result, beam_corrected_image=MetadataValue.path(corrected))

@@ -1,0 +1,61 @@
+"""From the telescope's files to one Measurement Set per observation group."""
+
+from pathlib import Path
+
+from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, MetadataValue, asset
+
+from contimg_assets.assets.publishing import (
+    CONVERSION,
+    FOLDERS,
+    OWNERS,
+    RETRY,
+    failure_of,
+    ms_path,
+    production,
+)
+from contimg_assets.partitions import observation_group
+from contimg_assets.radio.errors import ContimgError
+from contimg_assets.resources.casa import StageRunner
+from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+
+#: Tag that Dagster puts on runs that a sensor asked for.
+SENSOR_TAG = "dagster/sensor_name"
+
+uvh5_subbands = AssetSpec(
+    "uvh5_subbands",
+    description="The 12 to 16 UVH5 files of one observation group, as the telescope wrote them.",
+    partitions_def=observation_group,
+    group_name="ingest",
+    kinds={"hdf5"},
+    owners=OWNERS,
+)
+
+
+@asset(
+    description=(
+        "All subbands of a group in one Measurement Set: channels ascending, every integration re-phased "
+        "to the meridian point at mid-group, uvw recomputed."
+    ),
+    partitions_def=observation_group,
+    deps=[uvh5_subbands],
+    group_name="ingest",
+    kinds={"casa", "measurementset"},
+    owners=OWNERS,
+    pool=CONVERSION,
+    retry_policy=RETRY,
+    io_manager_key=FOLDERS,
+)
+def measurement_set(
+    context: AssetExecutionContext, stages: StageRunner, database: CatalogResource, storage: StoreResource
+) -> MaterializeResult[Path]:
+    key = context.partition_key
+    try:
+        # Outside of `production`: a group that another run holds is not ours to fail.
+        database.catalog().begin(key, context.run.run_id, explicit=SENSOR_TAG not in context.run.tags)
+    except ContimgError as error:
+        raise failure_of(error) from error
+    with production(context, database, storage) as making:
+        files = making.catalog.group(key).files
+        making.built.mkdir()
+        result = stages.run(context, ["convert"], *files.values(), ms_path(making.built, key))
+        return making.publish(result, files=MetadataValue.json(files))

@@ -1,0 +1,131 @@
+"""What every asset does around its stage: build aside, publish, record, report.
+
+Belongs here: staging and publication, the group's state when a stage fails,
+metadata and pictures, and the settings that all assets share.  Does not belong
+here: which stage makes which product (the other modules of this package).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, RetryPolicy
+
+from contimg_assets.radio.errors import ContimgError
+from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.store import slug
+
+OWNERS = ["team:imaging"]
+#: For hiccups of file systems and for crashes; bad data fail at once (``Failure(allow_retries=False)``).
+RETRY = RetryPolicy(max_retries=1, delay=5)
+#: Pools, one for each class of memory that a stage may need.
+CONVERSION, CALIBRATION, IMAGING = "conversion", "calibration", "imaging"
+#: Folder-valued products; and images, whose folder must be complete.
+FOLDERS, IMAGES = "folders", "images"
+THUMBNAIL = "thumbnail.png"
+
+
+def ms_path(folder: Path, key: str) -> Path:
+    """The Measurement Set inside a product's folder."""
+    return folder / f"{slug(key)}.ms"
+
+
+@dataclass(frozen=True)
+class Production:
+    """One product that is being made."""
+
+    key: str
+    """Group that it belongs to."""
+    product: str
+    """Its name: that of its asset."""
+    built: Path
+    """Folder to build, in staging; not there yet."""
+    catalog: ProductCatalog
+    storage: StoreResource
+
+    def publish(self, result: Mapping[str, Any], **metadata: Any) -> MaterializeResult[Path]:
+        """Publish what was built, record it, and say so to Dagster.
+
+        Parameters
+        ----------
+        result : Mapping
+            The stage's result; its numbers become metadata, its whole the catalogue's record.
+        **metadata
+            Further metadata.
+        """
+        path = self.storage.store().publish(self.built, self.key, self.product)
+        self.catalog.record_product(self.key, self.product, path, result)
+        return MaterializeResult(
+            value=path, metadata={**numbers(result), **pictures(self.storage, path), **metadata}
+        )
+
+
+@contextmanager
+def production(
+    context: AssetExecutionContext, database: CatalogResource, storage: StoreResource
+) -> Iterator[Production]:
+    """Make the asset's product for the partition; a failure becomes the group's state.
+
+    Yields
+    ------
+    Production
+        Its staging folder is gone after the block, whatever happens.
+
+    Raises
+    ------
+    dagster.Failure
+        In place of our own errors, which no retry can mend.
+    """
+    key, product = context.partition_key, context.asset_key.path[-1]
+    catalog = database.catalog()
+    with failing(context, catalog, key, product), storage.store().staging(key, product) as folder:
+        yield Production(key, product, folder / "built", catalog, storage)
+
+
+@contextmanager
+def failing(
+    context: AssetExecutionContext, catalog: ProductCatalog, key: str, product: str
+) -> Iterator[None]:
+    """Mark the group failed if the block raises and will not be tried again."""
+    try:
+        yield
+    except BaseException as error:  # also a cancelled run's: it is reported and goes on
+        failure = failure_of(error) if isinstance(error, ContimgError) else error
+        transient = isinstance(failure, OSError) or (isinstance(failure, Failure) and failure.allow_retries)
+        if not (transient and context.retry_number < RETRY.max_retries):
+            told = failure.description if isinstance(failure, Failure) else None
+            catalog.fail(key, f"{product}: {told or f'{type(error).__name__}: {error}'}")
+        if failure is not error:
+            raise failure from error
+        raise
+
+
+def failure_of(error: ContimgError) -> Failure:
+    """Dagster's form of an error that was raised on purpose, which no retry can mend."""
+    return Failure(description=f"{type(error).__name__}: {error}", allow_retries=False)
+
+
+def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
+    """The finite numbers of a result: each label becomes a plot over the partitions."""
+    return {
+        label: value
+        for label, value in result.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+
+
+def pictures(storage: StoreResource, path: Path) -> dict[str, MetadataValue]:
+    """Where the product lies and, if it has one, its picture (by URL: inline data would be too long)."""
+    found: dict[str, MetadataValue] = {"path": MetadataValue.path(path)}
+    if (path / THUMBNAIL).is_file():
+        url = storage.url(path / THUMBNAIL)
+        found["picture"] = MetadataValue.md(f"![{path.name}]({url})")
+        found["picture_url"] = MetadataValue.url(url)
+    report = path / "report.html"
+    if report.is_file():
+        found["report"] = MetadataValue.url(storage.url(report))
+    return found

@@ -1,0 +1,76 @@
+"""Quality assets: numbers and pictures of a product.  They judge nothing: the checks do."""
+
+from pathlib import Path
+
+from dagster import AssetExecutionContext, MaterializeResult, asset
+
+from contimg_assets.assets.publishing import CONVERSION, FOLDERS, OWNERS, RETRY, ms_path, production
+from contimg_assets.partitions import calibrator_scan, observation_group
+from contimg_assets.resources.casa import StageRunner
+from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+
+
+@asset(
+    description="Numbers and a picture of a Measurement Set: flagged and zero data, uvw, dead antennas.",
+    partitions_def=observation_group,
+    group_name="quality",
+    kinds={"python"},
+    owners=OWNERS,
+    pool=CONVERSION,
+    retry_policy=RETRY,
+    io_manager_key=FOLDERS,
+)
+def measurement_set_qa(
+    context: AssetExecutionContext,
+    measurement_set: Path,
+    stages: StageRunner,
+    database: CatalogResource,
+    storage: StoreResource,
+) -> MaterializeResult[Path]:
+    with production(context, database, storage) as making:
+        result = stages.run(context, ["qa", "ms"], ms_path(measurement_set, making.key), making.built)
+        return making.publish(result)
+
+
+@asset(
+    description="Numbers and a picture of a calibrator scan's solutions: failures, scatter.",
+    partitions_def=calibrator_scan,
+    group_name="quality",
+    kinds={"python"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    io_manager_key=FOLDERS,
+)
+def calibration_qa(
+    context: AssetExecutionContext,
+    calibration_tables: Path,
+    stages: StageRunner,
+    database: CatalogResource,
+    storage: StoreResource,
+) -> MaterializeResult[Path]:
+    with production(context, database, storage) as making:
+        result = stages.run(context, ["qa", "calibration"], calibration_tables, making.built)
+        return making.publish(result)
+
+
+@asset(
+    description="Numbers, picture and report of an image: noise against expectation, dynamic range, beam.",
+    partitions_def=observation_group,
+    group_name="quality",
+    kinds={"python"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+    io_manager_key=FOLDERS,
+)
+def image_qa(
+    context: AssetExecutionContext,
+    image: Path,
+    stages: StageRunner,
+    database: CatalogResource,
+    storage: StoreResource,
+) -> MaterializeResult[Path]:
+    with production(context, database, storage) as making:
+        result = stages.run(context, ["qa", "image"], image, making.built)
+        published = making.publish(result)
+        making.catalog.complete(making.key)
+        return published

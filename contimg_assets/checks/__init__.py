@@ -1,0 +1,1 @@
+"""Quality checks: numbers of the ``*_qa`` assets held against the limits."""

@@ -1,0 +1,373 @@
+"""The operational commands: registering, processing, looking, and the web UI.
+
+Belongs here: options and printing.  Does not belong here: what is done
+(``foreground.py``, ``home.py``, ``ui.py``), or the stages (``stages.py``).
+"""
+
+import json
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+from dagster import DagsterInstance
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from contimg_assets.cli.describe import describe_group, describe_products, describe_set, worst
+from contimg_assets.cli.foreground import Foreground, Outcome
+from contimg_assets.cli.home import initialise, output_to
+from contimg_assets.cli.ui import products_server, run_ui
+from contimg_assets.radio.errors import ContimgError
+from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource, StoreResource
+from contimg_assets.resources.registration import subbands_text
+from contimg_assets.settings import Settings, get_settings
+
+P = ParamSpec("P")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
+folder_argument = click.argument(
+    "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+
+
+def told_plainly(function: Callable[P, None]) -> Callable[P, None]:
+    """Show our own errors as one line, or as JSON, and end with exit code 3."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except ContimgError as error:
+            if kwargs.get("as_json"):
+                click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
+            click.echo(f"{type(error).__name__}: {error}", err=True)
+            raise SystemExit(3) from error
+
+    return wrapped
+
+
+class _Open:
+    """What the commands work on: home initialised, catalogue open."""
+
+    def __init__(self) -> None:
+        self.settings: Settings = get_settings()
+        self.dagster_home = initialise(self.settings)
+        database = CatalogResource()
+        self.catalog, self.registry = database.catalog(), database.registry()
+        self.store = StoreResource().store()
+
+    def instance(self) -> DagsterInstance:
+        """Dagster's instance of this home."""
+        return DagsterInstance.from_config(str(self.dagster_home))
+
+    def described(self, key: str) -> dict[str, Any]:
+        """A group with its products."""
+        return describe_products(self.catalog.group(key), self.catalog, self.registry, self.store)
+
+
+@click.command("init")
+@json_option
+@told_plainly
+def init(as_json: bool) -> None:
+    """Make CONTIMG_HOME: Dagster's folder and storage, and the catalogue."""
+    opened = _Open()
+    made = {
+        "home": str(opened.settings.home),
+        "dagster_home": str(opened.dagster_home),
+        "database": opened.catalog.engine.url.render_as_string(hide_password=True),
+    }
+    click.echo(json.dumps(made) if as_json else "\n".join(f"{name}: {value}" for name, value in made.items()))
+
+
+@click.command("register")
+@folder_argument
+@json_option
+@told_plainly
+def register(folder: Path, as_json: bool) -> None:
+    """Enter every ready group of DIR in the catalogue, and its key among Dagster's partitions.
+
+    Prints the keys.  The groups are not processed, but sensors that run will start them.
+    """
+    opened = _Open()
+    with opened.instance() as instance:
+        foreground = Foreground(opened.settings, instance, lambda *_: None)
+        ready, outcomes = foreground.survey(folder.absolute())
+    if as_json:
+        click.echo(json.dumps({"registered": sorted(ready), "others": [_outcome(o) for o in outcomes]}))
+    else:
+        for key in sorted(ready):
+            click.echo(key)
+        _tell_others(outcomes)
+    raise SystemExit(int(any(outcome.bad for outcome in outcomes)))
+
+
+@click.command("process")
+@folder_argument
+@json_option
+@verbose_option
+@told_plainly
+def process(folder: Path, as_json: bool, verbose: bool) -> None:
+    """Process every ready group of DIR to a calibrated image, calibrators first.
+
+    DIR is taken as it stands: groups of 12 to 15 subbands do not wait for the
+    rest, unless DIR is the folder where the telescope's files still arrive.
+    Groups completed before are skipped.  Ends with exit code 1 if any group
+    failed or was bad; the others are processed all the same.
+    """
+    opened = _Open()
+    _foreground(opened, lambda foreground: foreground.process(folder.absolute()), as_json, verbose)
+
+
+@click.command("reprocess")
+@click.option("--group", "key", required=True, metavar="KEY", help="Group, YYYY-MM-DDTHH:MM:SS.")
+@json_option
+@verbose_option
+@told_plainly
+def reprocess(key: str, as_json: bool, verbose: bool) -> None:
+    """Make everything of one group again, from its files on."""
+    opened = _Open()
+    opened.catalog.group(key)
+    _foreground(opened, lambda foreground: foreground.reprocess(key), as_json, verbose)
+
+
+def _foreground(
+    opened: _Open, work: Callable[[Foreground], list[Outcome]], as_json: bool, verbose: bool
+) -> None:
+    """Run groups with progress, then sum up."""
+    log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
+    with opened.instance() as instance:
+        if verbose:
+            outcomes = work(Foreground(opened.settings, instance, _tell_run, verbose=True))
+        else:
+            with output_to(log) as terminal, os.fdopen(os.dup(terminal), "w") as stream:
+                outcomes = _with_progress(stream, opened.settings, instance, work)
+    records = [_outcome(outcome) for outcome in outcomes]
+    for record, outcome in zip(records, outcomes, strict=True):
+        if opened.catalog.find(outcome.key) is not None:
+            record["products"] = opened.described(outcome.key)
+    failed = any(outcome.bad for outcome in outcomes)
+    if as_json:
+        click.echo(json.dumps({"ok": not failed, "groups": records}, indent=2))
+    else:
+        _summary(records)
+        if failed:
+            click.echo(f"log: {'above' if verbose else log}", err=True)
+    raise SystemExit(int(failed))
+
+
+def _tell_run(key: str, job: str, number: int, total: int) -> None:
+    click.echo(f"[{number + 1}/{total}] {key} {job}", err=True)
+
+
+def _with_progress(
+    stream: Any,
+    settings: Settings,
+    instance: DagsterInstance,
+    work: Callable[[Foreground], list[Outcome]],
+) -> list[Outcome]:
+    console = Console(file=stream)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("looking through the files", total=None)
+
+        def tell(key: str, job: str, number: int, total: int) -> None:
+            bar.update(task, description=f"{key} {job}", completed=number, total=total)
+            if not console.is_terminal:
+                console.print(f"[{number + 1}/{total}] {key} {job}", markup=False, highlight=False)
+
+        outcomes = work(Foreground(settings, instance, tell))
+        total = bar.tasks[0].total
+        bar.update(task, description="done", completed=total if total is not None else 0)
+    return outcomes
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "group": outcome.key,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "refused_files": [{"file": str(path), "reason": reason} for path, reason in outcome.refused],
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def _tell_others(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        click.echo(f"{outcome.key}: {outcome.status}: {outcome.reason}", err=True)
+        for path, reason in outcome.refused:
+            click.echo(f"  {path}: {reason}", err=True)
+
+
+def _summary(records: list[dict[str, Any]]) -> None:
+    for record in records:
+        text = f"{record['group']}  {record['status']}"
+        text += f" in {record['seconds']:.0f} s" if record["seconds"] else ""
+        click.echo(text + (f": {record['reason']}" if record["reason"] else ""))
+        for refused in record["refused_files"]:
+            click.echo(f"  refused {refused['file']}: {refused['reason']}")
+        described = record.get("products")
+        if described is None:
+            continue
+        if worst(described):
+            click.echo(f"  verdict  {worst(described)}")
+        if described["calibration"]:
+            used = described["calibration"]
+            click.echo(f"  calibration  {used['set_id']} ({used['calibrator']}, {used['hours']:+.1f} h)")
+        for name, path in described["files"].items():
+            click.echo(f"  {name.replace('_', ' ')}  {path}")
+
+
+@click.command("status")
+@click.option("--all", "everything", is_flag=True, help="List every group, not the newest 50.")
+@json_option
+@told_plainly
+def status(everything: bool, as_json: bool) -> None:
+    """Show the groups, their states, and the newest alerts."""
+    opened = _Open()
+    groups = opened.catalog.groups(limit=None if everything else 50)
+    alerts = NotifierResource().notifier().recent(10)
+    counts = opened.catalog.counts()
+    if as_json:
+        rows = [describe_group(group) for group in groups]
+        click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
+        return
+    click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
+    table = Table("group", "state", "subbands", "dec [deg]", "calibrator", "reason")
+    for group in groups:
+        table.add_row(
+            group.key,
+            group.state,
+            subbands_text(group.n_subbands),
+            f"{group.declination_deg:+.2f}",
+            group.calibrator_name or "",
+            group.reason,
+        )
+    console = Console()
+    if groups:
+        console.print(table)
+    for alert in alerts:
+        text = f"{alert['at']} {alert['kind']} {alert['subject']}: {alert['message']}"
+        console.print(text, markup=False, highlight=False)
+
+
+@click.command("products")
+@click.argument("key", metavar="[GROUP]", required=False)
+@json_option
+@told_plainly
+def products(key: str | None, as_json: bool) -> None:
+    """Show products: absolute paths, numbers, verdicts, and the set that calibrated GROUP (or all groups).
+
+    The beam-corrected image is the one that ends in pbcor.fits.
+    """
+    opened = _Open()
+    keys = [key] if key else [group.key for group in reversed(opened.catalog.groups())]
+    described = [opened.described(each) for each in keys]
+    if as_json:
+        click.echo(json.dumps(described[0] if key else {"groups": described}, indent=2))
+        return
+    for group in described:
+        click.echo(
+            f"{group['group']}  {group['state']}" + (f": {group['reason']}" if group["reason"] else "")
+        )
+        for name, path in group["files"].items():
+            click.echo(f"  {name.replace('_', ' ')}: {path}")
+        for name, product in group["products"].items():
+            click.echo(f"  {name}: {product['path']}")
+            for label, value in product["numbers"].items():
+                click.echo(f"    {label} = {value:.6g}")
+            for check, verdict in group["verdicts"].get(name, {}).items():
+                click.echo(f"    {verdict['status']} {check}")
+        if group["calibration"]:
+            used = group["calibration"]
+            click.echo(
+                f"  calibrated by {used['set_id']} ({used['calibrator']}, {used['hours']:+.1f} h)"
+                + (f", warning: {used['warning']}" if used["warning"] else "")
+            )
+
+
+@click.group("registry")
+def registry() -> None:
+    """The calibration registry."""
+
+
+@registry.command("list")
+@json_option
+@told_plainly
+def registry_list(as_json: bool) -> None:
+    """List all calibration sets, oldest observation first."""
+    sets = [describe_set(found) for found in _Open().registry.list()]
+    if as_json:
+        click.echo(json.dumps({"sets": sets}, indent=2))
+        return
+    table = Table("set", "status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", "tables")
+    for found in sets:
+        tables = " ".join(item["file"] for item in found["tables"])
+        table.add_row(
+            found["id"],
+            found["status"],
+            found["calibrator"],
+            f"{found['mid_mjd']:.5f}",
+            f"{found['declination_deg']:+.2f}",
+            str(len(found["antennas"])),
+            found["refant"],
+            tables,
+        )
+    Console().print(table)
+
+
+@registry.command("show")
+@click.argument("set_id", metavar="SET")
+@json_option
+@told_plainly
+def registry_show(set_id: str, as_json: bool) -> None:
+    """Show one calibration set whole."""
+    described = describe_set(_Open().registry.get(set_id))
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for name, value in described.items():
+        click.echo(f"{name}: {value}")
+
+
+@registry.command("verify")
+@json_option
+@told_plainly
+def registry_verify(as_json: bool) -> None:
+    """Hold the files of every set against their hashes; exit code 1 if any differ or are missing."""
+    outcomes = _Open().registry.verify()
+    if as_json:
+        click.echo(json.dumps({"sets": [vars(outcome) for outcome in outcomes]}, indent=2))
+    else:
+        for outcome in outcomes:
+            click.echo(f"{outcome.set_id}  {outcome.status}: {outcome.detail}")
+    raise SystemExit(int(any(outcome.status in ("changed", "missing") for outcome in outcomes)))
+
+
+@click.command("ui")
+@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
+@click.option("--products-only", is_flag=True, help="Serve the products' pictures only, without Dagster.")
+@json_option
+@told_plainly
+def ui(port: int, products_only: bool, as_json: bool) -> None:
+    """Start Dagster's web UI (with its daemon), and the route that serves pictures of products.
+
+    The sensors start with it: files that arrive in the incoming folder are processed.
+    """
+    settings = _Open().settings
+    addresses = {"products": settings.products_url, "incoming": str(settings.incoming_folder)}
+    if not products_only:
+        addresses["dagster"] = f"http://localhost:{port}"
+    click.echo(json.dumps(addresses) if as_json else "\n".join(f"{k}: {v}" for k, v in addresses.items()))
+    if products_only:
+        products_server(settings).run()
+        return
+    raise SystemExit(run_ui(settings, port))
+
+
+#: Commands that ``contimg`` takes from this module.
+commands: list[click.Command] = [init, register, process, reprocess, status, products, registry, ui]

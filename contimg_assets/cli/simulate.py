@@ -1,0 +1,143 @@
+"""``contimg simulate`` writes observations with a known truth; ``contimg compare`` asks for it back."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Corruption
+
+_QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corruption()}
+
+
+@click.command("simulate")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="demo", show_default=True, help="Size.")
+@click.option("--declination", type=float, default=16.27, show_default=True, help="Apparent pointing, deg.")
+@click.option("--calibrator", default="3C454.3", show_default=True, help="Of the calibrator transit.")
+@click.option("--after", default="2025-06-01T00:00:00", show_default=True, help="First transit after this, UTC.")
+@click.option("--start", help="Simulate one target group that starts then (UTC) in place of a pair.")
+@click.option(
+    "--catalogue", type=click.Path(path_type=Path, exists=True), help="CSV of sources (target of --start)."
+)
+@click.option("--source", "sources", multiple=True, help="RA,DEC,JY[,INDEX] in deg (target of --start).")
+@click.option("--quality", type=click.Choice(list(_QUALITIES)), default="corrupted", show_default=True)
+@click.option("--faintest", type=float, default=0.02, show_default=True, help="Of the random sky, Jy.")
+@click.option("--dead-antenna", multiple=True, help="Name of an antenna with noise but no signal.")
+@click.option("--zero-antenna", multiple=True, help="Name of an antenna with zeros.")
+@click.option("--missing-subband", multiple=True, type=click.IntRange(0, 15))
+@click.option("--truncated-subband", multiple=True, type=click.IntRange(0, 15))
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def simulate(
+    folder: Path,
+    preset: str,
+    declination: float,
+    calibrator: str,
+    after: str,
+    start: str | None,
+    catalogue: Path | None,
+    sources: tuple[str, ...],
+    quality: str,
+    faintest: float,
+    dead_antenna: tuple[str, ...],
+    zero_antenna: tuple[str, ...],
+    missing_subband: tuple[int, ...],
+    truncated_subband: tuple[int, ...],
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write observation groups into FOLDER exactly as the telescope does, with their truth beside them.
+
+    Without --start: a calibrator transit and a target of the same night.
+    """
+    from astropy.time import Time
+
+    from contimg_assets.radio.sky import Source, read_sources
+    from contimg_assets.simulation.night import field_of, simulate_pair
+    from contimg_assets.simulation.observation import Observation
+    from contimg_assets.simulation.observation import simulate as run
+
+    corruption = replace(
+        _QUALITIES[quality],
+        dead_antennas=dead_antenna,
+        zero_antennas=zero_antenna,
+        missing_subbands=missing_subband,
+        truncated_subbands=truncated_subband,
+    )
+    if start is None:
+        if catalogue or sources:
+            raise click.UsageError("--catalogue and --source go with --start")
+        truths = simulate_pair(
+            folder,
+            PRESETS[preset],
+            calibrator,
+            declination,
+            after=after,
+            seed=seed,
+            faintest_jy=faintest,
+            corruption=corruption,
+        )
+    else:
+        begin, radians = Time(start, scale="utc"), float(np.deg2rad(declination))
+        sky = read_sources(catalogue) if catalogue else []
+        for number, text in enumerate(sources):
+            try:
+                ra, dec, flux, *index = (float(part) for part in text.split(","))
+            except ValueError as error:
+                raise click.BadParameter(f"{text!r}: expected RA,DEC,JY[,INDEX]") from error
+            sky.append(Source(f"G{number:03d}", ra, dec, flux, index[0] if index else 0.0))
+        if not sky:
+            sky = field_of(PRESETS[preset], begin, radians, seed + 11, faintest)
+        observation = Observation(PRESETS[preset], begin, radians, sky, corruption, seed=seed, night_seed=seed)
+        truths = [run(observation, folder)]
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder.absolute()), "truth": [str(t.absolute()) for t in truths]}))
+        return
+    for truth in truths:
+        click.echo(f"wrote a group into {folder}; its truth is {truth}")
+
+
+@click.command("compare")
+@click.argument("truth", type=click.Path(path_type=Path, exists=True))
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--sigma", type=float, default=20.0, show_default=True, help="Faintest source, times the noise.")
+@click.option("--rows", type=int, default=15, show_default=True, help="Sources that the table shows.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -> None:
+    """Compare the image in FOLDER with the simulator's TRUTH."""
+    from contimg_assets.simulation.comparison import compare as run
+    from contimg_assets.simulation.comparison import summary
+
+    image = next(iter(sorted(folder.glob("*.image.fits"))), None)
+    if image is None:
+        raise click.BadParameter(f"{folder}: holds no *.image.fits")
+    stem = str(image).removesuffix(".image.fits")
+    matches = run(truth, image, Path(f"{stem}.pb.fits"), Path(f"{stem}.residual.fits"), sigma)
+    totals: dict[str, Any] = summary(matches)
+    if as_json:
+        click.echo(json.dumps({"summary": totals, "sources": [asdict(m) for m in matches]}))
+        return
+    table = Table(title=f"Sources over {sigma:g}σ: truth and image")
+    for column in ("source", "true, mJy", "measured, mJy", "ratio", "position error, ″", "S/N"):
+        table.add_column(column, justify="right")
+    for m in matches[:rows]:
+        table.add_row(
+            m.name,
+            f"{1e3 * m.true_jy:.1f}",
+            f"{1e3 * m.measured_jy:.1f}",
+            f"{m.ratio:.3f}",
+            f"{m.offset_arcsec:.2f}",
+            f"{m.signal_to_noise:.0f}",
+        )
+    console = Console(width=100)
+    console.print(table)
+    console.print("  ".join(f"{name} {value:.4g}" for name, value in totals.items()))
+
+
+commands: list[click.Command] = [simulate, compare]

@@ -1,0 +1,215 @@
+"""One command a stage: what Dagster's steps run, and what a person can run by hand.
+
+Belongs here: arguments, settings and how a result is handed over.  The work is
+done in ``radio/``.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from contimg_assets.radio import casa
+from contimg_assets.radio.errors import ContimgError
+from contimg_assets.settings import Settings, get_settings
+from contimg_assets.store import Store
+
+#: Exit code for input that cannot be used (1 is a crash, 2 a wrong command line).
+BAD_INPUT = 3
+_FOLDER = click.Path(path_type=Path)
+
+
+def run_stage(work: Callable[[Settings], dict[str, Any]], as_json: bool) -> None:
+    """Run a stage and hand its result to whoever asked: a person, a program, or Dagster.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the settings, returns the result.
+    as_json : bool
+        One JSON object on standard output in place of a table.
+    """
+    settings = get_settings()
+    casa.configure(settings.home / "casa")
+    try:
+        message: dict[str, Any] = {"result": work(settings)}
+    except ContimgError as error:
+        message = {"error": type(error).__name__, "message": str(error)}
+    _report(message)
+    if "error" in message:
+        if as_json:
+            click.echo(json.dumps(message))
+        else:
+            click.echo(f"{message['error']}: {message['message']}", err=True)
+        sys.exit(BAD_INPUT)
+    if as_json:
+        click.echo(json.dumps(message["result"]))
+        return
+    for name, value in message["result"].items():
+        if not isinstance(value, dict | list) or len(value) <= 5:
+            click.echo(f"{name:32s} {value:.6g}" if isinstance(value, float) else f"{name:32s} {value}")
+
+
+def _report(message: dict[str, Any]) -> None:
+    """Send the outcome to Dagster when it started this process."""
+    if "DAGSTER_PIPES_CONTEXT" not in os.environ:
+        return
+    from dagster_pipes import open_dagster_pipes
+
+    with open_dagster_pipes() as pipes:
+        pipes.report_custom_message(message)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.command()
+@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("out", type=_FOLDER)
+@json_option
+def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Convert one group (a folder that holds one, or its files) into OUT, a Measurement Set."""
+
+    def work(_: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.conversion.convert import convert as run
+        from contimg_assets.radio.grouping import list_folder
+
+        paths: list[Path] = []
+        for path in source:
+            paths += [f.path for f in list_folder(path).files] if path.is_dir() else [path]
+        return run(paths, out)
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("ms", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@json_option
+def flag(ms: Path, out: Path, as_json: bool) -> None:
+    """Flag the Measurement Set MS; write the flags and their summary into the folder OUT."""
+
+    def work(settings: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.flagging.flag import flag as run
+
+        return run(ms, out, **settings.flagging.model_dump())
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("ms", type=_FOLDER)
+@click.argument("flags", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@click.option("--calibrator", help="Name of the calibrator; the brightest in the beam if not given.")
+@click.option("--refant", help="Name (1-based) of the reference antenna; chosen from the data if not given.")
+@json_option
+def solve(ms: Path, flags: Path, out: Path, calibrator: str | None, refant: str | None, as_json: bool) -> None:
+    """Solve delays, bandpass and gains on the calibrator scan MS; write the tables into OUT."""
+
+    def work(settings: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.calibration.calibrators import find_calibrator, named_calibrator
+        from contimg_assets.radio.calibration.solve import solve as run
+        from contimg_assets.radio.errors import NoCalibratorError
+        from contimg_assets.radio.measurement_set import read_shape
+        from contimg_assets.radio.sky import read_sources
+        from contimg_assets.radio.uvh5 import group_key
+
+        choices = settings.calibration
+        shape = read_shape(ms)
+        if calibrator is not None:
+            source = named_calibrator(calibrator, choices.calibrator_list)
+        else:
+            import numpy as np
+
+            scan = find_calibrator(
+                float(np.rad2deg(shape.declination_rad)),
+                float(np.mean(shape.times_jd[[0, -1]])) - 2400000.5,
+                choices,
+            )
+            if scan is None:
+                raise NoCalibratorError(
+                    f"{ms}: no calibrator above {choices.minimum_calibrator_jy} Jy apparent in the beam"
+                )
+            source = scan.source
+        field = read_sources(choices.sky_catalogue) if choices.sky_catalogue else []
+        with Store(settings.home).scratch_folder("solve") as folder:
+            return run(
+                ms,
+                flags,
+                out,
+                folder,
+                group=group_key(float(shape.times_jd[0]), shape.integration_s),
+                calibrator=source,
+                field_sources=field,
+                reference_antenna=refant or choices.reference_antenna,
+                minimum_snr=choices.minimum_snr,
+                minimum_uv_m=choices.minimum_uv_m,
+            )
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("ms", type=_FOLDER)
+@click.argument("flags", type=_FOLDER)
+@click.argument("tables", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@json_option
+def apply(ms: Path, flags: Path, tables: Path, out: Path, as_json: bool) -> None:
+    """Apply flags and the calibration set TABLES to a clone of MS, written as OUT."""
+
+    def work(_: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.calibration.apply import apply as run
+
+        return run(ms, flags, tables, out)
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("ms", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@click.option("--name", default="image", show_default=True, help="Stem of the products' names.")
+@click.option("--provenance", type=click.Path(path_type=Path, exists=True), help="JSON of what calibrated MS.")
+@json_option
+def image(ms: Path, out: Path, name: str, provenance: Path | None, as_json: bool) -> None:
+    """Image the Measurement Set MS; write the FITS products into the folder OUT."""
+
+    def work(settings: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.imaging.image import make_image
+
+        origin = json.loads(provenance.read_text()) if provenance else None
+        with Store(settings.home).scratch_folder("image") as folder:
+            return make_image(ms, out, folder, settings.imaging, name=name, provenance=origin)
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["ms", "calibration", "image"]))
+@click.argument("product", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@json_option
+def qa(kind: str, product: Path, out: Path, as_json: bool) -> None:
+    """Quality numbers of PRODUCT, with a picture (and a report of an image), into the folder OUT."""
+
+    def work(_: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.quality.calibration import calibration_numbers
+        from contimg_assets.radio.quality.image import image_numbers
+        from contimg_assets.radio.quality.measurement_set import measurement_set_numbers
+
+        out.mkdir(parents=True, exist_ok=True)
+        run = {"ms": measurement_set_numbers, "calibration": calibration_numbers, "image": image_numbers}[kind]
+        numbers = run(product, out)
+        (out / "metrics.json").write_text(json.dumps(numbers, indent=1))
+        return numbers
+
+    run_stage(work, as_json)
+
+
+commands: list[click.Command] = [convert, flag, solve, apply, image, qa]

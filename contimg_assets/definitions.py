@@ -1,0 +1,70 @@
+"""The code location: every asset, check, job, sensor and resource, assembled explicitly.
+
+Belongs here: the lists, readable from top to bottom.  Does not belong here: any
+logic.  Loading this module must not import CASA, casacore or pyuvdata.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import Definitions
+
+from contimg_assets.assets.calibration import calibrated_ms, calibration_tables, flags
+from contimg_assets.assets.imaging import image
+from contimg_assets.assets.ingest import measurement_set, uvh5_subbands
+from contimg_assets.assets.quality import calibration_qa, image_qa, measurement_set_qa
+from contimg_assets.checks.calibration import calibration_checks
+from contimg_assets.checks.image import image_checks
+from contimg_assets.checks.measurement_set import measurement_set_checks
+from contimg_assets.io_managers.fits import PublishedImageIOManager
+from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
+from contimg_assets.jobs import jobs
+from contimg_assets.resources.casa import StageRunner
+from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource, StoreResource
+from contimg_assets.sensors.alerts import failed_checks, failed_runs
+from contimg_assets.sensors.calibrators import calibrator_scans
+from contimg_assets.sensors.imaging import images_due
+from contimg_assets.sensors.incoming import incoming_groups
+
+
+def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
+    """Assemble the code location.
+
+    Parameters
+    ----------
+    overrides : Mapping, optional
+        Resources to put in place of the usual ones, by name; tests use it.
+
+    Returns
+    -------
+    Definitions
+        All there is.
+    """
+    return Definitions(
+        assets=[
+            uvh5_subbands,
+            measurement_set,
+            measurement_set_qa,
+            flags,
+            calibration_tables,
+            calibration_qa,
+            calibrated_ms,
+            image,
+            image_qa,
+        ],
+        asset_checks=[measurement_set_checks, calibration_checks, image_checks],
+        jobs=jobs,
+        sensors=[incoming_groups, calibrator_scans, images_due, failed_runs, failed_checks],
+        resources={
+            "stages": StageRunner(),
+            "database": CatalogResource(),
+            "storage": StoreResource(),
+            "alerts": NotifierResource(),
+            "folders": PublishedFolderIOManager(),
+            "images": PublishedImageIOManager(),
+            **(overrides or {}),
+        },
+    )
+
+
+defs = build_defs()

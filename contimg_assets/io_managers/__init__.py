@@ -1,0 +1,1 @@
+"""Thin IO managers over the product store."""

@@ -1,0 +1,1 @@
+"""From calibrated visibilities to images."""

@@ -1,0 +1,125 @@
+"""Image products as FITS: data, world coordinates, and where they come from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+from numpy.typing import NDArray
+
+from contimg_assets import __version__
+from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.measurement_set import GroupShape
+
+
+@dataclass(frozen=True)
+class RestoringBeam:
+    """Gaussian that stands for the synthesised beam."""
+
+    major_arcsec: float
+    minor_arcsec: float
+    position_angle_deg: float
+    """From north through east."""
+
+
+def image_header(
+    shape: GroupShape,
+    n_pixels: int,
+    cell_arcsec: float,
+    beam: RestoringBeam,
+    frequency_hz: float,
+    settings: dict[str, Any],
+    numbers: dict[str, float],
+    provenance: dict[str, Any] | None,
+) -> fits.Header:
+    """Header that all products of one image share.
+
+    The pixel on the ICRS sky is the imaged pixel over the aberration scale:
+    uvw follow the apparent place of the centre, so the image shows the apparent
+    field, which aberration makes up to 1e-4 larger or smaller.
+
+    Parameters
+    ----------
+    shape : GroupShape
+    n_pixels, cell_arcsec : int, float
+        As imaged.
+    beam : RestoringBeam
+    frequency_hz : float
+        Weighted mean.
+    settings : dict
+        What the image was made with; goes into HISTORY.
+    numbers : dict
+        Keyword to value, for the header.
+    provenance : dict, optional
+        What calibrated the data (``set_id``, ``group``, ``calibrator``, ``tables``, …).
+
+    Returns
+    -------
+    astropy.io.fits.Header
+    """
+    ra, dec = shape.centre
+    scale = phasing.aberration_scale(float(shape.times_jd.mean()), ra, dec)
+    cell = cell_arcsec / 3600.0 / scale
+    half = shape.integration_s / 2 / 86400.0
+    start = Time(shape.times_jd[0] - half, format="jd", scale="utc")
+    end = Time(shape.times_jd[-1] + half, format="jd", scale="utc")
+    header = fits.Header()
+    header["BUNIT"] = "Jy/beam"
+    for axis, (kind, value, step, pixel, unit) in enumerate(
+        [
+            ("RA---SIN", np.rad2deg(ra), -cell, n_pixels // 2 + 1, "deg"),
+            ("DEC--SIN", np.rad2deg(dec), cell, n_pixels // 2 + 1, "deg"),
+            ("FREQ", frequency_hz, float(np.ptp(shape.frequencies_hz)) + shape.channel_width_hz, 1, "Hz"),
+            ("STOKES", 1.0, 1.0, 1, ""),
+        ],
+        start=1,
+    ):
+        header[f"CTYPE{axis}"], header[f"CRVAL{axis}"] = kind, float(value)
+        header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = float(step), float(pixel)
+        header[f"CUNIT{axis}"] = unit
+    header["RADESYS"] = "ICRS"
+    header["SPECSYS"] = "TOPOCENT"
+    header["BMAJ"], header["BMIN"] = beam.major_arcsec / 3600.0, beam.minor_arcsec / 3600.0
+    header["BPA"] = beam.position_angle_deg
+    header["OBJECT"] = phasing.centre_name(ra, dec)
+    header["TELESCOP"] = telescope.TELESCOPE_NAME
+    header["INSTRUME"] = "DSA"
+    header["TIMESYS"] = "UTC"
+    header["DATE-OBS"], header["DATE-END"] = start.isot, end.isot
+    header["MJD-OBS"], header["MJD-END"] = start.mjd, end.mjd
+    header["EXPTIME"] = (float(shape.n_times * shape.integration_s), "s")
+    header["OBSGEO-X"], header["OBSGEO-Y"], header["OBSGEO-Z"] = telescope.site_ecef().tolist()
+    header["POINTDEC"] = (float(np.rad2deg(shape.declination_rad)), "deg, apparent declination of the pointing")
+    header["ABERSCAL"] = (scale, "apparent / ICRS size of the field")
+    header["ORIGIN"] = f"contimg {__version__}"
+    for key, value in numbers.items():
+        header[key] = value
+    _add_provenance(header, provenance)
+    for key, value in sorted(settings.items()):
+        header.add_history(f"setting {key} = {value}")
+    return header
+
+
+def _add_provenance(header: fits.Header, provenance: dict[str, Any] | None) -> None:
+    if provenance is None:
+        header["CALSET"] = ("none", "the data were imaged as they came")
+        return
+    header["CALSET"] = (str(provenance["set_id"]), "calibration set")
+    header["CALGROUP"] = (provenance["group"], "group that the set was solved on")
+    header["CALSRC"] = (provenance["calibrator"], "calibrator")
+    header["CALHOURS"] = (float(provenance["hours"]), "h from the set's mid-time to the group's")
+    if provenance.get("warning"):
+        header.add_history(f"calibration warning: {provenance['warning']}")
+    for number, entry in enumerate(provenance["tables"], start=1):
+        # Type and sha256 of the table's content: 68 characters at most.
+        header[f"CALTAB{number}"] = f"{entry['type']}:{entry['sha256']}"
+
+
+def write_image(path: Path, pixels: NDArray[np.float32], header: fits.Header, unit: str = "Jy/beam") -> None:
+    """Write pixels [north, −east] as a four-axis FITS image with checksums."""
+    own = header.copy()
+    own["BUNIT"] = unit
+    hdu = fits.PrimaryHDU(np.asarray(pixels, dtype=np.float32)[None, None], own)
+    hdu.writeto(path, checksum=True)

@@ -1,0 +1,1 @@
+"""What assets, checks and sensors are given: the catalogue, the registry, the store, the stage runner."""

@@ -1,0 +1,52 @@
+"""Dagster's handles on catalogue, registry, store and notifier.
+
+Belongs here: thin wrappers that read the settings when they are used, so that
+loading the definitions touches neither disk nor database.  Does not belong
+here: anything that those classes do.
+"""
+
+from pathlib import Path
+
+from dagster import ConfigurableResource
+
+from contimg_assets.resources.calibration_registry import CalibrationRegistry
+from contimg_assets.resources.database import engine_for
+from contimg_assets.resources.notifier import Notifier
+from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.settings import get_settings
+from contimg_assets.store import Store
+
+
+class CatalogResource(ConfigurableResource):
+    """The database: product catalogue and calibration registry."""
+
+    def catalog(self) -> ProductCatalog:
+        """Groups, products and verdicts."""
+        return ProductCatalog(engine_for(get_settings().sqlalchemy_url))
+
+    def registry(self) -> CalibrationRegistry:
+        """Calibration sets."""
+        settings = get_settings()
+        return CalibrationRegistry(engine_for(settings.sqlalchemy_url), settings.calibration)
+
+
+class StoreResource(ConfigurableResource):
+    """The products on disk."""
+
+    def store(self) -> Store:
+        """Product folders of ``CONTIMG_HOME``."""
+        return Store(get_settings().home)
+
+    def url(self, path: Path) -> str:
+        """Address at which the static route serves a file of a product."""
+        settings = get_settings()
+        relative = path.relative_to(Store(settings.home).products).as_posix()
+        return f"{settings.products_url.rstrip('/')}/{relative}"
+
+
+class NotifierResource(ConfigurableResource):
+    """Where alerts go."""
+
+    def notifier(self) -> Notifier:
+        """Log and alert file of ``CONTIMG_HOME``."""
+        return Notifier(get_settings().home)

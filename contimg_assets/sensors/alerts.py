@@ -1,0 +1,64 @@
+"""Alerts: failed runs and bad verdicts, each told once and not too many at a time."""
+
+from dagster import (
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    run_failure_sensor,
+    sensor,
+)
+
+from contimg_assets.jobs import convert_group
+from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.sensors.requests import PARTITION_TAG
+
+#: Alerts of one tick at most; the rest are told in the next.
+ALERTS_PER_TICK = 50
+
+
+@run_failure_sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Tells of failed runs, and marks the group of a run that was killed as failed.",
+)
+def failed_runs(
+    context: RunFailureSensorContext, database: CatalogResource, alerts: NotifierResource
+) -> None:
+    run = context.dagster_run
+    message = context.failure_event.message or "no message"
+    key = run.tags.get(PARTITION_TAG)
+    alerts.notifier().send("run_failed", key or run.run_id, f"{run.job_name} {run.run_id}: {message}")
+    catalog = database.catalog()
+    group = catalog.find(key) if key else None
+    if group is None:
+        return
+    # A stage that fails says so itself; a run that was killed could not, and a check does not.
+    record = context.instance.get_run_record_by_id(run.run_id)
+    touched_since = record is not None and group.updated.timestamp() > (record.end_time or 0.0)
+    never_begun = group.state == "pending" and run.job_name == convert_group.name
+    if (group.state == "in_progress" or never_begun) and not touched_since:
+        catalog.fail(group.key, f"{run.job_name}: {message}")
+
+
+@sensor(
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Tells of verdicts that are WARN or ERROR.",
+)
+def failed_checks(
+    context: SensorEvaluationContext, database: CatalogResource, alerts: NotifierResource
+) -> SensorResult | SkipReason:
+    found = database.catalog().bad_verdicts_after(int(context.cursor or 0), ALERTS_PER_TICK)
+    if not found:
+        return SkipReason("no new bad verdicts")
+    notifier = alerts.notifier()
+    for verdict in found:
+        notifier.send(
+            "check_failed",
+            verdict.group_key,
+            f"{verdict.product}: {verdict.check} is {verdict.value}: {verdict.status} "
+            f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})",
+        )
+    return SensorResult(cursor=str(found[-1].id))

@@ -1,0 +1,65 @@
+"""What the sensors share: which groups are taken already, and how a run is asked for."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from dagster import DagsterInstance, DagsterRunStatus, RunRequest, RunsFilter
+
+from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
+from contimg_assets.partitions import key_time
+from contimg_assets.resources.claims import Claims
+from contimg_assets.resources.models import ObservationGroup
+from contimg_assets.settings import get_settings
+
+PARTITION_TAG = "dagster/partition"
+PRIORITY_TAG = "dagster/priority"
+#: Groups younger than this are live: they go before a catch-up's.
+LIVE = timedelta(hours=1)
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def taken_keys(instance: DagsterInstance) -> set[str]:
+    """Groups that have an unfinished run, or that a foreground command holds."""
+    runs = instance.get_runs(filters=RunsFilter(statuses=UNFINISHED))
+    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags} | Claims(
+        get_settings().home
+    ).held()
+
+
+def run_requests(groups: Iterable[ObservationGroup], job_name: str) -> list[RunRequest]:
+    """Ask for one run of each group, as many as one tick may start.
+
+    Parameters
+    ----------
+    groups : iterable of ObservationGroup
+        Newest first.
+    job_name : str
+        The job.
+
+    Returns
+    -------
+    list of RunRequest
+        Their run key is the group's, so that a group is started once; every
+        reopening of a group makes a new one.
+    """
+    live_since = datetime.now(UTC) - LIVE
+    requests: list[RunRequest] = []
+    for group in groups:
+        if len(requests) == get_settings().ingest.starts_per_tick:
+            break
+        priority = LIVE_PRIORITY if key_time(group.key) > live_since else CATCH_UP_PRIORITY
+        requests.append(
+            RunRequest(
+                run_key=group.key if group.retries == 0 else f"{group.key} retry {group.retries}",
+                partition_key=group.key,
+                job_name=job_name,
+                tags={PRIORITY_TAG: str(priority)},
+            )
+        )
+    return requests

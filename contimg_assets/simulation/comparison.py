@@ -1,0 +1,128 @@
+"""What an image shows against what the simulator put in."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contimg_assets.radio.quality.noise import robust_rms
+from contimg_assets.radio.quality.sources import fit_point, read_plane
+
+
+@dataclass(frozen=True)
+class Match:
+    """One true source and its measurement."""
+
+    name: str
+    true_jy: float
+    measured_jy: float
+    offset_arcsec: float
+    signal_to_noise: float
+    """Apparent flux density over the image's noise."""
+    distance_deg: float
+    """From the image's centre."""
+    east_arcsec: float
+    north_arcsec: float
+
+    @property
+    def ratio(self) -> float:
+        """Measured over true flux density."""
+        return self.measured_jy / self.true_jy
+
+
+def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: float = 20.0) -> list[Match]:
+    """Measure every true source that is bright enough to be seen.
+
+    Parameters
+    ----------
+    truth_file : Path
+        From the simulator.
+    image : Path
+        Image before correction for the beam.
+    beam : Path
+        The beam's image: the measurement divided by it is compared with the truth.
+    residual : Path
+        For the noise.
+    n_sigma : float
+        Sources whose true apparent flux density is above this many times the noise.
+
+    Returns
+    -------
+    list of Match
+        Brightest first; a source that cannot be fitted has a NaN measurement.
+    """
+    truth: dict[str, Any] = json.loads(truth_file.read_text())
+    plane, power = read_plane(image), read_plane(beam)
+    noise = robust_rms(read_plane(residual).pixels.astype(np.float32))
+    frequency_hz = _frequency(image)
+    ny, nx = plane.pixels.shape
+    centre = plane.sky(nx // 2, ny // 2)
+    matches = []
+    for source in truth["sources"]:
+        if source["mean_apparent_jy"] < n_sigma * noise:
+            continue
+        x, y = plane.pixel(source["ra_deg"], source["dec_deg"])
+        if not (0 <= x < nx - 1 and 0 <= y < ny - 1):
+            continue
+        true = _true_flux(source, frequency_hz)
+        measured = fit_point(plane, x, y)
+        response = float(power.pixels[round(y), round(x)])
+        cosine = np.cos(np.deg2rad(source["dec_deg"]))
+        east = north = flux = float("nan")
+        if measured is not None:
+            east = (measured.ra_deg - source["ra_deg"]) * cosine * 3600.0
+            north = (measured.dec_deg - source["dec_deg"]) * 3600.0
+            flux = measured.flux_jy / response
+        matches.append(
+            Match(
+                source["name"],
+                true,
+                flux,
+                float(np.hypot(east, north)),
+                source["mean_apparent_jy"] / noise,
+                float(np.hypot((source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])),
+                float(east),
+                float(north),
+            )
+        )
+    return sorted(matches, key=lambda m: -m.signal_to_noise)
+
+
+def _frequency(image: Path) -> float:
+    from astropy.io import fits
+
+    return float(fits.getval(image, "CRVAL3"))
+
+
+def _true_flux(source: dict[str, Any], frequency_hz: float) -> float:
+    from contimg_assets.radio.sky import Source
+
+    return float(
+        Source(
+            source["name"],
+            source["ra_deg"],
+            source["dec_deg"],
+            source["flux_jy"],
+            source["spectral_index"],
+            source["scale_name"],
+        ).flux(frequency_hz)
+    )
+
+
+def summary(matches: list[Match]) -> dict[str, float]:
+    """Medians over the matches: flux ratio, its scatter, position offset."""
+    ratio = np.array([m.ratio for m in matches])
+    offset = np.array([m.offset_arcsec for m in matches])
+    good = np.isfinite(ratio)
+    if not good.any():
+        return {"n_sources": float(len(matches)), "n_measured": 0.0}
+    return {
+        "n_sources": float(len(matches)),
+        "n_measured": float(good.sum()),
+        "median_flux_ratio": float(np.median(ratio[good])),
+        "flux_ratio_scatter": float(1.4826 * np.median(np.abs(ratio[good] - np.median(ratio[good])))),
+        "median_offset_arcsec": float(np.median(offset[good])),
+        "largest_offset_arcsec": float(offset[good].max()),
+    }

@@ -1,0 +1,1 @@
+"""Tests of contimg_assets, laid out as the package is."""

@@ -1,0 +1,200 @@
+"""The assets through the real jobs, with stages that make small files in CASA's place."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInProcessResult, RunsFilter
+
+from contimg_assets.definitions import build_defs
+from contimg_assets.partitions import add_keys
+from contimg_assets.resources.calibration_registry import CalibrationRegistry
+from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.store import Store
+from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, FakeStages, calls, registration
+
+
+class Station:
+    """A home with a target and a calibrator scan, and the jobs over fake stages."""
+
+    def __init__(self, home: Path, instance: DagsterInstance) -> None:
+        self.instance = instance
+        self.store = Store(home)
+        self.catalog: ProductCatalog = CatalogResource().catalog()
+        self.registry: CalibrationRegistry = CatalogResource().registry()
+        for key, changes in (
+            (TARGET, {}),
+            (CALIBRATOR, {"calibrator_name": "J0834+555", "calibrator_apparent_jy": 7.9}),
+        ):
+            self.catalog.register(registration(key, home, **changes), ready=True)
+            add_keys(instance, key, calibrator=bool(changes))
+
+    def run(self, job: str, key: str, tags: dict[str, str] | None = None, **stages: Any):
+        definition = build_defs({"stages": FakeStages(**stages)}).resolve_job_def(job)
+        return definition.execute_in_process(
+            instance=self.instance,
+            partition_key=key,
+            raise_on_error=False,
+            tags=tags,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+
+    def ready_to_image(self) -> None:
+        for job, key in (
+            ("convert_group", CALIBRATOR),
+            ("solve_calibrator", CALIBRATOR),
+            ("convert_group", TARGET),
+        ):
+            assert self.run(job, key).success
+
+
+@pytest.fixture
+def station(home: Path) -> Iterator[Station]:
+    with DagsterInstance.ephemeral() as instance:
+        yield Station(home, instance)
+
+
+def failure_text(result: ExecuteInProcessResult) -> str:
+    texts = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data.user_failure_data
+            texts.append(data.description if data else event.step_failure_data.error_display_string)
+    return "\n".join(str(text) for text in texts)
+
+
+def materialization(result: ExecuteInProcessResult, asset: str) -> AssetMaterialization:
+    return next(
+        event.materialization
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == AssetKey(asset)
+    )
+
+
+def test_a_target_goes_from_files_to_an_image_with_the_calibrators_tables(station: Station) -> None:
+    station.ready_to_image()
+    assert station.catalog.group(TARGET).state == "in_progress"
+    result = station.run("image_group", TARGET)
+    assert result.success, failure_text(result)
+    assert station.catalog.group(TARGET).state == "completed"
+    made = station.registry.list()[0]
+    provenance = json.loads((station.store.path(TARGET, "calibrated_ms") / "provenance.json").read_text())
+    assert provenance["set_id"] == made.id
+    assert provenance["group"] == CALIBRATOR
+    assert [t["sha256"] for t in provenance["tables"]] == [t.sha256 for t in made.tables]
+    used = station.registry.used_by(TARGET)
+    assert used is not None
+    assert used.set_id == made.id
+    image = next(call for call in calls() if call["stage"] == "image")
+    assert image["arguments"][-4:-2] == ["--name", "20260115T030000"]
+    assert image["arguments"][-1].endswith("calibrated_ms/provenance.json")
+
+
+def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Station, home: Path) -> None:
+    station.ready_to_image()
+    metadata = materialization(station.run("image_group", TARGET), "image").metadata
+    assert metadata["rms_mjy_beam"].value == 0.3
+    assert "not_a_number" not in metadata
+    picture = str(metadata["picture"].value)
+    assert len(picture) < 1000
+    prefix = "![image](http://localhost:3001/"
+    assert picture.startswith(prefix)
+    assert (home / "products" / picture.removeprefix(prefix).removesuffix(")")).is_file()
+    assert Path(str(metadata["beam_corrected_image"].value)).name == "20260115T030000.pbcor.fits"
+    assert Path(str(metadata["beam_corrected_image"].value)).is_file()
+
+
+def test_a_stage_that_refuses_fails_the_group_at_once_and_tells_why(station: Station) -> None:
+    message = "BadSubbandFileError: sb03: 12 values are NaN"
+    result = station.run("convert_group", TARGET, fail={"convert": message})
+    assert not result.success
+    assert message in failure_text(result)
+    assert [call["stage"] for call in calls()] == ["convert"]
+    group = station.catalog.group(TARGET)
+    assert (group.state, group.reason) == ("failed", f"measurement_set: {message}")
+    assert not station.store.path(TARGET, "measurement_set").exists()
+    assert list(station.store.path(TARGET, ".staging").iterdir()) == []
+
+
+def test_a_crash_is_tried_again_and_leaves_no_mark_when_that_works(station: Station) -> None:
+    assert station.run("convert_group", TARGET, crash={"flag": 1}).success
+    assert station.catalog.group(TARGET).state == "in_progress"
+    assert [step.to_state for step in station.catalog.transitions(TARGET)].count("failed") == 0
+
+
+def test_a_group_without_calibration_fails_and_names_what_there_was(station: Station) -> None:
+    assert station.run("convert_group", TARGET).success
+    result = station.run("image_group", TARGET)
+    assert "NoCalibratorError: no valid calibration" in failure_text(result)
+    assert station.catalog.group(TARGET).reason.startswith("calibrated_ms: NoCalibratorError")
+
+
+def test_a_bad_number_stops_its_run_and_whoever_starts_the_next_stage(station: Station) -> None:
+    bad = {"qa ms": {"n_dead_antennas": 41}}
+    assert not station.run("convert_group", CALIBRATOR, numbers=bad).success
+    solved = station.run("solve_calibrator", CALIBRATOR)
+    assert "VerdictError: group 2026-01-15T05:00:00 is refused" in failure_text(solved)
+    assert "n_dead_antennas is 41, hard limit 40" in failure_text(solved)
+    assert "solve" not in [call["stage"] for call in calls()]
+    assert station.catalog.group(CALIBRATOR).state == "failed"
+
+
+def test_tables_whose_verdict_is_error_calibrate_nothing(station: Station) -> None:
+    station.run("convert_group", CALIBRATOR)
+    station.run("solve_calibrator", CALIBRATOR, numbers={"qa calibration": {"phase_scatter_deg": 90.0}})
+    station.run("convert_group", TARGET)
+    result = station.run("image_group", TARGET)
+    assert "VerdictError: calibration of the group" in failure_text(result)
+    assert "phase_scatter_deg is 90" in failure_text(result)
+    assert "apply" not in [call["stage"] for call in calls()]
+
+
+def test_an_image_that_its_checks_condemn_is_completed_and_its_run_is_not(station: Station) -> None:
+    station.ready_to_image()
+    assert not station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}}).success
+    assert station.catalog.group(TARGET).state == "completed"
+    assert station.catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+
+
+def test_a_sensors_run_leaves_a_completed_group_alone_and_a_persons_run_makes_it_again(
+    station: Station,
+) -> None:
+    station.run("convert_group", TARGET)
+    station.catalog.complete(TARGET)
+    result = station.run("convert_group", TARGET, tags={"dagster/sensor_name": "incoming_groups"})
+    assert "StateError" in failure_text(result)
+    assert station.catalog.group(TARGET).state == "completed"
+    assert station.run("convert_group", TARGET).success
+    assert station.catalog.group(TARGET).state == "in_progress"
+
+
+def test_a_failed_stage_leaves_the_product_of_before(station: Station) -> None:
+    station.ready_to_image()
+    before = (station.store.path(TARGET, "measurement_set")).resolve()
+    assert not station.run("convert_group", TARGET, fail={"convert": "ConversionError: no"}).success
+    assert station.store.path(TARGET, "measurement_set").resolve() == before
+
+
+def test_solving_again_retires_the_earlier_set_and_the_files_are_the_new_ones(station: Station) -> None:
+    station.ready_to_image()
+    assert station.run("solve_calibrator", CALIBRATOR).success
+    old, new = station.registry.list()
+    assert (old.status, old.replaced_by, new.status) == ("retired", new.id, "active")
+    assert [outcome.status for outcome in station.registry.verify()] == ["replaced", "ok"]
+
+
+def test_tables_that_were_changed_on_disk_are_not_applied(station: Station) -> None:
+    station.ready_to_image()
+    (station.store.path(CALIBRATOR, "calibration_tables") / "B.cal" / "table.dat").write_text("edited")
+    result = station.run("image_group", TARGET)
+    assert "CalibrationError: calibration set" in failure_text(result)
+    assert "is changed" in failure_text(result)
+
+
+def test_every_run_carries_its_group(station: Station) -> None:
+    station.run("convert_group", TARGET)
+    runs = station.instance.get_runs(filters=RunsFilter(tags={"dagster/partition": TARGET}))
+    assert [run.job_name for run in runs] == ["convert_group"]

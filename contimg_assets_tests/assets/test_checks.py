@@ -1,0 +1,150 @@
+"""Checks say PASS, WARN or ERROR exactly at their limits, and leave the verdict in the catalogue."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import AssetCheckSeverity, AssetKey, AssetSelection, DagsterInstance, define_asset_job
+
+from contimg_assets.checks.bands import judge
+from contimg_assets.definitions import build_defs
+from contimg_assets.jobs import jobs
+from contimg_assets.partitions import add_keys
+from contimg_assets.radio.errors import CatalogueError
+from contimg_assets.radio.quality.limits import Limit, Limits, load_limits, parse_limits
+from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets_tests.fake_stages import GOOD, TARGET, registration
+
+ABOVE = Limit(1.5, 3.0, "above", "a test")
+BELOW = Limit(20.0, 5.0, "below", "a test")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "status"),
+    [
+        (ABOVE, 1.5, "PASS"),
+        (ABOVE, 1.5001, "WARN"),
+        (ABOVE, 3.0, "WARN"),
+        (ABOVE, 3.0001, "ERROR"),
+        (ABOVE, float("nan"), "ERROR"),
+        (BELOW, 20.0, "PASS"),
+        (BELOW, 19.999, "WARN"),
+        (BELOW, 5.0, "WARN"),
+        (BELOW, 4.999, "ERROR"),
+    ],
+)
+def test_a_limit_holds_up_to_and_including_its_value(limit: Limit, value: float, status: str) -> None:
+    assert limit.judge(value) == status
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ('soft = 1\nhard = 2\ndirection = "above"', "lacks reason"),
+        ('soft = 3\nhard = 2\ndirection = "above"\nreason = "x"', "crossed before"),
+        ('soft = 1\nhard = 2\ndirection = "below"\nreason = "x"', "crossed before"),
+        ('soft = 1\nhard = 2\ndirection = "up"\nreason = "x"', "direction"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused_by_name(entry: str, why: str) -> None:
+    with pytest.raises(CatalogueError, match=f"image_qa.rms_ratio.*{why}"):
+        parse_limits(f'version = "9"\n[image_qa.rms_ratio]\n{entry}')
+
+
+def test_every_limit_of_the_package_has_a_reason() -> None:
+    limits = load_limits()
+    assert limits.version
+    assert all(limit.reason for metrics in limits.limits.values() for limit in metrics.values())
+
+
+@pytest.fixture
+def catalog(home: Path) -> ProductCatalog:
+    catalog = CatalogResource().catalog()
+    catalog.register(registration(TARGET, home), ready=True)
+    return catalog
+
+
+def check_run(catalog: ProductCatalog, home: Path, **numbers: Any):
+    """Judge numbers of an image through Dagster, without making anything."""
+    metrics = {name: value for name, value in (GOOD["qa image"] | numbers).items() if value is not None}
+    catalog.record_product(TARGET, "image_qa", home, metrics)
+    defs = build_defs()
+    job = define_asset_job("judge_images", AssetSelection.checks_for_assets(AssetKey("image_qa")))
+    definitions = type(defs).merge(defs, type(defs)(jobs=[job]))
+    with DagsterInstance.ephemeral() as instance:
+        add_keys(instance, TARGET, calibrator=False)
+        result = definitions.resolve_job_def("judge_images").execute_in_process(
+            instance=instance,
+            # Not partition_key: here Dagster takes it for jobs with an asset only.
+            tags={"dagster/partition": TARGET},
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    return result, {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+
+def test_good_numbers_pass_and_carry_their_limits(catalog: ProductCatalog, home: Path) -> None:
+    result, found = check_run(catalog, home)
+    assert result.success
+    assert all(evaluation.passed for evaluation in found.values())
+    metadata = found["rms_ratio"].metadata
+    limit = load_limits().limits["image_qa"]["rms_ratio"]
+    assert (metadata["value"].value, metadata["status"].value) == (1.1, "PASS")
+    assert (metadata["soft_limit"].value, metadata["hard_limit"].value) == (limit.soft, limit.hard)
+    assert metadata["limits_version"].value == load_limits().version
+    assert found["rms_ratio"].partition == TARGET
+
+
+def test_past_the_soft_limit_it_warns_and_the_run_goes_on(catalog: ProductCatalog, home: Path) -> None:
+    limit = load_limits().limits["image_qa"]["rms_ratio"]
+    result, found = check_run(catalog, home, rms_ratio=(limit.soft + limit.hard) / 2)
+    assert result.success
+    assert not found["rms_ratio"].passed
+    assert found["rms_ratio"].severity == AssetCheckSeverity.WARN
+    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "WARN"
+
+
+def test_past_the_hard_limit_it_is_an_error_that_blocks(catalog: ProductCatalog, home: Path) -> None:
+    limit = load_limits().limits["image_qa"]["rms_ratio"]
+    result, found = check_run(catalog, home, rms_ratio=limit.hard * 1.01)
+    assert not result.success
+    assert found["rms_ratio"].severity == AssetCheckSeverity.ERROR
+    assert len(found) == len(load_limits().limits["image_qa"])
+    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+
+
+@pytest.mark.parametrize("value", [None, "high", True, float("nan")])
+def test_a_number_that_is_missing_or_is_none_cannot_pass(
+    catalog: ProductCatalog, home: Path, value: object
+) -> None:
+    catalog.record_product(TARGET, "image_qa", home, {**GOOD["qa image"], "rms_ratio": value})
+    judged = {item.metric: item for item in judge(catalog, "image_qa", TARGET)}
+    assert (judged["rms_ratio"].status, judged["rms_ratio"].value) == ("ERROR", None)
+    assert "missing" in judged["rms_ratio"].text
+    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+
+
+def test_limits_can_change_and_be_judged_again_without_the_product(
+    catalog: ProductCatalog, home: Path
+) -> None:
+    catalog.record_product(TARGET, "image_qa", home / "not there", GOOD["qa image"])
+    strict = Limits("2", {"image_qa": {"rms_ratio": Limit(0.5, 1.0, "above", "a test")}})
+    assert [item.status for item in judge(catalog, "image_qa", TARGET, limits=strict)] == ["ERROR"]
+    found = catalog.verdicts(TARGET, "image_qa")["rms_ratio"]
+    assert (found.status, found.limits_version) == ("ERROR", "2")
+    judge(catalog, "image_qa", TARGET)
+    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "PASS"
+
+
+def test_the_jobs_bring_the_checks_of_their_assets() -> None:
+    defs = build_defs()
+    names = {job.name: defs.resolve_job_def(job.name).asset_layer.asset_graph for job in jobs}
+    assert {
+        name: {key.asset_key.to_user_string() for key in graph.asset_check_keys}
+        for name, graph in names.items()
+    } == {
+        "convert_group": {"measurement_set_qa"},
+        "solve_calibrator": {"calibration_qa"},
+        "image_group": {"image_qa"},
+    }

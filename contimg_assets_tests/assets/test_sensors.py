@@ -1,0 +1,349 @@
+"""Sensors start what is ready, once, the newest first, and keep their hands off what is taken."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from dagster import (
+    DagsterInstance,
+    RunRequest,
+    SensorDefinition,
+    SensorResult,
+    SkipReason,
+    build_run_status_sensor_context,
+    build_sensor_context,
+)
+
+from contimg_assets.definitions import build_defs
+from contimg_assets.partitions import CALIBRATOR_SCAN, OBSERVATION_GROUP, add_keys
+from contimg_assets.resources.claims import Claims
+from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.sensors import incoming
+from contimg_assets.sensors.alerts import failed_checks, failed_runs
+from contimg_assets.sensors.calibrators import calibrator_scans
+from contimg_assets.sensors.imaging import images_due
+from contimg_assets.sensors.incoming import IncomingFolder, incoming_groups
+from contimg_assets.settings import Settings
+from contimg_assets_tests.fake_stages import (
+    BAND_HZ,
+    CALIBRATOR,
+    TARGET,
+    FakeStages,
+    only_one_calibrator,
+    registration,
+    solutions,
+)
+from contimg_assets_tests.radio.subband_files import START, write_group
+
+Look = Callable[[float], list[str]]
+
+
+@pytest.fixture
+def catalog(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> ProductCatalog:
+    only_one_calibrator(monkeypatch)
+    settings.incoming_folder.mkdir()
+    return CatalogResource().catalog()
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def look(settings: Settings, catalog: ProductCatalog) -> Look:
+    """One look at the incoming folder at a time given in s; the keys that became ready."""
+    folder = IncomingFolder(settings.incoming_folder)
+    notifier = NotifierResource().notifier()
+
+    def once(now: float) -> list[str]:
+        return [str(group.key) for group in folder.look(settings, catalog, notifier, now)]
+
+    return once
+
+
+def tick(sensor: SensorDefinition, instance: DagsterInstance) -> SensorResult | SkipReason:
+    context = build_sensor_context(
+        instance=instance,
+        resources={"database": CatalogResource(), "alerts": NotifierResource()},
+    )
+    return cast(SensorResult | SkipReason, sensor(context))
+
+
+def requests(result: SensorResult | SkipReason) -> list[RunRequest]:
+    return list(result.run_requests or []) if isinstance(result, SensorResult) else []
+
+
+# -- files ----------------------------------------------------------------------------------
+
+
+def test_a_group_is_ready_when_all_its_files_have_been_still(
+    look: Look, settings: Settings, catalog: ProductCatalog
+) -> None:
+    write_group(settings.incoming_folder, jitter_s=30)
+    assert look(1000) == []
+    assert look(1004) == []
+    assert look(1005) == [TARGET]
+    assert catalog.group(TARGET).state == "pending"
+    assert look(1100) == []
+
+
+def test_a_file_that_still_grows_is_not_opened(
+    look: Look, settings: Settings, catalog: ProductCatalog
+) -> None:
+    *_, last = write_group(settings.incoming_folder)
+    content = last.read_bytes()
+    last.write_bytes(content[:1000])
+    look(1000)
+    last.write_bytes(content)
+    assert look(1010) == []
+    assert catalog.group(TARGET).state == "collecting"
+    assert look(1016) == [TARGET]
+
+
+def test_twelve_subbands_wait_for_the_timeout_and_eleven_for_ever(
+    look: Look, settings: Settings, catalog: ProductCatalog
+) -> None:
+    write_group(settings.incoming_folder, subbands=range(12))
+    later = START + timedelta(hours=2)
+    write_group(settings.incoming_folder, later, subbands=range(11))
+    look(0)
+    assert look(899) == []
+    assert catalog.group(TARGET).state == "collecting"
+    assert look(900) == [TARGET]
+    group = catalog.group(TARGET)
+    assert (group.state, group.missing_subbands) == ("pending", [12, 13, 14, 15])
+    assert look(100_000) == []
+    rejected = catalog.group(CALIBRATOR)
+    assert rejected.state == "collecting"
+    assert rejected.reason.startswith("11 of 16 subbands, at least 12 are needed")
+    alerts = [alert for alert in NotifierResource().notifier().recent() if alert["kind"] == "rejected_group"]
+    assert [alert["subject"] for alert in alerts] == [CALIBRATOR]
+
+
+def test_a_truncated_file_is_named_and_its_group_goes_on_without_it(
+    look: Look, settings: Settings, catalog: ProductCatalog
+) -> None:
+    paths = write_group(settings.incoming_folder)
+    paths[3].write_bytes(paths[3].read_bytes()[:3000])
+    look(0)
+    assert look(900) == [TARGET]
+    assert catalog.group(TARGET).missing_subbands == [3]
+    alert = NotifierResource().notifier().recent()[-1]
+    assert (alert["kind"], alert["subject"]) == ("bad_file", str(paths[3]))
+
+
+def test_a_new_process_comes_to_the_same_groups(
+    settings: Settings, catalog: ProductCatalog, look: Look
+) -> None:
+    write_group(settings.incoming_folder)
+    look(0)
+    assert look(10) == [TARGET]
+    catalog.begin(TARGET, "run 1")
+    catalog.complete(TARGET)
+    again = IncomingFolder(settings.incoming_folder)
+    again.look(settings, catalog, NotifierResource().notifier(), 100)
+    again.look(settings, catalog, NotifierResource().notifier(), 110)
+    assert catalog.group(TARGET).state == "completed"
+    assert again.done
+
+
+def test_a_catch_up_reads_a_bounded_number_of_headers_and_cuts_no_group(
+    look: Look, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incoming, "HEADERS_PER_TICK", 24)
+    for number in range(3):
+        write_group(settings.incoming_folder, START + timedelta(minutes=6 * number))
+    look(0)
+    # The newest first; the half that was read of the next one waits, even past the timeout.
+    assert look(2000) == ["2026-01-15T03:12:00"]
+    assert look(2001) == ["2026-01-15T03:00:00", "2026-01-15T03:06:00"]
+
+
+# -- runs -----------------------------------------------------------------------------------
+
+
+def pending(catalog: ProductCatalog, home: Path, *keys: str) -> None:
+    for key in keys:
+        catalog.register(registration(key, home), ready=True)
+
+
+def test_pending_groups_are_started_newest_first_and_not_too_many(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    keys = [f"2026-01-{day:02d}T03:00:00" for day in range(1, 29)]
+    pending(catalog, home, *keys)
+    result = tick(incoming_groups, instance)
+    asked = requests(result)
+    assert [request.partition_key for request in asked] == keys[:3:-1]
+    assert all(request.run_key == request.partition_key for request in asked)
+    assert isinstance(result, SensorResult)
+    (added,) = result.dynamic_partitions_requests or []
+    assert set(keys[4:]) == set(added.partition_keys)
+
+
+def test_live_groups_go_before_a_catch_up(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    live = (datetime.now(UTC) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%S")
+    pending(catalog, home, live, TARGET)
+    priorities = [
+        int(request.tags["dagster/priority"]) for request in requests(tick(incoming_groups, instance))
+    ]
+    assert priorities[0] > priorities[1]
+
+
+def test_groups_that_a_foreground_command_holds_are_left_alone(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    pending(catalog, home, TARGET, CALIBRATOR)
+    with Claims(home).claim([TARGET]):
+        asked = [request.partition_key for request in requests(tick(incoming_groups, instance))]
+    assert asked == [CALIBRATOR]
+
+
+def test_a_reopened_group_gets_a_run_key_of_its_own(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    pending(catalog, home, TARGET)
+    catalog.fail(TARGET, "broken")
+    catalog.reopen(TARGET, "asked")
+    (request,) = requests(tick(incoming_groups, instance))
+    assert request.run_key == f"{TARGET} retry 1"
+
+
+def test_files_that_arrive_become_a_run_a_partition_and_an_arrival(
+    catalog: ProductCatalog, settings: Settings, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTIMG_INGEST__SETTLE_S", "0")
+    incoming.get_settings.cache_clear()
+    write_group(settings.incoming_folder)
+    result = tick(incoming_groups, instance)
+    assert isinstance(result, SensorResult)
+    assert [request.partition_key for request in requests(result)] == [TARGET]
+    (arrived,) = result.asset_events
+    assert (arrived.asset_key.to_user_string(), arrived.partition) == ("uvh5_subbands", TARGET)
+    assert isinstance(tick(incoming_groups, instance), SensorResult), catalog.group(TARGET).state
+
+
+def test_keys_of_groups_that_were_done_long_ago_are_retired(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending(catalog, home, TARGET)
+    add_keys(instance, TARGET, calibrator=False)
+    catalog.begin(TARGET, "run 1")
+    catalog.complete(TARGET)
+    assert isinstance(tick(incoming_groups, instance), SkipReason)
+    monkeypatch.setenv("CONTIMG_INGEST__HOT_WINDOW_DAYS", "1e-9")
+    incoming.get_settings.cache_clear()
+    result = tick(incoming_groups, instance)
+    assert isinstance(result, SensorResult)
+    (removed,) = result.dynamic_partitions_requests or []
+    assert (removed.partitions_def_name, removed.partition_keys) == (OBSERVATION_GROUP, [TARGET])
+
+
+def converted(catalog: ProductCatalog, home: Path, key: str, **changes: object) -> None:
+    catalog.register(registration(key, home, **changes), ready=True)
+    catalog.begin(key, f"run of {key}")
+    numbers = {"channel_low_hz": BAND_HZ[0], "channel_high_hz": BAND_HZ[1]}
+    catalog.record_product(key, "measurement_set", home, numbers)
+    catalog.record_product(key, "flags", home, {})
+
+
+def test_a_converted_calibrator_scan_is_solved_once(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    converted(catalog, home, TARGET)
+    converted(catalog, home, CALIBRATOR, calibrator_name="J0834+555", calibrator_apparent_jy=7.9)
+    result = tick(calibrator_scans, instance)
+    assert isinstance(result, SensorResult)
+    assert [request.partition_key for request in requests(result)] == [CALIBRATOR]
+    (added,) = result.dynamic_partitions_requests or []
+    assert (added.partitions_def_name, added.partition_keys) == (CALIBRATOR_SCAN, [CALIBRATOR])
+    catalog.record_product(CALIBRATOR, "calibration_tables", home, {})
+    assert isinstance(tick(calibrator_scans, instance), SkipReason)
+
+
+def test_a_group_is_imaged_as_soon_as_a_calibration_covers_it(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    converted(catalog, home, TARGET)
+    pending(catalog, home, CALIBRATOR)
+    assert isinstance(tick(images_due, instance), SkipReason)
+    CatalogResource().registry().register(solutions(CALIBRATOR), home)
+    assert [request.partition_key for request in requests(tick(images_due, instance))] == [TARGET]
+    catalog.record_product(TARGET, "image", home, {})
+    assert isinstance(tick(images_due, instance), SkipReason)
+
+
+# -- alerts ---------------------------------------------------------------------------------
+
+
+def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contimg_assets.sensors.alerts.ALERTS_PER_TICK", 2)
+    pending(catalog, home, TARGET)
+    for status in ("PASS", "WARN", "ERROR", "ERROR"):
+        catalog.record_verdict(
+            TARGET, "image_qa", "rms_ratio", status=status, value=2.0, soft=1.5, hard=3.0, limits_version="1"
+        )
+    cursor, ticks = None, 0
+    while True:
+        context = build_sensor_context(
+            instance=instance,
+            cursor=cursor,
+            resources={"database": CatalogResource(), "alerts": NotifierResource()},
+        )
+        result = failed_checks(context)
+        if isinstance(result, SkipReason):
+            break
+        cursor, ticks = cast(SensorResult, result).cursor, ticks + 1
+    assert ticks == 2
+    assert [alert["kind"] for alert in NotifierResource().notifier().recent()] == ["check_failed"] * 3
+
+
+def tell_of_failed_run(
+    home: Path, catalog: ProductCatalog, instance: DagsterInstance, *, before: bool
+) -> None:
+    """A run that was killed, and its alert; the group goes on before (or after) the run's end."""
+    pending(catalog, home, TARGET)
+    add_keys(instance, TARGET, calibrator=False)
+    job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
+    run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
+    if before:
+        catalog.begin(TARGET, run.run_id)
+    event = instance.report_run_failed(run, "the run worker is gone")
+    if not before:
+        catalog.begin(TARGET, "a later run")
+    finished = instance.get_run_by_id(run.run_id)
+    assert finished is not None
+    context = build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=finished,
+        resources={"database": CatalogResource(), "alerts": NotifierResource()},
+    ).for_run_failure()
+    failed_runs(context)
+
+
+def test_the_group_of_a_run_that_was_killed_is_failed_and_told(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    tell_of_failed_run(home, catalog, instance, before=True)
+    group = catalog.group(TARGET)
+    assert (group.state, group.reason) == ("failed", "convert_group: the run worker is gone")
+    alert = NotifierResource().notifier().recent()[-1]
+    assert (alert["kind"], alert["subject"]) == ("run_failed", TARGET)
+
+
+def test_a_group_that_another_run_has_taken_since_is_not_failed(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    tell_of_failed_run(home, catalog, instance, before=False)
+    assert catalog.group(TARGET).state == "in_progress"

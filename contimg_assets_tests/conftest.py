@@ -1,0 +1,111 @@
+"""Fixtures that all tests may use: a home of their own, and databases of both kinds."""
+
+import os
+import pwd
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+from sqlalchemy import Engine
+
+from contimg_assets.resources import database
+from contimg_assets.settings import Settings, get_settings
+
+#: Debian's PostgreSQL; the tests start a private cluster from it.
+POSTGRES_BINARIES = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty ``CONTIMG_HOME`` of the test's own, which all of its processes see."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("CONTIMG_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CONTIMG_HOME", str(folder))
+    monkeypatch.setenv("DAGSTER_HOME", str(folder / "dagster"))
+    get_settings.cache_clear()
+    yield folder
+    get_settings.cache_clear()
+    database.engine_for.cache_clear()
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    """Settings of the test's home."""
+    assert get_settings().home == home
+    return get_settings()
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A private PostgreSQL cluster behind a Unix socket."""
+
+    socket: Path
+    user: str
+
+    def new_database(self) -> str:
+        """Make an empty database; its SQLAlchemy URL."""
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        connection = psycopg2.connect(host=str(self.socket), user=self.user, dbname="postgres")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        connection.close()
+        return f"postgresql+psycopg2://{self.user}@/{name}?host={self.socket}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a private cluster; a machine without PostgreSQL fails the test, and says what to install."""
+    if not (POSTGRES_BINARIES / "initdb").is_file():
+        pytest.fail(f"no PostgreSQL in {POSTGRES_BINARIES}: install Debian's package postgresql-15")
+    # initdb refuses to run as root; Debian's package has made a user for it.
+    root = os.geteuid() == 0
+    user = "postgres" if root else pwd.getpwuid(os.geteuid()).pw_name
+    prefix = ["runuser", "-u", user, "--"] if root else []
+    # Not pytest's folder: a socket's path is short, and another user must be able to reach it.
+    with tempfile.TemporaryDirectory(prefix="contimg-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if root:
+            entry = pwd.getpwnam(user)
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+        folder.chmod(0o755)
+        data = folder / "data"
+
+        def run(*command: str) -> None:
+            done = subprocess.run([*prefix, *command], cwd="/", capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+
+        initdb, pg_ctl = str(POSTGRES_BINARIES / "initdb"), str(POSTGRES_BINARIES / "pg_ctl")
+        run(initdb, "-D", str(data), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+        run(pg_ctl, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+        try:
+            yield PostgresServer(folder, user)
+        finally:
+            run(pg_ctl, "-D", str(data), "-m", "immediate", "-w", "stop")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database()
+
+
+@pytest.fixture
+def engine(empty_url: str) -> Iterator[Engine]:
+    """Engine of a migrated database, once of each kind."""
+    database.upgrade(empty_url)
+    engine = database.create(empty_url)
+    yield engine
+    engine.dispose()

@@ -1,0 +1,160 @@
+"""Stages that make small files in place of CASA's, so that the Dagster layer is tested by itself."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from dagster import AssetExecutionContext, Failure
+
+from contimg_assets.radio.calibration.hashing import tree_sha256
+from contimg_assets.resources.casa import StageRunner
+from contimg_assets.resources.product_catalog import Registration
+from contimg_assets.settings import get_settings
+
+BAND_HZ = (1311.387e6, 1498.643e6)
+ANTENNAS = ["5", "13", "31", "102"]
+TARGET, CALIBRATOR = "2026-01-15T03:00:00", "2026-01-15T05:00:00"
+MJD = {TARGET: 61055.1268, CALIBRATOR: 61055.2101}
+GOOD: dict[str, dict[str, float]] = {
+    "qa ms": {"flagged_fraction": 0.0, "zero_fraction": 0.0, "uvw_error_mm": 0.1, "n_dead_antennas": 2},
+    "qa calibration": {
+        "failed_solution_fraction": 0.0,
+        "gain_amplitude_scatter": 0.01,
+        "phase_scatter_deg": 2.0,
+    },
+    "qa image": {
+        "rms_ratio": 1.1,
+        "flag_fraction": 0.1,
+        "dynamic_range": 200.0,
+        "beam_major_arcsec": 53.0,
+    },
+}
+
+
+def registration(key: str, folder: Path, **changes: Any) -> Registration:
+    """What the catalogue would be told of a complete group."""
+    values: dict[str, Any] = {
+        "key": key,
+        "files": {k: folder / f"{key}_sb{k:02d}.hdf5" for k in range(16)},
+        "missing_subbands": [],
+        "declination_deg": 54.57,
+        "mid_mjd": MJD.get(key, 61055.0),
+        "antennas": ANTENNAS,
+    }
+    return Registration(**(values | changes))
+
+
+def solutions(key: str, **changes: Any) -> dict[str, Any]:
+    """What a solver reports, without tables."""
+    values: dict[str, Any] = {
+        "calibrator": "J0834+555",
+        "flux_model": {"flux_jy": 8.3},
+        "flux_source": "a test",
+        "refant": "31",
+        "group": key,
+        "mid_mjd": MJD.get(key, 61055.0),
+        "declination_deg": 54.57,
+        "centre_ra_deg": 128.7,
+        "antennas": ANTENNAS,
+        "channel_low_hz": BAND_HZ[0],
+        "channel_high_hz": BAND_HZ[1],
+        "tables": [],
+        "parameters": {"minimum_snr": 3.0},
+        "software": {"casatasks": "6.7"},
+        "input_sha256": "0" * 64,
+        "quality": {"median_snr": 40.0},
+    }
+    return values | changes
+
+
+def write_tables(folder: Path, content: str = "solutions") -> list[dict[str, Any]]:
+    """Write three tables; their entries in ``solutions.json``."""
+    tables = []
+    for kind, order, name in (("K", 10, "K.cal"), ("BA", 20, "B.cal"), ("GA", 40, "G.cal")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "table.dat").write_text(f"{kind} {content}")
+        digest = tree_sha256(folder / name)
+        tables.append({"type": kind, "order": order, "file": name, "sha256": digest})
+    return tables
+
+
+class FakeStages(StageRunner):
+    """Makes what each stage would, and notes the calls in ``home/calls.jsonl``."""
+
+    fail: dict[str, str] = {}  # noqa: RUF012
+    """Message with which a stage refuses, by its name."""
+    crash: dict[str, int] = {}  # noqa: RUF012
+    """How often a stage crashes before it works."""
+    numbers: dict[str, dict[str, float]] = {}  # noqa: RUF012
+    """Numbers of quality stages in place of good ones."""
+
+    def run(
+        self, context: AssetExecutionContext, stage: Sequence[str], *arguments: str | Path
+    ) -> dict[str, Any]:
+        """Make the stage's files."""
+        name = " ".join(stage)
+        log = get_settings().home / "calls.jsonl"
+        earlier = calls()
+        with log.open("a") as handle:
+            key = context.partition_key
+            handle.write(json.dumps({"stage": name, "key": key, "arguments": [*map(str, arguments)]}) + "\n")
+        if name in self.fail:
+            raise Failure(description=self.fail[name], allow_retries=False)
+        if sum(call["stage"] == name for call in earlier) < self.crash.get(name, 0):
+            raise Failure(f"contimg {name} crashed with exit code 1")
+        return self._make(name, context.partition_key, arguments)
+
+    def _make(self, name: str, key: str, arguments: Sequence[str | Path]) -> dict[str, Any]:
+        if name in ("convert", "apply"):
+            output = Path(arguments[-1])
+            output.mkdir()
+            (output / "table.dat").write_text(f"{name} {key}")
+            return {
+                "group": key,
+                "channel_low_hz": BAND_HZ[0],
+                "channel_high_hz": BAND_HZ[1],
+                "flag_fraction": 0.1,
+                "rows": [1, 2],
+            }
+        output = Path(arguments[2] if name == "solve" else arguments[1])
+        output.mkdir(parents=True)
+        (output / "thumbnail.png").write_bytes(b"\x89PNG")
+        if name == "solve":
+            return solutions(key, tables=write_tables(output, f"of {len(calls())}"))
+        if name == "image":
+            for ending in ("image", "pbcor", "pb"):
+                (output / f"{arguments[3]}.{ending}.fits").write_text("SIMPLE")
+            return {"rms_mjy_beam": 0.3, "name": str(arguments[3]), "not_a_number": float("nan")}
+        if name.startswith("qa"):
+            (output / "report.html").write_text("<html></html>")
+            return {**GOOD[name], **self.numbers.get(name, {})}
+        return {"flag_fraction": 0.05, "dead_antennas": ["5"], "n_dead_antennas": 1}
+
+
+def calls() -> list[dict[str, Any]]:
+    """The stages that were run in this home, in order."""
+    log = get_settings().home / "calls.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+
+
+class Scan:
+    """A calibrator found in a beam."""
+
+    name = "J0834+555"
+    apparent_jy = 7.9
+    separation_deg = 1.0
+
+
+def only_one_calibrator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the calibrator be in the beam of the group ``CALIBRATOR`` only."""
+    module = ModuleType("contimg_assets.radio.calibration.calibrators")
+
+    def find_calibrator(_declination_deg: float, mid_mjd: float, _settings: Any) -> Scan | None:
+        return Scan() if abs(mid_mjd - MJD[CALIBRATOR]) < 0.01 else None
+
+    module.find_calibrator = find_calibrator  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)

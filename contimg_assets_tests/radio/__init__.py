@@ -1,0 +1,1 @@
+"""Tests of the science, without Dagster and without a database."""
