@@ -7,7 +7,7 @@ logic.  Loading this module must not import CASA, casacore or pyuvdata.
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import Definitions
+from dagster import Definitions, in_process_executor
 
 from contimg_assets.assets.calibration import calibrated_ms, calibration_tables, flags
 from contimg_assets.assets.imaging import image
@@ -54,6 +54,9 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
         ],
         asset_checks=[measurement_set_checks, calibration_checks, image_checks],
         jobs=jobs,
+        # Also for assets that are materialised by hand: a process for each step costs 2 s, and their stages
+        # run in processes of their own.
+        executor=in_process_executor,
         sensors=[incoming_groups, calibrator_scans, images_due, failed_runs, failed_checks],
         resources={
             "stages": StageRunner(),

@@ -67,18 +67,20 @@ class CalibrationSettings(BaseModel):
 class ImagingSettings(BaseModel):
     """The image and how it is deconvolved."""
 
-    field_deg: float = Field(default=3.5, gt=0, le=6)
-    """Width of the image, deg; at least 3.0 covers the primary beam."""
+    engine: Literal["wgridder", "tclean"] = "wgridder"
+    """``wgridder``: our CLEAN on ducc0's w-gridder; ``tclean``: CASA's, with w-projection."""
+    field_deg: float = Field(default=6.0, gt=0, le=8)
+    """Width of the image, deg: to the beam's first null, since what lies outside leaves stripes."""
     samples_per_beam: float = Field(default=4.0, ge=3)
-    """Pixels across the smallest fringe of the longest baseline."""
+    """Pixels across the narrow side of the dirty beam."""
     weighting: Literal["natural", "uniform", "briggs"] = "briggs"
     """Visibility weighting."""
     robust: float = Field(default=0.5, ge=-2, le=2)
     """Briggs robustness."""
-    iterations: int = Field(default=10_000, ge=0)
+    iterations: int = Field(default=100_000, ge=0)
     """Most CLEAN components."""
-    threshold_sigma: float = Field(default=4.0, gt=0)
-    """CLEAN stops at this multiple of the expected noise."""
+    threshold_sigma: float = Field(default=2.0, gt=0)
+    """CLEAN stops at this multiple of the noise, measured or expected, whichever is higher."""
     gain: float = Field(default=0.1, gt=0, le=1)
     """CLEAN loop gain."""
     w_planes: int = Field(default=32, ge=1)

@@ -97,7 +97,10 @@ def calibration_tables(
             reference_antenna=str(solutions["refant"]),
             solutions=MetadataValue.json(solutions["quality"]),
         )
-        database.registry().register(solutions, storage.store().path(making.key, making.product))
+        # The partition says which group this is; the stage derives the same from the times in the data.
+        database.registry().register(
+            {**solutions, "group": making.key}, storage.store().path(making.key, making.product)
+        )
         return published
 
 

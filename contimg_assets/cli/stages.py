@@ -185,7 +185,15 @@ def image(ms: Path, out: Path, name: str, provenance: Path | None, as_json: bool
 
         origin = json.loads(provenance.read_text()) if provenance else None
         with Store(settings.home).scratch_folder("image") as folder:
-            return make_image(ms, out, folder, settings.imaging, name=name, provenance=origin)
+            return make_image(
+                ms,
+                out,
+                folder,
+                settings.imaging,
+                name=name,
+                provenance=origin,
+                threads=settings.threads,
+            )
 
     run_stage(work, as_json)
 

@@ -60,3 +60,8 @@ def drifting_power(
     sine = np.linalg.norm(np.cross(directions, pointing), axis=-1)
     front = directions @ pointing > 0
     return np.where(front[..., None], airy_power(sine[..., None], frequency_hz), 0.0)
+
+
+def half_power_radius(frequency_hz: float) -> float:
+    """Angle from the axis at which the power response is one half, rad: 0.5145 λ/D."""
+    return 0.5145 * SPEED_OF_LIGHT / frequency_hz / telescope.DISH_DIAMETER_M

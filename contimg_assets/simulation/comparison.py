@@ -72,7 +72,7 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
         cosine = np.cos(np.deg2rad(source["dec_deg"]))
         east = north = flux = float("nan")
         if measured is not None:
-            east = (measured.ra_deg - source["ra_deg"]) * cosine * 3600.0
+            east = _wrapped(measured.ra_deg - source["ra_deg"]) * cosine * 3600.0
             north = (measured.dec_deg - source["dec_deg"]) * 3600.0
             flux = measured.flux_jy / response
         matches.append(
@@ -82,12 +82,17 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
                 flux,
                 float(np.hypot(east, north)),
                 source["mean_apparent_jy"] / noise,
-                float(np.hypot((source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])),
+                float(np.hypot(_wrapped(source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])),
                 float(east),
                 float(north),
             )
         )
     return sorted(matches, key=lambda m: -m.signal_to_noise)
+
+
+def _wrapped(degrees: float) -> float:
+    """A difference of right ascensions, across 0h if need be."""
+    return (degrees + 180.0) % 360.0 - 180.0
 
 
 def _frequency(image: Path) -> float:

@@ -15,13 +15,18 @@ _BAND_SAMPLES = 16
 
 
 def drift_beam(
-    shape: GroupShape, weights: NDArray[np.float64], n_pixels: int, cell_rad: float
+    shape: GroupShape,
+    frequencies_hz: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    n_pixels: int,
+    cell_rad: float,
 ) -> NDArray[np.float32]:
     """Time- and frequency-averaged power beam about the phase centre.
 
     Parameters
     ----------
     shape : GroupShape
+    frequencies_hz : ndarray, shape (n_channels,)
     weights : ndarray, shape (n_times, n_channels)
         Sum of imaging weights of each integration and channel.
     n_pixels : int
@@ -40,7 +45,7 @@ def drift_beam(
     n = np.sqrt(1.0 - l**2 - m**2)
     local = np.stack([l, m, n], axis=-1)
     axes = shape.axes()
-    bins = np.array_split(np.arange(shape.n_channels), min(_BAND_SAMPLES, shape.n_channels))
+    bins = np.array_split(np.arange(len(frequencies_hz)), min(_BAND_SAMPLES, len(frequencies_hz)))
     total = np.zeros_like(l)
     pointing = phasing.pointing_vector(shape.declination_rad)
     for t in range(shape.n_times):
@@ -49,7 +54,7 @@ def drift_beam(
             continue
         centres = np.array(
             [
-                np.average(shape.frequencies_hz[b], weights=weights[t, b]) if w > 0 else shape.frequencies_hz[b[0]]
+                np.average(frequencies_hz[b], weights=weights[t, b]) if w > 0 else frequencies_hz[b[0]]
                 for b, w in zip(bins, by_bin, strict=True)
             ]
         )

@@ -7,13 +7,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from contimg_assets.radio import phasing
+from contimg_assets.radio import beam, phasing
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.imaging.fits import image_header, write_image
+from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.tclean import run_tclean
-from contimg_assets.radio.imaging.weights import summarise_weights
-from contimg_assets.radio.measurement_set import GroupShape, read_column, read_shape
+from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
+from contimg_assets.radio.imaging.weights import imaging_weights
+from contimg_assets.radio.imaging.wgridder import run_wgridder
+from contimg_assets.radio.measurement_set import read_column, read_shape
 from contimg_assets.radio.plots.image import plot_image
 from contimg_assets.radio.quality.noise import robust_rms
 
@@ -23,6 +26,7 @@ _ARCSEC = np.pi / 180 / 3600
 class ImagingChoices(Protocol):
     """What imaging needs to know (``ImagingSettings`` has it)."""
 
+    engine: Any
     field_deg: float
     samples_per_beam: float
     weighting: Any
@@ -48,14 +52,6 @@ def image_size(field_deg: float, cell_arcsec: float) -> int:
         n += 2
 
 
-def cell_size(shape: GroupShape, samples: float) -> float:
-    """Pixel that samples the smallest fringe of the data, arcsec to one decimal."""
-    positions = shape.antenna_positions[shape.antennas]
-    longest = np.linalg.norm(positions[:, None] - positions[None], axis=-1).max()
-    fringe = 299792458.0 / shape.frequencies_hz[-1] / longest / _ARCSEC
-    return max(0.1, np.floor(fringe / samples * 10) / 10)
-
-
 def make_image(
     ms: Path,
     out: Path,
@@ -64,6 +60,7 @@ def make_image(
     *,
     name: str,
     provenance: dict[str, Any] | None,
+    threads: int,
 ) -> dict[str, Any]:
     """Image a group and write its products.
 
@@ -80,6 +77,8 @@ def make_image(
         Stem of the products' names.
     provenance : dict, optional
         What calibrated the data.
+    threads : int
+        That gridding may use.
 
     Returns
     -------
@@ -98,37 +97,49 @@ def make_image(
     shape = read_shape(ms)
     with table(str(ms), ack=False) as main:
         column = "corrected" if "CORRECTED_DATA" in main.colnames() else "data"
-    flags = read_column(shape, "FLAG").astype(bool)
     if provenance is not None and column == "data":
         raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
-    cell = cell_size(shape, choices.samples_per_beam)
-    n_pixels = image_size(choices.field_deg, cell)
-    weights = summarise_weights(
-        shape, flags, choices.weighting, choices.robust, n_pixels * cell * _ARCSEC
-    )
+    flags = read_column(shape, "FLAG")
     flag_fraction = float(flags[:, shape.cross].mean())
     del flags
-    result = run_tclean(
-        ms,
-        work,
-        column=column,
-        n_pixels=n_pixels,
-        cell_arcsec=cell,
-        weighting=choices.weighting,
-        robust=choices.robust,
-        iterations=choices.iterations,
-        gain=choices.gain,
-        threshold_jy=choices.threshold_sigma * weights.expected_noise_jy,
-        threshold_sigma=choices.threshold_sigma,
-        w_planes=choices.w_planes,
-    )
-    beam = drift_beam(shape, weights.by_time_channel, n_pixels, cell * _ARCSEC)
-    corrected = np.where(beam >= choices.beam_cutoff, result.image / beam, np.nan).astype(np.float32)
+    field_rad = np.deg2rad(choices.field_deg)
+    factor = channels_to_average(shape, beam.half_power_radius(shape.frequencies_hz.mean()))
+    data = read_stokes_i(shape, "CORRECTED_DATA" if column == "corrected" else "DATA", factor)
+    weights = imaging_weights(shape, data, choices.weighting, choices.robust, field_rad)
+    narrowest = weights.narrowest_beam_rad / _ARCSEC
+    cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)
+    n_pixels = image_size(choices.field_deg, cell)
+    if choices.engine == "tclean":
+        result = run_tclean(
+            ms,
+            work,
+            column=column,
+            n_pixels=n_pixels,
+            cell_arcsec=cell,
+            weighting=choices.weighting,
+            robust=choices.robust,
+            iterations=choices.iterations,
+            gain=choices.gain,
+            threshold_jy=choices.threshold_sigma * weights.expected_noise_jy,
+            threshold_sigma=choices.threshold_sigma,
+            w_planes=choices.w_planes,
+        )
+    else:
+        gridder = Gridder(data, weights.values, n_pixels, cell * _ARCSEC, threads)
+        result = run_wgridder(
+            gridder,
+            iterations=choices.iterations,
+            gain=choices.gain,
+            threshold_sigma=choices.threshold_sigma,
+            expected_noise_jy=weights.expected_noise_jy,
+        )
+    power = drift_beam(shape, data.frequencies_hz, weights.by_time_channel, n_pixels, cell * _ARCSEC)
+    corrected = np.where(power >= choices.beam_cutoff, result.image / power, np.nan).astype(np.float32)
     rms = robust_rms(result.residual)
-    frequency = float(np.average(shape.frequencies_hz, weights=weights.by_time_channel.sum(axis=0)))
+    frequency = float(np.average(data.frequencies_hz, weights=weights.by_time_channel.sum(axis=0)))
     settings = {
-        "engine": "tclean wproject",
         "column": column,
+        "channels_averaged": factor,
         **{key: getattr(choices, key) for key in sorted(ImagingChoices.__annotations__)},
     }
     header = image_header(
@@ -144,7 +155,7 @@ def make_image(
     for kind, pixels, unit in (
         ("image", result.image, "Jy/beam"),
         ("pbcor", corrected, "Jy/beam"),
-        ("pb", beam, ""),
+        ("pb", power, ""),
         ("residual", result.residual, "Jy/beam"),
         ("model", result.model, "Jy/pixel"),
         ("psf", result.psf, ""),

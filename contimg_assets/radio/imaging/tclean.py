@@ -1,6 +1,5 @@
 """CASA's tclean with w-projection as an imaging engine."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import RestoringBeam
-
-
-@dataclass(frozen=True)
-class EngineImages:
-    """What an engine hands back; pixels [north, −east], Jy/beam (model: Jy/pixel)."""
-
-    image: NDArray[np.float32]
-    residual: NDArray[np.float32]
-    model: NDArray[np.float32]
-    psf: NDArray[np.float32]
-    beam: RestoringBeam
-    n_iterations: int
-    n_major_cycles: int
 
 
 def run_tclean(

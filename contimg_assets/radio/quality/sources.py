@@ -65,8 +65,9 @@ def read_plane(path: object) -> ImagePlane:
 def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
     """Fit the restoring beam to the pixels near a position.
 
-    Position and peak are free, and a constant background; the shape is the
-    restoring beam's.
+    Position and peak are free, the shape is the restoring beam's.  There is no
+    free background: what CLEAN left of a source lies around it as a pedestal
+    of the dirty beam, which a background would take out of the source.
 
     Returns
     -------
@@ -90,14 +91,14 @@ def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
         across = (xx - dx) * cos + (yy - dy) * sin
         return np.exp(-4 * np.log(2) * ((along / plane.major_pixels) ** 2 + (across / plane.minor_pixels) ** 2))
 
-    weight = shape_at(x - x0, y - y0) > 0.2
+    weight = shape_at(x - x0, y - y0) > 0.5
 
     def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (p[0] * shape_at(p[1], p[2]) + p[3] - cut)[weight]
+        return (p[0] * shape_at(p[1], p[2]) - cut)[weight]
 
     scale = float(np.abs(cut).max())
-    fit = least_squares(residual, [cut[half, half], x - x0, y - y0, 0.0], x_scale=[scale, 1, 1, scale])
-    peak, dx, dy, _ = fit.x
+    fit = least_squares(residual, [cut[half, half], x - x0, y - y0], x_scale=[scale, 1, 1])
+    peak, dx, dy = fit.x
     if not fit.success or np.hypot(dx - (x - x0), dy - (y - y0)) > plane.major_pixels:
         return None
     ra, dec = plane.sky(x0 + dx, y0 + dy)

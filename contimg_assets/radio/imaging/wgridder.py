@@ -1,0 +1,135 @@
+"""Our own engine: Cotton–Schwab CLEAN on a w-gridder.
+
+Clark's minor cycle works on the list of bright pixels with the whole dirty
+beam; each major cycle predicts the model into the visibilities and grids what
+is left, so errors of the minor cycle do not stay.  CLEAN looks only where a
+peak has stood out of the *measured* noise, and goes deep there.
+"""
+
+import logging
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+
+from contimg_assets.radio.imaging.engine import EngineImages
+from contimg_assets.radio.imaging.gridder import Gridder
+from contimg_assets.radio.imaging.restore import fit_beam, restore
+from contimg_assets.radio.quality.noise import robust_rms
+
+_LOG = logging.getLogger(__name__)
+#: A peak this many times the noise opens the mask around it.
+_MASK_SIGMA = 5.0
+#: A minor cycle stops at this part of the peak (or at the dirty beam's worst
+#: sidelobe, if that is higher).
+_MINOR_DEPTH = 0.15
+_MAX_MAJOR_CYCLES = 15
+#: A major cycle that lowers the peak by less than this is the last.
+_LEAST_PROGRESS = 0.02
+
+
+@numba.njit(cache=True)
+def minor_cycle(
+    ys: NDArray[np.int64],
+    xs: NDArray[np.int64],
+    flux: NDArray[np.float32],
+    psf: NDArray[np.float32],
+    gain: float,
+    stop: float,
+    iterations: int,
+    model: NDArray[np.float32],
+) -> int:
+    """CLEAN a list of pixels down to ``stop``; adds to ``model``, returns the steps taken."""
+    centre = psf.shape[0] // 2
+    n = psf.shape[0]
+    for step in range(iterations):
+        best = 0
+        for k in range(len(flux)):
+            if abs(flux[k]) > abs(flux[best]):
+                best = k
+        if abs(flux[best]) <= stop:
+            return step
+        amount = gain * flux[best]
+        y0, x0 = ys[best], xs[best]
+        model[y0, x0] += amount
+        for k in range(len(flux)):
+            dy, dx = ys[k] - y0 + centre, xs[k] - x0 + centre
+            if 0 <= dy < n and 0 <= dx < n:
+                flux[k] -= amount * psf[dy, dx]
+    return iterations
+
+
+def worst_sidelobe(psf: NDArray[np.float32], beam_pixels: float) -> float:
+    """Largest absolute value of the dirty beam outside its core."""
+    centre = psf.shape[0] // 2
+    y, x = np.ogrid[: psf.shape[0], : psf.shape[1]]
+    outside = (y - centre) ** 2 + (x - centre) ** 2 > (1.5 * beam_pixels) ** 2
+    return float(np.abs(psf[outside]).max())
+
+
+def run_wgridder(
+    gridder: Gridder,
+    *,
+    iterations: int,
+    gain: float,
+    threshold_sigma: float,
+    expected_noise_jy: float,
+) -> EngineImages:
+    """Image and deconvolve.
+
+    Parameters
+    ----------
+    gridder : Gridder
+        Data, weights and image geometry.
+    iterations : int
+        Most CLEAN components.
+    gain : float
+        Loop gain.
+    threshold_sigma : float
+        CLEAN stops at this multiple of the residual's measured noise, or of
+        the expected noise, whichever is higher.
+    expected_noise_jy : float
+
+    Returns
+    -------
+    EngineImages
+    """
+    cell_arcsec = float(np.rad2deg(gridder.cell_rad) * 3600.0)
+    psf = gridder.psf()
+    beam = fit_beam(psf, cell_arcsec)
+    sidelobe = worst_sidelobe(psf, beam.major_arcsec / cell_arcsec)
+    model = np.zeros_like(psf)
+    residual = gridder.dirty(gridder.data.values)
+    mask = np.zeros(psf.shape, bool)
+    reach = np.ones((3, 3), bool)
+    grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
+    used, cycles, last_peak = 0, 0, np.inf
+    while cycles < _MAX_MAJOR_CYCLES and used < iterations:
+        noise = max(robust_rms(residual), expected_noise_jy)
+        threshold = threshold_sigma * noise
+        mask |= binary_dilation(residual > _MASK_SIGMA * noise, reach, iterations=grow)
+        if not mask.any():
+            break
+        peak = float(np.abs(residual[mask]).max())
+        _LOG.info("major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components", cycles, noise, peak, used)
+        if peak <= threshold or peak > last_peak * (1 - _LEAST_PROGRESS):
+            break
+        last_peak = peak
+        stop = max(threshold, peak * max(_MINOR_DEPTH, min(1.2 * sidelobe, 0.7)))
+        # Pixels below the stop cannot become the peak but through sidelobes of what is taken.
+        active = mask & (np.abs(residual) > 0.5 * stop)
+        ys, xs = np.nonzero(active)
+        used += minor_cycle(ys, xs, residual[active], psf, gain, stop, iterations - used, model)
+        left = gridder.data.values - gridder.predict(model)
+        residual = gridder.dirty(left)
+        cycles += 1
+    return EngineImages(
+        image=restore(model, residual, beam, cell_arcsec),
+        residual=residual,
+        model=model,
+        psf=psf,
+        beam=beam,
+        n_iterations=used,
+        n_major_cycles=cycles,
+    )
