@@ -14,7 +14,6 @@ Layout below ``CONTIMG_HOME``::
     scratch/                         clones that CASA edits, gone after each stage
 """
 
-import os
 import shutil
 import subprocess
 import uuid
@@ -107,10 +106,10 @@ class Store:
         versions = destination.parent / ".versions"
         versions.mkdir(exist_ok=True)
         name = f"{product}-{uuid.uuid4().hex[:12]}"
-        os.replace(built, versions / name)
+        built.replace(versions / name)
         link = versions / f"{name}.link"
         link.symlink_to(Path(".versions") / name)
-        os.replace(link, destination)
+        link.replace(destination)
         for old in versions.glob(f"{product}-*"):
             if old.name != name and len(old.name) == len(name):
                 shutil.rmtree(old) if old.is_dir() else old.unlink()

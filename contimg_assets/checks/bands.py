@@ -95,8 +95,9 @@ def judge(
     judgements = []
     for metric in known if metrics is None else metrics:
         limit, number = known[metric], numbers.get(metric)
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        value = float(number) if is_number else None
+        value = None
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            value = float(number)
         status: Status = "ERROR" if value is None else limit.judge(value)
         judgements.append(Judgement(metric, status, value, limit, limits.version))
         catalog.record_verdict(

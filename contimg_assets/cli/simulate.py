@@ -20,7 +20,9 @@ _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corru
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="demo", show_default=True, help="Size.")
 @click.option("--declination", type=float, default=16.27, show_default=True, help="Apparent pointing, deg.")
 @click.option("--calibrator", default="3C454.3", show_default=True, help="Of the calibrator transit.")
-@click.option("--after", default="2025-06-01T00:00:00", show_default=True, help="First transit after this, UTC.")
+@click.option(
+    "--after", default="2025-06-01T00:00:00", show_default=True, help="First transit after this, UTC."
+)
 @click.option("--start", help="Simulate one target group that starts then (UTC) in place of a pair.")
 @click.option(
     "--catalogue", type=click.Path(path_type=Path, exists=True), help="CSV of sources (target of --start)."
@@ -94,10 +96,14 @@ def simulate(
             sky.append(Source(f"G{number:03d}", ra, dec, flux, index[0] if index else 0.0))
         if not sky:
             sky = field_of(PRESETS[preset], begin, radians, seed + 11, faintest)
-        observation = Observation(PRESETS[preset], begin, radians, sky, corruption, seed=seed, night_seed=seed)
+        observation = Observation(
+            PRESETS[preset], begin, radians, sky, corruption, seed=seed, night_seed=seed
+        )
         truths = [run(observation, folder)]
     if as_json:
-        click.echo(json.dumps({"folder": str(folder.absolute()), "truth": [str(t.absolute()) for t in truths]}))
+        click.echo(
+            json.dumps({"folder": str(folder.absolute()), "truth": [str(t.absolute()) for t in truths]})
+        )
         return
     for truth in truths:
         click.echo(f"wrote a group into {folder}; its truth is {truth}")
@@ -106,7 +112,9 @@ def simulate(
 @click.command("compare")
 @click.argument("truth", type=click.Path(path_type=Path, exists=True))
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
-@click.option("--sigma", type=float, default=20.0, show_default=True, help="Faintest source, times the noise.")
+@click.option(
+    "--sigma", type=float, default=20.0, show_default=True, help="Faintest source, times the noise."
+)
 @click.option("--rows", type=int, default=15, show_default=True, help="Sources that the table shows.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -> None:

@@ -108,7 +108,9 @@ def flag(ms: Path, out: Path, as_json: bool) -> None:
 @click.option("--calibrator", help="Name of the calibrator; the brightest in the beam if not given.")
 @click.option("--refant", help="Name (1-based) of the reference antenna; chosen from the data if not given.")
 @json_option
-def solve(ms: Path, flags: Path, out: Path, calibrator: str | None, refant: str | None, as_json: bool) -> None:
+def solve(
+    ms: Path, flags: Path, out: Path, calibrator: str | None, refant: str | None, as_json: bool
+) -> None:
     """Solve delays, bandpass and gains on the calibrator scan MS; write the tables into OUT."""
 
     def work(settings: Settings) -> dict[str, Any]:
@@ -175,7 +177,9 @@ def apply(ms: Path, flags: Path, tables: Path, out: Path, as_json: bool) -> None
 @click.argument("ms", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
 @click.option("--name", default="image", show_default=True, help="Stem of the products' names.")
-@click.option("--provenance", type=click.Path(path_type=Path, exists=True), help="JSON of what calibrated MS.")
+@click.option(
+    "--provenance", type=click.Path(path_type=Path, exists=True), help="JSON of what calibrated MS."
+)
 @json_option
 def image(ms: Path, out: Path, name: str, provenance: Path | None, as_json: bool) -> None:
     """Image the Measurement Set MS; write the FITS products into the folder OUT."""
@@ -212,7 +216,9 @@ def qa(kind: str, product: Path, out: Path, as_json: bool) -> None:
         from contimg_assets.radio.quality.measurement_set import measurement_set_numbers
 
         out.mkdir(parents=True, exist_ok=True)
-        run = {"ms": measurement_set_numbers, "calibration": calibration_numbers, "image": image_numbers}[kind]
+        run = {"ms": measurement_set_numbers, "calibration": calibration_numbers, "image": image_numbers}[
+            kind
+        ]
         numbers = run(product, out)
         (out / "metrics.json").write_text(json.dumps(numbers, indent=1))
         return numbers

@@ -23,7 +23,6 @@ from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import MissingInputError
 
 
-
 def configure(folder: Path) -> Path:
     """Set the environment that CASA and casacore read, making the data if needed.
 
@@ -63,7 +62,9 @@ def configure(folder: Path) -> Path:
 def _build_data(data: Path) -> None:
     spec = find_spec("casadata")
     if spec is None or spec.origin is None:
-        raise MissingInputError("the package casadata is not installed; CASA has no reference data without it")
+        raise MissingInputError(
+            "the package casadata is not installed; CASA has no reference data without it"
+        )
     source = Path(spec.origin).parent / "__data__"
     building = data.with_name(f"data-{uuid.uuid4().hex}")
     building.mkdir()

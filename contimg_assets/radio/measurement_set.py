@@ -66,7 +66,7 @@ class GroupShape:
     @property
     def antennas(self) -> NDArray[np.int64]:
         """Ids of the antennas that have data, ascending."""
-        return np.unique(np.concatenate([self.antenna_1, self.antenna_2]))
+        return np.unique(np.concatenate([self.antenna_1, self.antenna_2])).astype(np.int64)
 
     @property
     def data_shape(self) -> tuple[int, int, int, int]:

@@ -90,7 +90,9 @@ def meridian_centre(time_jd: float, declination_rad: float) -> tuple[float, floa
     ra_rad, dec_rad : float
         ICRS right ascension in [0, 2π) and declination.
     """
-    frame = HADec(ha=0 * u.rad, dec=declination_rad * u.rad, obstime=_time(time_jd), location=telescope.site())
+    frame = HADec(
+        ha=0 * u.rad, dec=declination_rad * u.rad, obstime=_time(time_jd), location=telescope.site()
+    )
     icrs = SkyCoord(frame).icrs
     return float(icrs.ra.rad), float(icrs.dec.rad)
 
@@ -114,9 +116,7 @@ def uvw_axes(times_jd: ArrayLike, ra_rad: float, dec_rad: float) -> NDArray[np.f
         Rows u, v, w in the meridian frame; ``axes @ baseline`` is the uvw.
     """
     step = np.array([0.0, _NORTH_STEP, -_NORTH_STEP])
-    centre, north, south = np.moveaxis(
-        apparent_vectors(times_jd, np.full(3, ra_rad), dec_rad + step), 1, 0
-    )
+    centre, north, south = np.moveaxis(apparent_vectors(times_jd, np.full(3, ra_rad), dec_rad + step), 1, 0)
     v = north - south
     v -= np.sum(v * centre, axis=-1, keepdims=True) * centre
     v /= np.linalg.norm(v, axis=-1, keepdims=True)

@@ -38,7 +38,8 @@ def perley_butler(name: str, frequency_hz: ArrayLike) -> NDArray[np.float64]:
         If the source is not one of the scale's.
     """
     log_ghz = np.log10(np.asarray(frequency_hz, dtype=np.float64) / 1e9)
-    return 10.0 ** np.polynomial.polynomial.polyval(log_ghz, PERLEY_BUTLER_2017[name])
+    log_jy = np.polynomial.polynomial.polyval(log_ghz, PERLEY_BUTLER_2017[name])
+    return np.asarray(10.0**log_jy, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Source:
         """Flux density at the given frequencies, Jy."""
         if self.scale_name is not None:
             return perley_butler(self.scale_name, frequency_hz)
-        return self.flux_jy * (np.asarray(frequency_hz, dtype=np.float64) / REFERENCE_HZ) ** self.spectral_index
+        return (
+            self.flux_jy * (np.asarray(frequency_hz, dtype=np.float64) / REFERENCE_HZ) ** self.spectral_index
+        )
 
 
 def read_sources(path: Path) -> list[Source]:

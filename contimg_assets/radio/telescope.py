@@ -104,7 +104,7 @@ def stations() -> Stations:
     Stations
         All 117 stations, in order of number.
     """
-    path = resources.files(__package__) / "stations.csv"
+    path = resources.files("contimg_assets.radio") / "stations.csv"
     with path.open() as handle:
         table = np.genfromtxt(handle, delimiter=",", skip_header=1, dtype=np.float64)
     height = np.where(np.isnan(table[:, 3]), STATION_HEIGHT_M, table[:, 3])
@@ -149,7 +149,7 @@ def subband_frequencies(subband: int, n_channels: int = SUBBAND_CHANNELS) -> NDA
     average = SUBBAND_CORRELATOR_CHANNELS / n_channels
     first = FIRST_CORRELATOR_CHANNEL + SUBBAND_CORRELATOR_CHANNELS * subband
     centre = first + average * np.arange(n_channels) + (average - 1) / 2
-    return CORRELATOR_TOP_HZ - centre * spacing
+    return np.asarray(CORRELATOR_TOP_HZ - centre * spacing, dtype=np.float64)
 
 
 def band_frequencies(n_channels: int = SUBBAND_CHANNELS) -> NDArray[np.float64]:

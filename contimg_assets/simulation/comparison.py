@@ -82,7 +82,9 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
                 flux,
                 float(np.hypot(east, north)),
                 source["mean_apparent_jy"] / noise,
-                float(np.hypot(_wrapped(source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])),
+                float(
+                    np.hypot(_wrapped(source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])
+                ),
                 float(east),
                 float(north),
             )

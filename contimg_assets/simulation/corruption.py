@@ -37,21 +37,22 @@ class Gains:
             2 * np.pi * f / self.ripple_period_hz[:, None] + self.ripple_phase_rad[:, None]
         )
         phase = self.phase_rad[:, None] + 2 * np.pi * (f - DELAY_REFERENCE_HZ) * self.delay_s[:, None]
-        return self.amplitude[:, None] * ripple * np.exp(1j * phase)
+        return np.asarray(self.amplitude[:, None] * ripple * np.exp(1j * phase), dtype=np.complex128)
 
     def drift(self, times_jd: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Change since the epoch, shape (n_times, n_antennas, n_polarisations)."""
         hours = ((times_jd - self.epoch_jd) * 24.0)[:, None, None]
-        return (1.0 + self.drift_amplitude_per_hour * hours) * np.exp(
-            1j * self.drift_phase_rad_per_hour * hours
-        )
+        size = 1.0 + self.drift_amplitude_per_hour * hours
+        return np.asarray(size * np.exp(1j * self.drift_phase_rad_per_hour * hours), dtype=np.complex128)
 
     def truth(self) -> dict[str, object]:
         """The parameters as plain lists, for the truth file."""
         return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in vars(self).items()}
 
 
-def random_gains(n_antennas: int, n_polarisations: int, epoch_jd: float, seed: int, delay_sigma_ns: float) -> Gains:
+def random_gains(
+    n_antennas: int, n_polarisations: int, epoch_jd: float, seed: int, delay_sigma_ns: float
+) -> Gains:
     """Gains of one night.
 
     The same seed and epoch give the same instrument, so that a calibrator and a

@@ -26,7 +26,9 @@ def transit_start(source: Source, after: Time, length_s: float) -> Time:
     middle = after
     # The hour angle falls to zero within micro-degrees after two steps.
     for _ in range(3):
-        vector = phasing.apparent_vectors([middle.jd], np.deg2rad(source.ra_deg), np.deg2rad(source.dec_deg))[0, 0]
+        vector = phasing.apparent_vectors([middle.jd], np.deg2rad(source.ra_deg), np.deg2rad(source.dec_deg))[
+            0, 0
+        ]
         hour_angle = np.rad2deg(np.arctan2(-vector[1], vector[0]))
         if middle is after:
             hour_angle = -np.mod(-hour_angle, 360.0)
@@ -36,7 +38,9 @@ def transit_start(source: Source, after: Time, length_s: float) -> Time:
     return Time(np.round(start.unix), format="unix", scale="utc")
 
 
-def field_of(preset: Preset, start: Time, declination_rad: float, seed: int, faintest_jy: float) -> list[Source]:
+def field_of(
+    preset: Preset, start: Time, declination_rad: float, seed: int, faintest_jy: float
+) -> list[Source]:
     """Random sources around the meridian point at the middle of a group."""
     length = preset.n_integrations * telescope.INTEGRATION_S
     ra, dec = phasing.meridian_centre(start.jd + length / 2 / 86400.0, declination_rad)

@@ -49,7 +49,7 @@ class Observation:
     def times_jd(self) -> NDArray[np.float64]:
         """Centres of the integrations, UTC Julian dates."""
         seconds = (np.arange(self.preset.n_integrations) + 0.5) * telescope.INTEGRATION_S
-        return float(self.start.utc.jd) + seconds / 86400.0
+        return np.asarray(float(self.start.utc.jd) + seconds / 86400.0, dtype=np.float64)
 
     @property
     def key(self) -> str:
@@ -57,7 +57,9 @@ class Observation:
         return (self.start.utc.to_datetime() + timedelta(seconds=0.5)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def correlator_baselines(antennas: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def correlator_baselines(
+    antennas: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Antenna pairs in the correlator's order, which is not sorted by number.
 
     Returns
@@ -111,7 +113,9 @@ def simulate(observation: Observation, folder: Path) -> Path:
     drift = gains.drift(times)
     band = telescope.band_frequencies(preset.n_channels)
     interference = (
-        random_interference(len(times), len(band), n_antennas, observation.seed + 1) if corruption.rfi else None
+        random_interference(len(times), len(band), n_antennas, observation.seed + 1)
+        if corruption.rfi
+        else None
     )
     live = _liveness(antennas, corruption)
     stamps = {}

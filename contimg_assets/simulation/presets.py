@@ -8,11 +8,36 @@ from contimg_assets.radio import telescope
 
 #: Stations of the small presets: a compact core for short baselines and some
 #: far ones of every kind, so that the beam is round enough to image.
-_TINY_STATIONS = (1, 4, 8, 13, 18, 24, 30, 36, 43, 51, 69, 72, 76, 81, 86, 91, 96, 102, 104, 107, 110, 113, 114, 115)
+_TINY_STATIONS = (
+    1,
+    4,
+    8,
+    13,
+    18,
+    24,
+    30,
+    36,
+    43,
+    51,
+    69,
+    72,
+    76,
+    81,
+    86,
+    91,
+    96,
+    102,
+    104,
+    107,
+    110,
+    113,
+    114,
+    115,
+)
 _DEMO_STATIONS = tuple(
     s
     for s in range(1, 117)
-    if s not in telescope.INACTIVE_STATIONS and (s <= 104 and s % 2 == 1 or s in (2, 50, 68, 102, 104))
+    if s not in telescope.INACTIVE_STATIONS and ((s <= 104 and s % 2 == 1) or s in (2, 50, 68, 102, 104))
 )
 
 

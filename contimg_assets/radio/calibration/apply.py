@@ -82,11 +82,13 @@ def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str
     good = used[sample]
     values = corrected[sample][good]
     if not np.all(np.isfinite(values)) or not np.any(values):
-        raise CalibrationError(f"{out}: CORRECTED_DATA is zero or not finite; expected calibrated visibilities")
+        raise CalibrationError(
+            f"{out}: CORRECTED_DATA is zero or not finite; expected calibrated visibilities"
+        )
     if np.array_equal(values, data[sample][good]):
         raise CalibrationError(f"{out}: CORRECTED_DATA equals DATA; expected {set_folder} to change it")
     bandpass = read_table(set_folder / "B.cal")
-    solved = ~bandpass.flags.all(axis=(1, 2))
+    solved = np.asarray(~bandpass.flags.all(axis=(1, 2)))
     without = [shape.antenna_names[a] for a in shape.antennas if a >= len(solved) or not solved[a]]
     cross_flags = ~used[:, shape.cross]
     return {

@@ -55,7 +55,7 @@ class CalibratorScan:
 @lru_cache(maxsize=4)
 def calibrators(extra_list: Path | None = None) -> tuple[Source, ...]:
     """All calibrators known: the project's own, then those of the user's list."""
-    path = resources.files(__package__) / "calibrators.csv"
+    path = resources.files("contimg_assets.radio.calibration") / "calibrators.csv"
     with path.open() as handle:
         own = [
             Source(
@@ -79,7 +79,9 @@ def calibrators(extra_list: Path | None = None) -> tuple[Source, ...]:
     return tuple(own + more)
 
 
-def find_calibrator(declination_deg: float, mid_mjd: float, settings: CalibratorChoice) -> CalibratorScan | None:
+def find_calibrator(
+    declination_deg: float, mid_mjd: float, settings: CalibratorChoice
+) -> CalibratorScan | None:
     """The brightest usable calibrator in a group's beam, if there is one.
 
     Parameters

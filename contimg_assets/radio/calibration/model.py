@@ -25,7 +25,9 @@ def visible_sources(shape: GroupShape, sources: Sequence[Source]) -> list[Source
     middle = np.array([shape.frequencies_hz.mean()])
     power = beam.drifting_power(directions, shape.declination_rad, middle)[..., 0].max(axis=0)
     return [
-        s for s, p in zip(sources, power, strict=True) if p * float(s.flux(middle)[0]) >= _FAINTEST_APPARENT_JY
+        s
+        for s, p in zip(sources, power, strict=True)
+        if p * float(s.flux(middle)[0]) >= _FAINTEST_APPARENT_JY
     ]
 
 

@@ -175,7 +175,8 @@ def _reference(shape: GroupShape, flags: NDArray[np.bool_], wanted: str | None) 
 def _live_antennas(shape: GroupShape, flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     cross = shape.cross
     alive = ~flags[:, cross].all(axis=(0, 2, 3))
-    return np.unique(np.concatenate([shape.antenna_1[cross][alive], shape.antenna_2[cross][alive]]))
+    ids = np.concatenate([shape.antenna_1[cross][alive], shape.antenna_2[cross][alive]])
+    return np.unique(ids).astype(np.int64)
 
 
 def _run_casa(clone: Path, out: Path, parameters: dict[str, Any]) -> None:

@@ -33,7 +33,9 @@ def one_group(paths: Sequence[Path]) -> FileGroup:
     groups = group_files(paths, check_contents=True)
     usable = [g for g in groups if g.key is not None and g.status in ("complete", "partial")]
     if len(usable) != 1:
-        found = "; ".join(f"{g.key or 'no key'}: {g.status}: {g.reason}" for g in groups) or "no subband files"
+        found = (
+            "; ".join(f"{g.key or 'no key'}: {g.status}: {g.reason}" for g in groups) or "no subband files"
+        )
         where = paths[0].parent if paths else "no files"
         raise GroupError(f"{where}: expected one usable group, found {len(usable)} ({found})")
     return usable[0]

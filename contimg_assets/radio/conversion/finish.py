@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from contimg_assets.radio import telescope
 
 
-def finish_subtables(ms: Path, declination_rad: float, times_s: NDArray[np.float64], integration_s: float) -> None:
+def finish_subtables(
+    ms: Path, declination_rad: float, times_s: NDArray[np.float64], integration_s: float
+) -> None:
     """Make OBSERVATION, POINTING and FEED say what the telescope did.
 
     Parameters

@@ -62,7 +62,11 @@ def _read(path: Path) -> UVData:
         warnings.simplefilter("ignore", UserWarning)
         uvd = UVData()
         uvd.read_uvh5(
-            path, run_check=False, run_check_acceptability=False, strict_uvw_antpos_check=False, fix_old_proj=False
+            path,
+            run_check=False,
+            run_check_acceptability=False,
+            strict_uvw_antpos_check=False,
+            fix_old_proj=False,
         )
     return uvd
 
@@ -101,7 +105,9 @@ def _exact_uvw(uvd: UVData, centre: tuple[float, float]) -> np.ndarray:
     return np.einsum("rij,rj->ri", axes[index], baselines)
 
 
-def convert_group(headers: dict[int, SubbandHeader], out: Path, centre: tuple[float, float], history: str) -> None:
+def convert_group(
+    headers: dict[int, SubbandHeader], out: Path, centre: tuple[float, float], history: str
+) -> None:
     """Write a group as a Measurement Set with pyuvdata.
 
     Parameters

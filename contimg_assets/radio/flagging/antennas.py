@@ -74,7 +74,9 @@ def antenna_coherence(
     for s in range(n_subbands):
         for p in range(n_polarisations):
             sums = np.bincount(one, total[s, :, p], n_antennas) + np.bincount(two, total[s, :, p], n_antennas)
-            counts = np.bincount(one, count[s, :, p], n_antennas) + np.bincount(two, count[s, :, p], n_antennas)
+            counts = np.bincount(one, count[s, :, p], n_antennas) + np.bincount(
+                two, count[s, :, p], n_antennas
+            )
             by_subband[s, :, p] = np.divide(sums, counts, out=np.full(n_antennas, np.nan), where=counts > 0)
     good = np.isfinite(by_subband)
     n_good = good.sum(axis=0)

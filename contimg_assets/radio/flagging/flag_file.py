@@ -16,7 +16,9 @@ def write_flags(folder: Path, flags: NDArray[np.bool_]) -> Path:
     path = folder / FLAGS_NAME
     with h5py.File(path, "w") as file:
         packed = np.packbits(flags.reshape(flags.shape[0], flags.shape[1], -1), axis=-1)
-        file.create_dataset("packed", data=packed, chunks=(1, *packed.shape[1:]), compression="gzip", compression_opts=1)
+        file.create_dataset(
+            "packed", data=packed, chunks=(1, *packed.shape[1:]), compression="gzip", compression_opts=1
+        )
         file.attrs["shape"] = flags.shape
         file.attrs["format"] = 1
     return path

@@ -41,9 +41,13 @@ def common_interference(
     """
     n_times, n_channels, _ = medians.shape
     found = np.zeros((n_times, n_channels), bool)
-    filled = np.where(np.isfinite(medians), medians, np.nanmedian(medians) if np.isfinite(medians).any() else 1.0)
+    filled = np.where(
+        np.isfinite(medians), medians, np.nanmedian(medians) if np.isfinite(medians).any() else 1.0
+    )
     for plane in np.moveaxis(filled, -1, 0):
-        level = median_filter(np.median(plane, axis=0), size=min(_SMOOTHING_CHANNELS, n_channels), mode="nearest")
+        level = median_filter(
+            np.median(plane, axis=0), size=min(_SMOOTHING_CHANNELS, n_channels), mode="nearest"
+        )
         excess = plane / np.where(level > 0, level, 1.0) - 1.0
         spread = statistics.MAD_TO_SIGMA * np.median(np.abs(excess - np.median(excess)))
         found |= excess > max(n_sigma * spread, _LEAST_EXCESS)

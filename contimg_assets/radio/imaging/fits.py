@@ -91,7 +91,10 @@ def image_header(
     header["MJD-OBS"], header["MJD-END"] = start.mjd, end.mjd
     header["EXPTIME"] = (float(shape.n_times * shape.integration_s), "s")
     header["OBSGEO-X"], header["OBSGEO-Y"], header["OBSGEO-Z"] = telescope.site_ecef().tolist()
-    header["POINTDEC"] = (float(np.rad2deg(shape.declination_rad)), "deg, apparent declination of the pointing")
+    header["POINTDEC"] = (
+        float(np.rad2deg(shape.declination_rad)),
+        "deg, apparent declination of the pointing",
+    )
     header["ABERSCAL"] = (scale, "apparent / ICRS size of the field")
     header["ORIGIN"] = f"contimg {__version__}"
     for key, value in numbers.items():

@@ -35,7 +35,9 @@ def fit_beam(psf: NDArray[np.float32], cell_arcsec: float) -> RestoringBeam:
     regions, _ = label(psf > _CORE)
     y, x = np.nonzero(regions == regions[centre, centre])
     if len(y) < 6:
-        raise ImagingError(f"the dirty beam's core has {len(y)} pixels; expected at least 6: the cell is too large")
+        raise ImagingError(
+            f"the dirty beam's core has {len(y)} pixels; expected at least 6: the cell is too large"
+        )
     values, dy, dx = psf[y, x], (y - centre).astype(float), (x - centre).astype(float)
 
     def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -118,7 +118,7 @@ def imaging_weights(
         offset, slope = 1.0, (5.0 * 10.0**-robust) ** 2 / (float((grid**2).sum()) / n_visibilities)
     values = np.zeros(data.counts.shape, np.float32)
     variance, uu, uv, vv = _weigh(data.uvw_m, per_metre, data.counts, cell, grid, offset, slope, values)
-    by_time = values.reshape(data.n_times, -1, values.shape[1]).sum(axis=1, dtype=np.float64)
+    by_time = values.reshape(data.n_times, -1, len(per_metre)).sum(axis=1, dtype=np.float64)
     total = float(by_time.sum())
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
     widest = float(np.linalg.eigvalsh(np.array([[uu, uv], [uv, vv]]) / total)[-1])

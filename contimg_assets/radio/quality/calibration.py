@@ -41,7 +41,9 @@ def calibration_numbers(set_folder: Path, out: Path) -> dict[str, Any]:
         "gain_amplitude_scatter": amplitude,
         "phase_scatter_deg": phase,
         "gain_offset": float(np.median(good_gain) - 1.0) if good_gain.size else float("nan"),
-        "delay_scatter_ns": float(np.std(delay.values[~delay.flags])) if (~delay.flags).any() else float("nan"),
+        "delay_scatter_ns": float(np.std(delay.values[~delay.flags]))
+        if (~delay.flags).any()
+        else float("nan"),
         "calibrator_flux_jy": float(sidecar["flux_model"]["flux_jy_at_1.4ghz"]),
     }
 

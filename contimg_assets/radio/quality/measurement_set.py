@@ -96,4 +96,3 @@ def _centre_offset_arcsec(shape: GroupShape) -> float:
     centre = phasing.apparent_vectors([middle], shape.centre[0], shape.centre[1])[0, 0]
     offset = np.linalg.norm(centre - phasing.pointing_vector(shape.declination_rad))
     return float(np.rad2deg(offset) * 3600.0)
-

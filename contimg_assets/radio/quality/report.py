@@ -55,7 +55,8 @@ def write_report(
         f"<h2>Calibration</h2><p>{html.escape(str(calibration.get('calibrator', 'none')))}, group "
         f"{html.escape(str(calibration.get('group', '')))}, set "
         f"{html.escape(str(calibration.get('set_id', '')))}, "
-        f"{html.escape(str(calibration.get('hours', '')))} h. {html.escape(str(calibration.get('warning') or ''))}"
+        f"{html.escape(str(calibration.get('hours', '')))} h. "
+        f"{html.escape(str(calibration.get('warning') or ''))}"
         f"</p><table>{tables}</table>"
         f"<h2>Brightest sources</h2><table><tr><th>RA, deg<th>Dec, deg<th>mJy</tr>{listed}</table></html>",
         encoding="utf-8",

@@ -89,7 +89,9 @@ def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
         # The position angle turns from north (+y) to east (−x).
         along = -(xx - dx) * sin + (yy - dy) * cos
         across = (xx - dx) * cos + (yy - dy) * sin
-        return np.exp(-4 * np.log(2) * ((along / plane.major_pixels) ** 2 + (across / plane.minor_pixels) ** 2))
+        return np.exp(
+            -4 * np.log(2) * ((along / plane.major_pixels) ** 2 + (across / plane.minor_pixels) ** 2)
+        )
 
     weight = shape_at(x - x0, y - y0) > 0.5
 
@@ -131,4 +133,3 @@ def find_points(flat: ImagePlane, corrected: ImagePlane, noise_jy: float, n_sigm
         if measured is not None:
             found.append(measured)
     return sorted(found, key=lambda m: -m.flux_jy)
-
