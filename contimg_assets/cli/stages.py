@@ -118,6 +118,7 @@ def solve(
         from contimg_assets.radio.calibration.solve import solve as run
         from contimg_assets.radio.errors import NoCalibratorError
         from contimg_assets.radio.measurement_set import read_shape
+        from contimg_assets.radio.phasing import JD_OF_MJD_0
         from contimg_assets.radio.sky import read_sources
         from contimg_assets.radio.uvh5 import group_key
 
@@ -130,7 +131,7 @@ def solve(
 
             scan = find_calibrator(
                 float(np.rad2deg(shape.declination_rad)),
-                float(np.mean(shape.times_jd[[0, -1]])) - 2400000.5,
+                float(np.mean(shape.times_jd[[0, -1]])) - JD_OF_MJD_0,
                 choices,
             )
             if scan is None:

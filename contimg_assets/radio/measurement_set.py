@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from contimg_assets.radio import phasing
 from contimg_assets.radio.errors import ConversionError, MissingInputError
 
-_JD_OF_MJD_0 = 2400000.5
 #: Rows read at once, bytes of one column.
 _SLAB_BYTES = 64 * 2**20
 
@@ -117,7 +116,7 @@ def read_shape(ms: Path) -> GroupShape:
         azimuth, elevation = pointing.getcell("DIRECTION", 0)[0]
     return GroupShape(
         path=ms,
-        times_jd=times / 86400.0 + _JD_OF_MJD_0,
+        times_jd=times / 86400.0 + phasing.JD_OF_MJD_0,
         integration_s=interval,
         antenna_1=one[:n_baselines],
         antenna_2=two[:n_baselines],

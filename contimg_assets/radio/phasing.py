@@ -22,6 +22,8 @@ from contimg_assets.radio import telescope
 iers.conf.auto_download = False
 iers.conf.auto_max_age = None
 
+#: Julian date of Modified Julian Date 0.
+JD_OF_MJD_0 = 2400000.5
 #: Half-step in declination of the numerical north direction, rad.  Large against
 #: rounding (1e-16), small against the curvature of aberration (relative 1e-9).
 _NORTH_STEP = 1e-4

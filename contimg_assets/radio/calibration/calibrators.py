@@ -21,7 +21,6 @@ from contimg_assets.radio.calibration.calibrator_list import read_vla_calibrator
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler
 
-_JD_OF_MJD_0 = 2400000.5
 #: A calibrator below this power of the beam hangs more on the beam's model than
 #: on its own flux density.
 _LEAST_POWER = 0.5
@@ -100,7 +99,7 @@ def find_calibrator(
     known = calibrators(settings.calibrator_list)
     declination = np.deg2rad(declination_deg)
     half = telescope.GROUP_S / 2 / 86400.0
-    times = mid_mjd + _JD_OF_MJD_0 + np.array([-half, -half / 2, 0.0, half / 2, half])
+    times = mid_mjd + phasing.JD_OF_MJD_0 + np.array([-half, -half / 2, 0.0, half / 2, half])
     directions = phasing.apparent_vectors(
         times, np.deg2rad([s.ra_deg for s in known]), np.deg2rad([s.dec_deg for s in known])
     )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets import __version__
-from contimg_assets.radio import telescope
+from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.calibration.calibrators import flux_model
 from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
@@ -29,7 +29,6 @@ from contimg_assets.radio.plots.calibration import plot_solutions
 from contimg_assets.radio.sky import Source
 from contimg_assets.store import clone_tree
 
-_JD_OF_MJD_0 = 2400000.5
 #: Type, order of application, file name.
 TABLES = (("K", 10, "K.cal"), ("BA", 20, "B.cal"), ("GA", 40, "G.cal"))
 #: A set in which fewer antennas than this part of the live ones have solutions is no set.
@@ -138,7 +137,7 @@ def solve(
         "flux_source": str(flux_model(calibrator)["source"]),
         "n_model_sources": len(model_sources),
         "refant": reference,
-        "mid_mjd": float(np.mean(shape.times_jd[[0, -1]])) - _JD_OF_MJD_0,
+        "mid_mjd": float(np.mean(shape.times_jd[[0, -1]])) - phasing.JD_OF_MJD_0,
         "declination_deg": float(np.rad2deg(shape.declination_rad)),
         "centre_ra_deg": float(np.rad2deg(shape.centre[0])),
         "centre_dec_deg": float(np.rad2deg(shape.centre[1])),

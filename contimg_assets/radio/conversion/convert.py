@@ -19,8 +19,6 @@ from contimg_assets.radio.conversion.reference import convert_group
 from contimg_assets.radio.errors import ConversionError, GroupError
 from contimg_assets.radio.grouping import FileGroup, group_files
 
-_JD_OF_MJD_0 = 2400000.5
-
 
 def one_group(paths: Sequence[Path]) -> FileGroup:
     """The one usable group among the given files.
@@ -86,7 +84,7 @@ def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
     shutil.rmtree(building, ignore_errors=True)
     try:
         convert_group(headers, building, centre, history)
-        times_s = (first.times_jd - _JD_OF_MJD_0) * 86400.0
+        times_s = (first.times_jd - phasing.JD_OF_MJD_0) * 86400.0
         finish_subtables(building, declination, times_s, first.integration_s)
         _validate(building, group)
         building.rename(out)
@@ -110,7 +108,7 @@ def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
         "centre_dec_deg": float(np.rad2deg(centre[1])),
         "start_utc": _iso(start_mjd),
         "end_utc": _iso(end_mjd),
-        "mid_mjd": middle_jd - _JD_OF_MJD_0,
+        "mid_mjd": middle_jd - phasing.JD_OF_MJD_0,
         "channel_low_hz": float(band[0]),
         "channel_high_hz": float(band[-1]),
         "wall_seconds": time.monotonic() - began,

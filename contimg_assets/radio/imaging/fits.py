@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.time import Time
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg_assets import __version__
@@ -118,6 +119,18 @@ def _add_provenance(header: fits.Header, provenance: dict[str, Any] | None) -> N
     for number, entry in enumerate(provenance["tables"], start=1):
         # Type and sha256 of the table's content: 68 characters at most.
         header[f"CALTAB{number}"] = f"{entry['type']}:{entry['sha256']}"
+
+
+def celestial_wcs(header: fits.Header) -> WCS:
+    """Celestial coordinates of one of our images.
+
+    The observatory's place is left out: wcslib would only announce, for every
+    image, that it also works out the geodetic form.
+    """
+    own = header.copy()
+    for key in ("OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z"):
+        own.remove(key, ignore_missing=True)
+    return WCS(own).celestial
 
 
 def write_image(path: Path, pixels: NDArray[np.float32], header: fits.Header, unit: str = "Jy/beam") -> None:

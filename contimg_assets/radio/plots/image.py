@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.visualization import AsinhStretch, ImageNormalize
-from astropy.wcs import WCS
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+
+from contimg_assets.radio.imaging.fits import celestial_wcs
 
 
 def plot_image(path: Path, image: Path, rms_jy: float) -> None:
@@ -16,7 +17,7 @@ def plot_image(path: Path, image: Path, rms_jy: float) -> None:
     with fits.open(image) as hdus:
         primary = hdus[0]
         header, pixels = primary.header, np.asarray(primary.data)[0, 0] * 1e3
-    wcs = WCS(header).celestial
+    wcs = celestial_wcs(header)
     made = Figure(figsize=(8, 7), layout="constrained")
     FigureCanvasAgg(made)
     axes = made.add_subplot(projection=wcs)

@@ -85,7 +85,7 @@ def _uvw_error_mm(shape: GroupShape, uvw: NDArray[np.float64]) -> float:
     baselines = (
         shape.antenna_positions[shape.antenna_2[longest]] - shape.antenna_positions[shape.antenna_1[longest]]
     )
-    seconds = (shape.times_jd[ends] - 2400000.5) * 86400.0
+    seconds = (shape.times_jd[ends] - phasing.JD_OF_MJD_0) * 86400.0
     independent = measures_uvw(seconds, baselines, *shape.centre)
     return float(1e3 * np.abs(uvw[np.ix_(ends, longest)] - independent).max())
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 from scipy.optimize import least_squares
 
+from contimg_assets.radio.imaging.fits import celestial_wcs
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -49,13 +51,10 @@ def read_plane(path: object) -> ImagePlane:
     with fits.open(path) as hdus:
         primary = hdus[0]
         header, pixels = primary.header, np.asarray(primary.data)[0, 0].astype(np.float64)
-    # OBSGEO is right; wcslib only announces that it also works out the geodetic form.
-    for key in ("OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z"):
-        header.remove(key, ignore_missing=True)
     cell = abs(header["CDELT2"])
     return ImagePlane(
         pixels,
-        WCS(header).celestial,
+        celestial_wcs(header),
         header["BMAJ"] / cell,
         header["BMIN"] / cell,
         float(np.deg2rad(header["BPA"])),
