@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class StageRunner(ConfigurableResource):
         Returns
         -------
         dict
-            The stage's result, and ``peak_memory_mb`` of its process.
+            The stage's result, and ``stage_seconds`` and ``peak_memory_mb`` of its process.
 
         Raises
         ------
@@ -98,8 +99,10 @@ class StageRunner(ConfigurableResource):
         ):
             context.log.info("$ %s", " ".join(command))
             environment = {**os.environ, **_environment(), **session.get_bootstrap_env_vars()}
+            began = time.monotonic()
             process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL)
             peak_memory_mb = _wait(process)
+            stage_seconds = time.monotonic() - began
         messages = session.get_custom_messages()
         error = _message(messages, "error")
         if error is not None:
@@ -111,7 +114,7 @@ class StageRunner(ConfigurableResource):
             raise Failure(f"{name} crashed with exit code {process.returncode}: see the stderr of this step")
         if reported is None:
             raise Failure(f"{name} ended without reporting a result", allow_retries=False)
-        return {"peak_memory_mb": peak_memory_mb, **reported["result"]}
+        return {"stage_seconds": stage_seconds, "peak_memory_mb": peak_memory_mb, **reported["result"]}
 
 
 def _environment() -> Mapping[str, str]:

@@ -25,7 +25,7 @@ _MASK_SIGMA = 5.0
 #: sidelobe, if that is higher).
 _MINOR_DEPTH = 0.15
 _MAX_MAJOR_CYCLES = 15
-#: A major cycle that lowers the peak by less than this is the last.
+#: A major cycle that lowers neither the peak nor the noise by this much is the last.
 _LEAST_PROGRESS = 0.02
 
 
@@ -104,7 +104,7 @@ def run_wgridder(
     mask = np.zeros(psf.shape, bool)
     reach = np.ones((3, 3), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
-    used, cycles, last_peak = 0, 0, np.inf
+    used, cycles, last_peak, last_noise = 0, 0, np.inf, np.inf
     while cycles < _MAX_MAJOR_CYCLES and used < iterations:
         noise = max(robust_rms(residual), expected_noise_jy)
         threshold = threshold_sigma * noise
@@ -113,9 +113,10 @@ def run_wgridder(
             break
         peak = float(np.abs(residual[mask]).max())
         _LOG.info("major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components", cycles, noise, peak, used)
-        if peak <= threshold or peak > last_peak * (1 - _LEAST_PROGRESS):
+        slow = 1 - _LEAST_PROGRESS
+        if peak <= threshold or (peak > slow * last_peak and noise > slow * last_noise):
             break
-        last_peak = peak
+        last_peak, last_noise = peak, noise
         stop = max(threshold, peak * max(_MINOR_DEPTH, min(1.2 * sidelobe, 0.7)))
         # Pixels below the stop cannot become the peak but through sidelobes of what is taken.
         active = mask & (np.abs(residual) > 0.5 * stop)
