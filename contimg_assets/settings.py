@@ -77,7 +77,7 @@ class ImagingSettings(BaseModel):
     """Visibility weighting."""
     robust: float = Field(default=0.5, ge=-2, le=2)
     """Briggs robustness."""
-    iterations: int = Field(default=100_000, ge=0)
+    iterations: int = Field(default=50_000, ge=0)
     """Most CLEAN components."""
     threshold_sigma: float = Field(default=2.0, gt=0)
     """CLEAN stops at this multiple of the noise, measured or expected, whichever is higher."""

@@ -25,6 +25,8 @@ _MASK_SIGMA = 5.0
 #: sidelobe, if that is higher).
 _MINOR_DEPTH = 0.15
 _MAX_MAJOR_CYCLES = 15
+#: Pixels that a minor cycle works on at most: its cost a component.
+_LONGEST_LIST = 50_000
 #: A major cycle that lowers neither the peak nor the noise by this much is the last.
 _LEAST_PROGRESS = 0.02
 
@@ -43,20 +45,21 @@ def minor_cycle(
     """CLEAN a list of pixels down to ``stop``; adds to ``model``, returns the steps taken."""
     centre = psf.shape[0] // 2
     n = psf.shape[0]
+    best = np.argmax(np.abs(flux))
     for step in range(iterations):
-        best = 0
-        for k in range(len(flux)):
-            if abs(flux[k]) > abs(flux[best]):
-                best = k
         if abs(flux[best]) <= stop:
             return step
         amount = gain * flux[best]
         y0, x0 = ys[best], xs[best]
         model[y0, x0] += amount
+        largest = np.float32(-1.0)
+        # Subtracting and looking for the next peak is one pass over the list.
         for k in range(len(flux)):
             dy, dx = ys[k] - y0 + centre, xs[k] - x0 + centre
             if 0 <= dy < n and 0 <= dx < n:
                 flux[k] -= amount * psf[dy, dx]
+            if abs(flux[k]) > largest:
+                largest, best = abs(flux[k]), k
     return iterations
 
 
@@ -118,9 +121,16 @@ def run_wgridder(
             break
         last_peak, last_noise = peak, noise
         stop = max(threshold, peak * max(_MINOR_DEPTH, min(1.2 * sidelobe, 0.7)))
-        # Pixels below the stop cannot become the peak but through sidelobes of what is taken.
-        active = mask & (np.abs(residual) > 0.5 * stop)
+        # Pixels below the stop cannot become the peak but through sidelobes of what is
+        # taken; the next major cycle sees those.
+        active = mask & (np.abs(residual) > 0.8 * stop)
         ys, xs = np.nonzero(active)
+        if len(ys) > _LONGEST_LIST:
+            brightest = np.abs(residual[active])
+            least = float(np.partition(brightest, -_LONGEST_LIST)[-_LONGEST_LIST])
+            stop = max(stop, least)
+            active &= np.abs(residual) >= least
+            ys, xs = np.nonzero(active)
         used += minor_cycle(ys, xs, residual[active], psf, gain, stop, iterations - used, model)
         left = gridder.data.values - gridder.predict(model)
         residual = gridder.dirty(left)
