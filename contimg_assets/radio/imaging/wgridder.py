@@ -7,6 +7,7 @@ peak has stood out of the *measured* noise, and goes deep there.
 """
 
 import logging
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -25,10 +26,15 @@ _MASK_SIGMA = 5.0
 #: sidelobe, if that is higher).
 _MINOR_DEPTH = 0.15
 _MAX_MAJOR_CYCLES = 15
+#: A minor cycle in which the peak grows by this is given up, …
+_RUNAWAY = 1.5
+#: … and a major cycle that raises the noise by this is taken back.
+_WORSE = 1.02
 #: Pixels that a minor cycle works on at most: its cost a component.
 _LONGEST_LIST = 50_000
-#: A major cycle that lowers neither the peak nor the noise by this much is the last.
-_LEAST_PROGRESS = 0.02
+#: When nothing stands out any more, a major cycle that lowers the noise by less
+#: than this is the last.
+_LEAST_PROGRESS = 0.01
 
 
 @numba.njit(cache=True)
@@ -42,12 +48,16 @@ def minor_cycle(
     iterations: int,
     model: NDArray[np.float32],
 ) -> int:
-    """CLEAN a list of pixels down to ``stop``; adds to ``model``, returns the steps taken."""
+    """CLEAN a list of pixels down to ``stop``; adds to ``model``, returns the steps taken.
+
+    ``psf`` reaches as far as any two pixels are apart: cut off, it would no
+    longer be positive definite, and CLEAN could run away.
+    """
     centre = psf.shape[0] // 2
-    n = psf.shape[0]
     best = np.argmax(np.abs(flux))
+    runaway = _RUNAWAY * abs(flux[best])
     for step in range(iterations):
-        if abs(flux[best]) <= stop:
+        if abs(flux[best]) <= stop or abs(flux[best]) > runaway:
             return step
         amount = gain * flux[best]
         y0, x0 = ys[best], xs[best]
@@ -55,9 +65,7 @@ def minor_cycle(
         largest = np.float32(-1.0)
         # Subtracting and looking for the next peak is one pass over the list.
         for k in range(len(flux)):
-            dy, dx = ys[k] - y0 + centre, xs[k] - x0 + centre
-            if 0 <= dy < n and 0 <= dx < n:
-                flux[k] -= amount * psf[dy, dx]
+            flux[k] -= amount * psf[ys[k] - y0 + centre, xs[k] - x0 + centre]
             if abs(flux[k]) > largest:
                 largest, best = abs(flux[k]), k
     return iterations
@@ -99,7 +107,9 @@ def run_wgridder(
     EngineImages
     """
     cell_arcsec = float(np.rad2deg(gridder.cell_rad) * 3600.0)
-    psf = gridder.psf()
+    wide_psf = replace(gridder, n_pixels=2 * gridder.n_pixels).psf()
+    quarter = gridder.n_pixels // 2
+    psf = np.ascontiguousarray(wide_psf[quarter:-quarter, quarter:-quarter])
     beam = fit_beam(psf, cell_arcsec)
     sidelobe = worst_sidelobe(psf, beam.major_arcsec / cell_arcsec)
     model = np.zeros_like(psf)
@@ -107,7 +117,7 @@ def run_wgridder(
     mask = np.zeros(psf.shape, bool)
     reach = np.ones((3, 3), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
-    used, cycles, last_peak, last_noise = 0, 0, np.inf, np.inf
+    used, cycles, last_noise = 0, 0, np.inf
     while cycles < _MAX_MAJOR_CYCLES and used < iterations:
         noise = max(robust_rms(residual), expected_noise_jy)
         threshold = threshold_sigma * noise
@@ -116,10 +126,10 @@ def run_wgridder(
             break
         peak = float(np.abs(residual[mask]).max())
         _LOG.info("major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components", cycles, noise, peak, used)
-        slow = 1 - _LEAST_PROGRESS
-        if peak <= threshold or (peak > slow * last_peak and noise > slow * last_noise):
+        settled = noise > (1 - _LEAST_PROGRESS) * last_noise
+        if peak <= threshold or (settled and peak < _MASK_SIGMA * noise):
             break
-        last_peak, last_noise = peak, noise
+        last_noise = noise
         stop = max(threshold, peak * max(_MINOR_DEPTH, min(1.2 * sidelobe, 0.7)))
         # Pixels below the stop cannot become the peak but through sidelobes of what is
         # taken; the next major cycle sees those.
@@ -131,10 +141,15 @@ def run_wgridder(
             stop = max(stop, least)
             active &= np.abs(residual) >= least
             ys, xs = np.nonzero(active)
-        used += minor_cycle(ys, xs, residual[active], psf, gain, stop, iterations - used, model)
-        left = gridder.data.values - gridder.predict(model)
-        residual = gridder.dirty(left)
+        before = model.copy()
+        used += minor_cycle(ys, xs, residual[active], wide_psf, gain, stop, iterations - used, model)
         cycles += 1
+        after = gridder.dirty(gridder.data.values - gridder.predict(model))
+        if robust_rms(after) > _WORSE * robust_rms(residual):
+            _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
+            model = before
+            break
+        residual = after
     return EngineImages(
         image=restore(model, residual, beam, cell_arcsec),
         residual=residual,
