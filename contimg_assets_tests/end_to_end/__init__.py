@@ -1,0 +1,1 @@
+"""The real chain, from files to image, with nothing replaced."""
