@@ -24,7 +24,7 @@ LAMBDA_OVER_D = LIGHT / HZ / 4.65
 
 def shape_of(declination_deg: float, n_times: int, frequencies_hz: NDArray[np.float64]) -> GroupShape:
     """Axes of a group, without a Measurement Set: antennas play no part in the beam."""
-    times = 2460857.87 + np.arange(n_times) * telescope.INTEGRATION_S / 86400.0
+    times = 2460857.87 + np.arange(n_times, dtype=np.float64) * (telescope.INTEGRATION_S / 86400.0)
     declination = float(np.deg2rad(declination_deg))
     return GroupShape(
         path=Path("none.ms"),

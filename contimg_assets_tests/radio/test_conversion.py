@@ -40,7 +40,7 @@ class Converted:
     sources: list[Source]
     declination_rad: float
     result: dict[str, Any]
-    columns: dict[str, NDArray[Any]]
+    columns: dict[str, Any]
     frequencies: NDArray[np.float64]
     centre: tuple[float, float]
     positions: NDArray[np.float64]

@@ -10,7 +10,10 @@ from contimg_assets.radio.errors import CatalogueError
 from contimg_assets.radio.sky import REFERENCE_HZ, Source
 
 _ENTRY = re.compile(r"^(\d{4}[+-]\d{2,4})\s+J2000\s+\S\s+(\S+)\s+(\S+)\s*(.*)$")
-_BAND = re.compile(r"^\s*([\d.]+)cm\s+([A-Z])\s+(.*)$")
+#: Wavelength, band letter, quality in four array configurations, then what may be the flux density.
+_BAND = re.compile(r"^\s*([\d.]+)cm\s+[A-Z](?:\s+\S){4}\s+([\d.]+)(?:\s|$)")
+#: Column from which numbers are limits of uv distance, unless an entry's heading says otherwise.
+_UV_COLUMN = 35
 #: Wavelength labels that bracket 20 cm, and the frequencies that they stand for, Hz.
 _BAND_HZ = {"90": 0.33e9, "20": REFERENCE_HZ, "6": 5.0e9}
 
@@ -44,6 +47,7 @@ def read_vla_calibrators(path: Path) -> list[Source]:
     sources: list[Source] = []
     entry: re.Match[str] | None = None
     fluxes: dict[str, float] = {}
+    uv_column = _UV_COLUMN
 
     def finish() -> None:
         if entry is not None and "20" in fluxes:
@@ -55,9 +59,12 @@ def read_vla_calibrators(path: Path) -> list[Source]:
             finish()
             entry, fluxes = found, {}
             continue
+        if line.startswith("BAND") and "UVMIN" in line:
+            uv_column = line.index("UVMIN")
         band = _BAND.match(line)
-        if band and entry is not None and band[1] in _BAND_HZ:
-            flux = _flux(band[3])
+        # A blank flux density leaves a uv limit as the first number of its line.
+        if band and entry is not None and band[1] in _BAND_HZ and band.start(2) < uv_column:
+            flux = _flux(band[2])
             if flux is not None:
                 fluxes[band[1]] = flux
     finish()
@@ -67,12 +74,9 @@ def read_vla_calibrators(path: Path) -> list[Source]:
 
 
 def _flux(text: str) -> float | None:
-    """Flux density from the rest of a band's line: after four array codes."""
-    fields = text.split()
-    if len(fields) < 5:
-        return None
+    """A positive flux density, if the text is one."""
     try:
-        flux = float(fields[4])
+        flux = float(text)
     except ValueError:
         return None
     return flux if flux > 0 else None

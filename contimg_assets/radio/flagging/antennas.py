@@ -29,8 +29,10 @@ class Coherence:
     @property
     def measurable(self) -> bool:
         """Whether the sky in this group is bright enough to tell."""
-        error = np.nanmedian(self.error)
-        return bool(np.isfinite(error) and error > 0 and np.nanmedian(self.value) > _DETECTION * error)
+        error, value = self.error[np.isfinite(self.error)], self.value[np.isfinite(self.value)]
+        if error.size == 0 or value.size == 0:
+            return False
+        return bool(0 < np.median(error) < np.median(value) / _DETECTION)
 
     def dead(self, fraction: float) -> NDArray[np.bool_]:
         """Antennas with less than ``fraction`` of the median coherence in any feed.
@@ -42,9 +44,13 @@ class Coherence:
         """
         if not self.measurable:
             return np.zeros(len(self.value), bool)
-        median = np.nanmedian(self.value, axis=0)
-        low = (self.value < fraction * median) & (median - self.value > _CONFIDENCE * self.error)
-        return np.any(low, axis=1)
+        found = np.zeros(len(self.value), bool)
+        for value, error in zip(self.value.T, self.error.T, strict=True):
+            known = np.isfinite(value)
+            if known.any():
+                median = np.median(value[known])
+                found |= (value < fraction * median) & (median - value > _CONFIDENCE * error)
+        return found
 
 
 def antenna_coherence(

@@ -90,14 +90,12 @@ def flag(
         total[subband], count[subband] = statistics.split_band_products(
             part, part_flags, level, min(width, per_subband)
         )
-    rfi_fraction = float(flags[:, cross].mean() - before)
+    rfi_fraction = _flagged(ms, flags, cross) - float(before)
     dead, coherence, measurable = _dead_antennas(shape, total, count, flags, dead_coherence)
     ids = shape.antennas[dead]
     flags[:, np.isin(shape.antenna_1, ids) | np.isin(shape.antenna_2, ids)] = True
     flags[:, ~cross] = True
-    fraction = float(flags[:, cross].mean())
-    if fraction >= 1.0:
-        raise FlaggingError(f"{ms}: every visibility is flagged; expected some to be left")
+    fraction = _flagged(ms, flags, cross)
     write_flags(out, flags)
     summary = _summary(shape, flags, coherence)
     (out / "summary.json").write_text(json.dumps(summary, indent=1))
@@ -113,6 +111,14 @@ def flag(
         "coherence_measurable": measurable,
         "wall_seconds": time.monotonic() - began,
     }
+
+
+def _flagged(ms: Path, flags: NDArray[np.bool_], cross: NDArray[np.bool_]) -> float:
+    """Fraction of cross-correlations that is flagged, which must not be all."""
+    fraction = float(flags[:, cross].mean())
+    if fraction >= 1.0:
+        raise FlaggingError(f"{ms}: every visibility is flagged; expected some to be left")
+    return fraction
 
 
 def _dead_antennas(

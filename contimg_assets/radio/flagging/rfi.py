@@ -44,10 +44,12 @@ def common_interference(
     filled = np.where(
         np.isfinite(medians), medians, np.nanmedian(medians) if np.isfinite(medians).any() else 1.0
     )
+    # An odd window, and at the edges the nearest whole one: windows filled up with copies
+    # of an edge channel would be led by interference in it.
+    half = (min(_SMOOTHING_CHANNELS, n_channels) - 1) // 2
+    whole = np.clip(np.arange(n_channels), half, n_channels - 1 - half)
     for plane in np.moveaxis(filled, -1, 0):
-        level = median_filter(
-            np.median(plane, axis=0), size=min(_SMOOTHING_CHANNELS, n_channels), mode="nearest"
-        )
+        level = median_filter(np.median(plane, axis=0), size=2 * half + 1)[whole]
         excess = plane / np.where(level > 0, level, 1.0) - 1.0
         spread = statistics.MAD_TO_SIGMA * np.median(np.abs(excess - np.median(excess)))
         found |= excess > max(n_sigma * spread, _LEAST_EXCESS)
