@@ -109,7 +109,9 @@ def true_gains(scan: Scan) -> NDArray[np.complex128]:
     The correlator multiplies conj(V₁) V₂, and CASA models g₁ conj(g₂): CASA's gains are the
     conjugates of those of the voltages.
     """
-    values = {k: np.array(v) if isinstance(v, list) else v for k, v in scan.truth["gains"].items()}
+    values: dict[str, Any] = {
+        k: np.array(v) if isinstance(v, list) else v for k, v in scan.truth["gains"].items()
+    }
     gains = Gains(**values)
     shape = scan.shape
     drift = gains.drift(np.array([shape.times_jd.mean()]))[0][:, None]
@@ -159,13 +161,11 @@ def test_what_is_divided_out_are_the_true_gains(
 
     Up to the reference antenna's phase, which a baseline to it does not show.  The error of a
     product of two gains is √2 that of one, which noise, flux density and number of antennas give.
-    The overall factor is the flux scale: to 0.1 %, a fifth of one gain's error.
+    The overall factor is the flux scale, to 0.2 %.  (Measured: 0.69 % in amplitude, 0.0069 rad
+    in phase, where 0.72 % are expected; flux scale 1.0007.)
     """
     errors = applied_errors(scan, solved["refant"])
     expected = np.sqrt(2) * expected_error(scan)
-    print(
-        f"amplitude {np.std(np.abs(errors)):.4f}, phase {np.std(np.angle(errors)):.4f} rad, expected {expected:.4f}, mean {np.mean(np.abs(errors)):.5f}"
-    )
     assert calibrated["n_antennas_without_solutions"] == 0
     assert np.mean(np.abs(errors)) == pytest.approx(1.0, abs=2e-3)
     assert np.std(np.abs(errors)) < 1.25 * expected
@@ -177,7 +177,9 @@ def test_what_is_divided_out_are_the_true_gains(
 
 
 def test_delays_are_the_true_ones(scan: Scan, solved: dict[str, Any]) -> None:
-    """K, in ns relative to the reference antenna, with the sign of conjugate gains: 0.04 ns is 2.7° over the band.
+    """K, in ns relative to the reference antenna, with the sign of conjugate gains.
+
+    0.04 ns is 2.7° over the band.
 
     K alone is the peak of a transform; what it leaves, B takes up.
     """
@@ -187,7 +189,6 @@ def test_delays_are_the_true_ones(scan: Scan, solved: dict[str, Any]) -> None:
     delays = 1e9 * np.array(scan.truth["gains"]["delay_s"])
     ref = [shape.antenna_names[a] for a in shape.antennas].index(solved["refant"])
     difference = (found - found[ref]) + (delays - delays[ref])
-    print("delay error", difference.std(), np.abs(difference).max())
     assert np.abs(difference).max() < 0.04
 
 
@@ -204,7 +205,6 @@ def test_calibrated_data_are_the_model_and_noise(scan: Scan, calibrated: dict[st
     used[:, ~shape.cross] = False
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
     ratio = np.sqrt(np.mean(np.abs(left[used]) ** 2) / 2) / sigma
-    print("residual / noise", ratio, calibrated)
     assert ratio == pytest.approx(0.995, abs=0.015)
     assert calibrated["corrected_median_amplitude_jy"] == pytest.approx(12.5, rel=0.03)
     # Nothing is added to the flags but for solutions that failed, of which there are few.
