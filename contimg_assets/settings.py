@@ -45,7 +45,10 @@ class CalibrationSettings(BaseModel):
     """Solving and choosing calibration."""
 
     minimum_calibrator_jy: float = Field(default=3.0, gt=0)
-    """Beam-weighted flux density below which a group does not count as a calibrator scan, Jy."""
+    """Beam-weighted flux density from which a scan's set is taken as a matter of course, Jy."""
+    backup_calibrator_jy: float = Field(default=1.0, gt=0)
+    """Beam-weighted flux density from which a group is solved, as a back-up below the former, Jy
+    (S/N of 18 for one antenna in one channel)."""
     calibrator_list: Path | None = None
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
     sky_catalogue: Path | None = None

@@ -10,9 +10,8 @@ from contimg_assets import __version__
 #: stages start a hundred times an hour and Dagster takes a second to import.
 _MODULES = {
     **dict.fromkeys(("convert", "flag", "solve", "apply", "image", "qa"), "stages"),
-    **dict.fromkeys(
-        ("init", "register", "process", "reprocess", "status", "products", "registry", "ui"), "operations"
-    ),
+    **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products", "ui"), "operations"),
+    **dict.fromkeys(("calibrators", "registry"), "calibration"),
     "groups": "groups",
     "simulate": "simulate",
     "compare": "simulate",

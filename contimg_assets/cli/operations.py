@@ -1,15 +1,15 @@
 """The operational commands: registering, processing, looking, and the web UI.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``foreground.py``, ``home.py``, ``ui.py``), or the stages (``stages.py``).
+(``foreground.py``, ``home.py``, ``ui.py``), the stages (``stages.py``), or
+calibrators and their sets (``calibration.py``).
 """
 
 import json
 import os
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 from dagster import DagsterInstance
@@ -17,57 +17,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from contimg_assets.cli.describe import describe_group, describe_products, describe_set, worst
+from contimg_assets.cli.common import Opened, json_option, told_plainly
+from contimg_assets.cli.describe import describe_group, worst
 from contimg_assets.cli.foreground import Foreground, Outcome
-from contimg_assets.cli.home import initialise, output_to
+from contimg_assets.cli.home import output_to
 from contimg_assets.cli.ui import products_server, run_ui
-from contimg_assets.radio.errors import ContimgError
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource, StoreResource
+from contimg_assets.resources.dagster_resources import NotifierResource
 from contimg_assets.resources.registration import subbands_text
-from contimg_assets.settings import Settings, get_settings
+from contimg_assets.settings import Settings
 
-P = ParamSpec("P")
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
 folder_argument = click.argument(
     "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-
-
-def told_plainly(function: Callable[P, None]) -> Callable[P, None]:
-    """Show our own errors as one line, or as JSON, and end with exit code 3."""
-
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except ContimgError as error:
-            if kwargs.get("as_json"):
-                click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
-            click.echo(f"{type(error).__name__}: {error}", err=True)
-            raise SystemExit(3) from error
-
-    return wrapped
-
-
-class _Open:
-    """What the commands work on: home initialised, catalogue open."""
-
-    def __init__(self) -> None:
-        self.settings: Settings = get_settings()
-        self.dagster_home = initialise(self.settings)
-        database = CatalogResource()
-        self.catalog, self.registry = database.catalog(), database.registry()
-        self.store = StoreResource().store()
-
-    def instance(self) -> DagsterInstance:
-        """Dagster's instance of this home."""
-        return DagsterInstance.from_config(str(self.dagster_home))
-
-    def described(self, key: str) -> dict[str, Any]:
-        """A group with its products."""
-        return describe_products(self.catalog.group(key), self.catalog, self.registry, self.store)
 
 
 @click.command("init")
@@ -75,7 +37,7 @@ class _Open:
 @told_plainly
 def init(as_json: bool) -> None:
     """Make CONTIMG_HOME: Dagster's folder and storage, and the catalogue."""
-    opened = _Open()
+    opened = Opened()
     made = {
         "home": str(opened.settings.home),
         "dagster_home": str(opened.dagster_home),
@@ -93,7 +55,7 @@ def register(folder: Path, as_json: bool) -> None:
 
     Prints the keys.  The groups are not processed, but sensors that run will start them.
     """
-    opened = _Open()
+    opened = Opened()
     with opened.instance() as instance:
         foreground = Foreground(opened.settings, instance, lambda *_: None)
         ready, outcomes = foreground.survey(folder.absolute())
@@ -119,7 +81,7 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
     Groups completed before are skipped.  Ends with exit code 1 if any group
     failed or was bad; the others are processed all the same.
     """
-    opened = _Open()
+    opened = Opened()
     _foreground(opened, lambda foreground: foreground.process(folder.absolute()), as_json, verbose)
 
 
@@ -130,13 +92,13 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
 @told_plainly
 def reprocess(key: str, as_json: bool, verbose: bool) -> None:
     """Make everything of one group again, from its files on."""
-    opened = _Open()
+    opened = Opened()
     opened.catalog.group(key)
     _foreground(opened, lambda foreground: foreground.reprocess(key), as_json, verbose)
 
 
 def _foreground(
-    opened: _Open, work: Callable[[Foreground], list[Outcome]], as_json: bool, verbose: bool
+    opened: Opened, work: Callable[[Foreground], list[Outcome]], as_json: bool, verbose: bool
 ) -> None:
     """Run groups with progress, then sum up."""
     log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
@@ -228,7 +190,7 @@ def _summary(records: list[dict[str, Any]]) -> None:
 @told_plainly
 def status(everything: bool, as_json: bool) -> None:
     """Show the groups, their states, and the newest alerts."""
-    opened = _Open()
+    opened = Opened()
     groups = opened.catalog.groups(limit=None if everything else 50)
     alerts = NotifierResource().notifier().recent(10)
     counts = opened.catalog.counts()
@@ -264,7 +226,7 @@ def products(key: str | None, as_json: bool) -> None:
 
     The beam-corrected image is the one that ends in pbcor.fits.
     """
-    opened = _Open()
+    opened = Opened()
     keys = [key] if key else [group.key for group in reversed(opened.catalog.groups())]
     described = [opened.described(each) for each in keys]
     if as_json:
@@ -290,64 +252,6 @@ def products(key: str | None, as_json: bool) -> None:
             )
 
 
-@click.group("registry")
-def registry() -> None:
-    """The calibration registry."""
-
-
-@registry.command("list")
-@json_option
-@told_plainly
-def registry_list(as_json: bool) -> None:
-    """List all calibration sets, oldest observation first."""
-    sets = [describe_set(found) for found in _Open().registry.list()]
-    if as_json:
-        click.echo(json.dumps({"sets": sets}, indent=2))
-        return
-    table = Table("set", "status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", "tables")
-    for found in sets:
-        tables = " ".join(item["file"] for item in found["tables"])
-        table.add_row(
-            found["id"],
-            found["status"],
-            found["calibrator"],
-            f"{found['mid_mjd']:.5f}",
-            f"{found['declination_deg']:+.2f}",
-            str(len(found["antennas"])),
-            found["refant"],
-            tables,
-        )
-    Console().print(table)
-
-
-@registry.command("show")
-@click.argument("set_id", metavar="SET")
-@json_option
-@told_plainly
-def registry_show(set_id: str, as_json: bool) -> None:
-    """Show one calibration set whole."""
-    described = describe_set(_Open().registry.get(set_id))
-    if as_json:
-        click.echo(json.dumps(described, indent=2))
-        return
-    for name, value in described.items():
-        click.echo(f"{name}: {value}")
-
-
-@registry.command("verify")
-@json_option
-@told_plainly
-def registry_verify(as_json: bool) -> None:
-    """Hold the files of every set against their hashes; exit code 1 if any differ or are missing."""
-    outcomes = _Open().registry.verify()
-    if as_json:
-        click.echo(json.dumps({"sets": [vars(outcome) for outcome in outcomes]}, indent=2))
-    else:
-        for outcome in outcomes:
-            click.echo(f"{outcome.set_id}  {outcome.status}: {outcome.detail}")
-    raise SystemExit(int(any(outcome.status in ("changed", "missing") for outcome in outcomes)))
-
-
 @click.command("ui")
 @click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
 @click.option("--products-only", is_flag=True, help="Serve the products' pictures only, without Dagster.")
@@ -358,7 +262,7 @@ def ui(port: int, products_only: bool, as_json: bool) -> None:
 
     The sensors start with it: files that arrive in the incoming folder are processed.
     """
-    settings = _Open().settings
+    settings = Opened().settings
     addresses = {"products": settings.products_url, "incoming": str(settings.incoming_folder)}
     if not products_only:
         addresses["dagster"] = f"http://localhost:{port}"
@@ -370,4 +274,4 @@ def ui(port: int, products_only: bool, as_json: bool) -> None:
 
 
 #: Commands that ``contimg`` takes from this module.
-commands: list[click.Command] = [init, register, process, reprocess, status, products, registry, ui]
+commands: list[click.Command] = [init, register, process, reprocess, status, products, ui]

@@ -136,7 +136,7 @@ def solve(
             )
             if scan is None:
                 raise NoCalibratorError(
-                    f"{ms}: no calibrator above {choices.minimum_calibrator_jy} Jy apparent in the beam"
+                    f"{ms}: no calibrator above {choices.backup_calibrator_jy} Jy apparent in the beam"
                 )
             source = scan.source
         field = read_sources(choices.sky_catalogue) if choices.sky_catalogue else []

@@ -68,10 +68,10 @@ def test_twelve_subbands_are_taken_at_once_unless_files_still_arrive_there(
     for path in folder.glob("*_sb1[2-5].hdf5"):
         path.unlink()
     monkeypatch.setenv("CONTIMG_INCOMING", str(folder))
-    operations.get_settings.cache_clear()
+    get_settings.cache_clear()
     assert set(outcomes(contimg("process", folder)).values()) == {"waiting"}
     monkeypatch.delenv("CONTIMG_INCOMING")
-    operations.get_settings.cache_clear()
+    get_settings.cache_clear()
     assert set(outcomes(contimg("process", folder)).values()) == {"completed"}
 
 
@@ -109,6 +109,7 @@ import os, sys, time
 import pytest
 from contimg_assets.cli import foreground, operations
 from contimg_assets.definitions import build_defs
+from contimg_assets.settings import get_settings
 from contimg_assets_tests import fake_stages
 
 class Hanging(fake_stages.FakeStages):

@@ -14,8 +14,10 @@ from contimg_assets.radio.calibration.calibrators import (
     calibrators,
     find_calibrator,
     flux_model,
+    merged,
     named_calibrator,
 )
+from contimg_assets.radio.calibration.transits import expected_snr, transit_times, transits
 from contimg_assets.radio.errors import CatalogueError, NoCalibratorError
 from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler, read_sources
 from contimg_assets.settings import CalibrationSettings
@@ -68,6 +70,7 @@ class Choice:
     """What choosing needs to know."""
 
     minimum_calibrator_jy: float = 3.0
+    backup_calibrator_jy: float = 1.0
     calibrator_list: Path | None = None
 
 
@@ -209,7 +212,7 @@ def test_faint_and_far_calibrators_are_not_used() -> None:
     """Below the least flux density, or below half power of the beam, a source does not count."""
     source = named_calibrator("3C454.3")
     mid = mid_mjd_of(source, "2025-06-01T00:00:00")
-    assert find_calibrator(16.27, mid, Choice(minimum_calibrator_jy=13.0)) is None
+    assert find_calibrator(16.27, mid, Choice(backup_calibrator_jy=13.0)) is None
     assert find_calibrator(16.27, mid + 9 / 1440, Choice()) is None  # 2.1° off
     assert find_calibrator(19.0, mid, Choice()) is None
 
@@ -249,3 +252,44 @@ def test_catalogues_of_sources_are_refused_by_file_and_line(tmp_path: Path) -> N
     path.write_text("name,ra_deg,dec_deg\na,10,20\n")
     with pytest.raises(CatalogueError, match="flux_jy"):
         read_sources(path)
+
+
+def test_transits_are_where_the_hour_angle_is_zero_on_either_side_of_0h() -> None:
+    """Held against an hour angle worked out by astropy's sidereal time and apparent place; 1 s is 15″.
+
+    Sources at right ascensions of 359.9°, 0.1° and 180°, over ten days: one transit a sidereal day.
+    """
+    sources = [Source("a", 359.9, 16.0, 1.0), Source("b", 0.1, 16.0, 1.0), Source("c", 180.0, 54.0, 1.0)]
+    start = 60827.0
+    for source, times in zip(sources, transit_times(sources, start, start + 10), strict=True):
+        assert len(times) in (10, 11)
+        assert np.diff(times) == pytest.approx(0.9972696, abs=1e-6)
+        for time in times:
+            vector = phasing.apparent_vectors(
+                [time + phasing.JD_OF_MJD_0], np.deg2rad(source.ra_deg), np.deg2rad(source.dec_deg)
+            )[0, 0]
+            assert vector[0] > 0
+            assert abs(np.rad2deg(vector[1])) < 15 / 3600
+
+
+def test_the_day_s_transits_are_ranked_by_what_the_beam_lets_through() -> None:
+    """At +16.27°: 3C454.3 first, with its flux density through the beam; J0204+152, fainter than 3 Jy
+    through the beam, is a back-up."""
+    start = Time("2025-06-01", scale="utc").mjd
+    found = transits(16.27, start, start + 1, Choice())
+    assert [t.source.name for t in found][:3] == ["3C454.3", "3C138", "J0318+164"]
+    assert {t.source.name: t.role for t in found}["J0204+152"] == "back-up"
+    first = found[0]
+    assert first.mjd == pytest.approx(mid_mjd_of(first.source, "2025-06-01T00:00:00"), abs=1 / 86400)
+    assert first.separation_deg < 0.05
+    assert first.apparent_jy == pytest.approx(12.5 * first.beam_power)
+    # √95 baselines' worth of 12.5 Jy over 0.53 Jy of noise (6500 Jy / √(2 · 244 kHz · 309 s)).
+    assert expected_snr(12.5) == pytest.approx(12.5 * 95**0.5 / 0.529, rel=1e-3)
+    assert all(start <= t.mjd < start + 1 for t in found)
+
+
+def test_entries_of_a_list_that_repeat_ours_are_left_out_across_0h() -> None:
+    """A list's entry 7″ from one of ours, on the other side of 0h, is the same source."""
+    own = [Source("ours", 359.999, 16.27, 5.0)]
+    others = [Source("same", 0.001, 16.27, 5.0), Source("other", 0.1, 16.27, 5.0)]
+    assert [s.name for s in merged(own, others)] == ["ours", "other"]

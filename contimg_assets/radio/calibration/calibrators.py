@@ -8,6 +8,7 @@ to it.  No flux density, no use.
 """
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
 from contimg_assets.radio.calibration.calibrator_list import read_vla_calibrators
@@ -23,7 +25,7 @@ from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler
 
 #: A calibrator below this power of the beam hangs more on the beam's model than
 #: on its own flux density.
-_LEAST_POWER = 0.5
+LEAST_POWER = 0.5
 #: Two entries nearer than this are one source, deg.
 _SAME_SOURCE_DEG = 0.01
 
@@ -31,7 +33,7 @@ _SAME_SOURCE_DEG = 0.01
 class CalibratorChoice(Protocol):
     """What choosing needs to know (``CalibrationSettings`` has it)."""
 
-    minimum_calibrator_jy: float
+    backup_calibrator_jy: float
     calibrator_list: Path | None
 
 
@@ -67,15 +69,21 @@ def calibrators(extra_list: Path | None = None) -> tuple[Source, ...]:
             )
             for row in csv.DictReader(handle)
         ]
-    if extra_list is None:
-        return tuple(own)
+    return tuple(own if extra_list is None else merged(own, read_vla_calibrators(extra_list)))
+
+
+def merged(own: Sequence[Source], others: Sequence[Source]) -> list[Source]:
+    """Our sources, then those of another list that are not the same as one of ours."""
     known = np.array([[s.ra_deg, s.dec_deg] for s in own])
     more = []
-    for source in read_vla_calibrators(extra_list):
-        offset = (known - [source.ra_deg, source.dec_deg]) * [np.cos(np.deg2rad(source.dec_deg)), 1.0]
+    for source in others:
+        offset = known - [source.ra_deg, source.dec_deg]
+        # Right ascensions on either side of 0h are neighbours.
+        offset[:, 0] = (offset[:, 0] + 180.0) % 360.0 - 180.0
+        offset[:, 0] *= np.cos(np.deg2rad(source.dec_deg))
         if np.min(np.hypot(offset[:, 0], offset[:, 1])) > _SAME_SOURCE_DEG:
             more.append(source)
-    return tuple(own + more)
+    return [*own, *more]
 
 
 def find_calibrator(
@@ -97,21 +105,45 @@ def find_calibrator(
     CalibratorScan or None
     """
     known = calibrators(settings.calibrator_list)
-    declination = np.deg2rad(declination_deg)
+    power, apparent = beam_weighted(known, declination_deg, mid_mjd)
+    apparent = np.where(power >= LEAST_POWER, apparent, 0.0)
+    best = int(np.argmax(apparent))
+    if apparent[best] < settings.backup_calibrator_jy:
+        return None
+    source = known[best]
+    direction = phasing.apparent_vectors(
+        [mid_mjd + phasing.JD_OF_MJD_0], np.deg2rad(source.ra_deg), np.deg2rad(source.dec_deg)
+    )[0, 0]
+    cosine = float(direction @ phasing.pointing_vector(np.deg2rad(declination_deg)))
+    return CalibratorScan(source, float(apparent[best]), float(np.rad2deg(np.arccos(min(cosine, 1.0)))))
+
+
+def beam_weighted(
+    sources: Sequence[Source], declination_deg: float, mid_mjd: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Power of the drifting beam towards sources, and their flux densities through it.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+    declination_deg : float
+        Apparent declination of the pointing.
+    mid_mjd : float
+        Middle of the group, UTC.
+
+    Returns
+    -------
+    power, apparent_jy : ndarray, shape (n_sources,)
+        At band centre, averaged over the group.
+    """
     half = telescope.GROUP_S / 2 / 86400.0
     times = mid_mjd + phasing.JD_OF_MJD_0 + np.array([-half, -half / 2, 0.0, half / 2, half])
     directions = phasing.apparent_vectors(
-        times, np.deg2rad([s.ra_deg for s in known]), np.deg2rad([s.dec_deg for s in known])
+        times, np.deg2rad([s.ra_deg for s in sources]), np.deg2rad([s.dec_deg for s in sources])
     )
     centre_hz = np.array([float(telescope.band_frequencies().mean())])
-    power = beam.drifting_power(directions, declination, centre_hz)[..., 0].mean(axis=0)
-    flux = np.array([float(s.flux(centre_hz)[0]) for s in known])
-    apparent = np.where(power >= _LEAST_POWER, power * flux, 0.0)
-    best = int(np.argmax(apparent))
-    if apparent[best] < settings.minimum_calibrator_jy:
-        return None
-    cosine = float(directions[2, best] @ phasing.pointing_vector(declination))
-    return CalibratorScan(known[best], float(apparent[best]), float(np.rad2deg(np.arccos(min(cosine, 1.0)))))
+    power = beam.drifting_power(directions, np.deg2rad(declination_deg), centre_hz)[..., 0].mean(axis=0)
+    return power, power * np.array([float(s.flux(centre_hz)[0]) for s in sources])
 
 
 def named_calibrator(name: str, extra_list: Path | None = None) -> Source:
