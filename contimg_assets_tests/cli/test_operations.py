@@ -15,6 +15,7 @@ import pytest
 from contimg_assets.cli import foreground, operations
 from contimg_assets.definitions import build_defs
 from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.settings import get_settings
 from contimg_assets_tests.cli.station import contimg, make_data, outcomes
 from contimg_assets_tests.fake_stages import (
     CALIBRATOR,
