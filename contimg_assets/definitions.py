@@ -21,10 +21,11 @@ from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
 from contimg_assets.resources.casa import StageRunner
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource, StoreResource
-from contimg_assets.sensors.alerts import failed_checks, failed_runs
+from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
+from contimg_assets.sensors.workers import dead_workers
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -57,7 +58,15 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
         # Also for assets that are materialised by hand: a process for each step costs 2 s, and their stages
         # run in processes of their own.
         executor=in_process_executor,
-        sensors=[incoming_groups, calibrator_scans, images_due, failed_runs, failed_checks],
+        sensors=[
+            incoming_groups,
+            calibrator_scans,
+            images_due,
+            dead_workers,
+            failed_runs,
+            failed_checks,
+            pointing_changes,
+        ],
         resources={
             "stages": StageRunner(),
             "database": CatalogResource(),

@@ -14,6 +14,8 @@ from contimg_assets.store import KEY_FORMAT
 OBSERVATION_GROUP = "observation_group"
 #: The same keys, of groups with a usable calibrator in the beam only.
 CALIBRATOR_SCAN = "calibrator_scan"
+#: Tag by which Dagster names a run's partition.
+PARTITION_TAG = "dagster/partition"
 
 observation_group = DynamicPartitionsDefinition(name=OBSERVATION_GROUP)
 calibrator_scan = DynamicPartitionsDefinition(name=CALIBRATOR_SCAN)

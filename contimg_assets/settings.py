@@ -23,7 +23,18 @@ class IngestSettings(BaseModel):
     cluster_s: float = Field(default=120.0, gt=0, lt=300)
     """File-name stamps within this span are a first guess of one group, s."""
     starts_per_tick: int = Field(default=24, ge=1)
-    """Run requests at most in one sensor tick (a run costs ~160 ms to create)."""
+    """Run requests at most in one sensor tick (a run costs ~160 ms to create); a catch-up keeps at most
+    twice as many runs waiting."""
+    heartbeat_s: float = Field(default=10.0, gt=0)
+    """A worker gives a sign of life this often, s."""
+    dead_after_s: float = Field(default=60.0, gt=0)
+    """A worker without a sign of life for this long is dead, s; several times ``heartbeat_s``."""
+    attempts: int = Field(default=3, ge=1)
+    """Workers that may die of one group in succession before it is given up."""
+    gap_s: float = Field(default=30.0, gt=0)
+    """Time without data between two groups above which it is a gap, s (an integration is 12.9 s)."""
+    declination_change_deg: float = Field(default=0.05, gt=0)
+    """Difference of declination between two groups above which the telescope was moved, deg."""
     hot_window_days: float = Field(default=90.0, gt=0)
     """Age at which a group's partition key is retired from Dagster, days."""
 

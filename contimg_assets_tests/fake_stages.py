@@ -43,6 +43,7 @@ def registration(key: str, folder: Path, **changes: Any) -> Registration:
         "missing_subbands": [],
         "declination_deg": 54.57,
         "mid_mjd": MJD.get(key, 61055.0),
+        "duration_s": 309.24,
         "antennas": ANTENNAS,
     }
     return Registration(**(values | changes))

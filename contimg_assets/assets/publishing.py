@@ -44,6 +44,8 @@ class Production:
     """Its name: that of its asset."""
     built: Path
     """Folder to build, in staging; not there yet."""
+    run: str
+    """Identity of the run that makes it."""
     catalog: ProductCatalog
     storage: StoreResource
 
@@ -56,9 +58,19 @@ class Production:
             The stage's result; its numbers become metadata, its whole the catalogue's record.
         **metadata
             Further metadata.
+
+        Raises
+        ------
+        StateError
+            If the group is another run's by now; then nothing is published.
         """
-        path = self.storage.store().publish(self.built, self.key, self.product)
-        self.catalog.record_product(self.key, self.product, path, result)
+        path = self.catalog.record_product(
+            self.key,
+            self.product,
+            lambda: self.storage.store().publish(self.built, self.key, self.product),
+            result,
+            owner=self.run,
+        )
         return MaterializeResult(
             value=path, metadata={**numbers(result), **pictures(self.storage, path), **metadata}
         )
@@ -80,17 +92,19 @@ def production(
     dagster.Failure
         In place of our own errors, which no retry can mend.
     """
-    key, product = context.partition_key, context.asset_key.path[-1]
+    key, product, run = context.partition_key, context.asset_key.path[-1], context.run.run_id
     catalog = database.catalog()
-    with failing(context, catalog, key, product), storage.store().staging(key, product) as folder:
-        yield Production(key, product, folder / "built", catalog, storage)
+    with failing(context, catalog, key, product):
+        database.workers().hold(key, run)
+        with storage.store().staging(key, product) as folder:
+            yield Production(key, product, folder / "built", run, catalog, storage)
 
 
 @contextmanager
 def failing(
     context: AssetExecutionContext, catalog: ProductCatalog, key: str, product: str
 ) -> Iterator[None]:
-    """Mark the group failed if the block raises and will not be tried again."""
+    """Mark the group failed if the block raises, will not be tried again, and the run holds the group."""
     try:
         yield
     except BaseException as error:  # also a cancelled run's: it is reported and goes on
@@ -98,7 +112,8 @@ def failing(
         transient = isinstance(failure, OSError) or (isinstance(failure, Failure) and failure.allow_retries)
         if not (transient and context.retry_number < RETRY.max_retries):
             told = failure.description if isinstance(failure, Failure) else None
-            catalog.fail(key, f"{product}: {told or f'{type(error).__name__}: {error}'}")
+            reason = f"{product}: {told or f'{type(error).__name__}: {error}'}"
+            catalog.fail(key, reason, owner=context.run.run_id)
         if failure is not error:
             raise failure from error
         raise

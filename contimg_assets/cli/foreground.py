@@ -15,7 +15,7 @@ from dagster import DagsterEventType, DagsterInstance, ExecuteInProcessResult, R
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.jobs import convert_group, image_group, solve_calibrator
-from contimg_assets.partitions import OBSERVATION_GROUP, add_keys
+from contimg_assets.partitions import OBSERVATION_GROUP, PARTITION_TAG, add_keys
 from contimg_assets.radio.errors import VerdictError
 from contimg_assets.radio.grouping import FileGroup, find_groups, group_files
 from contimg_assets.resources.claims import Claims
@@ -23,7 +23,7 @@ from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.resources.product_catalog import ProductCatalog
 from contimg_assets.resources.registration import register
 from contimg_assets.sensors.incoming import arrival
-from contimg_assets.sensors.requests import PARTITION_TAG, UNFINISHED
+from contimg_assets.sensors.requests import UNFINISHED
 from contimg_assets.settings import Settings
 
 #: Marks runs of foreground commands: one that is unfinished while nobody claims its group is dead.
@@ -78,6 +78,7 @@ class Foreground:
         self.instance = instance
         self.progress = progress
         self.catalog: ProductCatalog = CatalogResource().catalog()
+        self.workers = CatalogResource().workers()
         self.claims = Claims(settings.home)
         self.defs = build_defs()
         level = "INFO" if verbose else "CRITICAL"
@@ -163,8 +164,7 @@ class Foreground:
                 if key not in ours or key in running:
                     busy.append(Outcome(key, BUSY, "another process works on it"))
                     continue
-                if self.catalog.group(key).state == "in_progress":
-                    self.catalog.fail(key, "interrupted")
+                self.workers.died(key, self.catalog.group(key).owner, "interrupted")
                 if self.catalog.group(key).state in reopened:
                     self.catalog.reopen(key, "processed again on request")
                 free.append(key)
@@ -239,7 +239,7 @@ class Foreground:
             return group.reason
         reason = f"{job}: {_failure_text(result)}"
         # An image that its checks condemn is made all the same, so such a group is completed.
-        if group.state != "completed":
+        if group.state == "in_progress":
             self.catalog.fail(key, reason)
         return reason
 

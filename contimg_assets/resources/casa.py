@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from dagster import (
     AssetExecutionContext,
     ConfigurableResource,
     Failure,
+    InitResourceContext,
     PipesTempFileContextInjector,
     PipesTempFileMessageReader,
     open_pipes_session,
 )
 
+from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.resources.database import engine_for
+from contimg_assets.resources.workers import Workers
 from contimg_assets.settings import get_settings
 from contimg_assets.store import Store
 
@@ -59,7 +64,23 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
 
 
 class StageRunner(ConfigurableResource):
-    """Runs ``contimg <stage> …`` for an asset and hands back its result."""
+    """Runs ``contimg <stage> …`` for an asset and hands back its result.
+
+    From the start of a run to its end, between its steps too, the run's group
+    gets signs of life.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Generator["StageRunner", None, None]:
+        """Live as long as the run."""
+        run = context.run
+        key = run.tags.get(PARTITION_TAG) if run else None
+        if run is None or key is None:
+            yield self
+            return
+        settings = get_settings()
+        with Workers(engine_for(settings.sqlalchemy_url), settings.ingest).living(key, run.run_id):
+            yield self
 
     def run(
         self, context: AssetExecutionContext, stage: Sequence[str], *arguments: str | Path

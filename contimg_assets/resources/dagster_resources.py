@@ -12,7 +12,9 @@ from dagster import ConfigurableResource
 from contimg_assets.resources.calibration_registry import CalibrationRegistry
 from contimg_assets.resources.database import engine_for
 from contimg_assets.resources.notifier import Notifier
+from contimg_assets.resources.pointing import PointingHistory
 from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.resources.workers import Workers
 from contimg_assets.settings import get_settings
 from contimg_assets.store import Store
 
@@ -28,6 +30,16 @@ class CatalogResource(ConfigurableResource):
         """Calibration sets."""
         settings = get_settings()
         return CalibrationRegistry(engine_for(settings.sqlalchemy_url), settings.calibration)
+
+    def workers(self) -> Workers:
+        """Who works on which group."""
+        settings = get_settings()
+        return Workers(engine_for(settings.sqlalchemy_url), settings.ingest)
+
+    def pointing(self) -> PointingHistory:
+        """Where the telescope looked."""
+        settings = get_settings()
+        return PointingHistory(engine_for(settings.sqlalchemy_url), settings.ingest)
 
 
 class StoreResource(ConfigurableResource):

@@ -1,7 +1,8 @@
 """Groups in the catalogue: what registers one, and the state transitions that exist.
 
 Belongs here: the state machine, each step a compare-and-set in the caller's
-transaction.  Does not belong here: when a step is taken (``product_catalog.py``).
+transaction.  Does not belong here: when a step is taken (``product_catalog.py``,
+``workers.py``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +16,25 @@ from sqlalchemy.orm import Session
 from contimg_assets.radio.errors import MissingInputError, StateError
 from contimg_assets.resources.models import GroupTransition, ObservationGroup, now
 
-#: The transitions that exist; a group that is done goes back to ``pending`` on request only.
+#: The transitions that exist, and no others::
+#:
+#:     collecting → pending        enough files
+#:     collecting → failed         too few files at the timeout
+#:     pending → in_progress       a worker starts it
+#:     in_progress → completed     everything has been made
+#:     in_progress → failed        a stage failed
+#:     in_progress → pending       its worker died, or could not begin
+#:     completed → pending         a person asked
+#:     failed → pending            a person asked; or files that were lacking have come
 TRANSITIONS: dict[str, tuple[str, ...]] = {
-    "collecting": ("pending",),
+    "collecting": ("pending", "failed"),
     "pending": ("in_progress",),
-    "in_progress": ("completed", "failed"),
+    "in_progress": ("completed", "failed", "pending"),
     "completed": ("pending",),
     "failed": ("pending",),
 }
+#: Longest reason that is kept: the first lines of a message say what went wrong.
+REASON_LENGTH = 2000
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class Registration:
     """Pointing declination, apparent, deg."""
     mid_mjd: float
     """Middle of the group, UTC."""
+    duration_s: float
+    """From the start of the first integration to the end of the last, s."""
     antennas: Sequence[str]
     """Names of the antennas in the data."""
     calibrator_name: str | None = None
@@ -63,17 +77,29 @@ class Registration:
         }
 
 
-def get_group(session: Session, key: str) -> ObservationGroup:
-    group = session.get(ObservationGroup, key)
+def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationGroup:
+    """A group's row; locked, no other transaction changes it before this one ends."""
+    group = session.get(ObservationGroup, key, with_for_update=lock)
     if group is None:
         raise MissingInputError(f"group {key} is not in the catalogue: register its files first")
     return group
 
 
-def move(session: Session, key: str, source: str, target: str, reason: str, **values: Any) -> None:
-    """Change a group's state, if it still is the one that was seen."""
+def move(session: Session, group: ObservationGroup, target: str, reason: str, **values: Any) -> None:
+    """Change a group's state, if it still is the one that was seen, and note when and why.
+
+    Raises
+    ------
+    StateError
+        If no such transition exists, or another process has moved the group meanwhile.
+    """
+    key, source = group.key, group.state
     if target not in TRANSITIONS[source]:
         raise StateError(f"group {key} is {source}: it cannot become {target}")
+    reason = reason[:REASON_LENGTH]
+    values = {"owner": None, "heartbeat": None, **values}
+    if target == "pending" and source != "collecting":
+        values["retries"] = ObservationGroup.retries + 1
     statement = (
         update(ObservationGroup)
         .where(ObservationGroup.key == key, ObservationGroup.state == source)
@@ -83,18 +109,10 @@ def move(session: Session, key: str, source: str, target: str, reason: str, **va
     if cast(CursorResult[Any], session.execute(statement)).rowcount != 1:
         raise StateError(f"group {key} was {source} a moment ago and is not any more: another process has it")
     session.add(GroupTransition(key=key, from_state=source, to_state=target, reason=reason))
+    session.flush()
+    session.refresh(group)
 
 
-def walk(session: Session, key: str, target: str, reason: str, **values: Any) -> None:
-    """Take a group to ``target`` by the transitions that exist, recording each."""
-    group = get_group(session, key)
-    state, retries = group.state, group.retries
-    session.expunge(group)
-    while state != target:
-        step = target if target in TRANSITIONS[state] else TRANSITIONS[state][0]
-        extra = dict(values) if step == target else {}
-        if state in ("completed", "failed"):
-            retries += 1
-            extra["retries"] = retries
-        move(session, key, state, step, reason, **extra)
-        state = step
+def start(session: Session, group: ObservationGroup, owner: str, reason: str) -> None:
+    """Take a pending group for a run."""
+    move(session, group, "in_progress", reason, owner=owner, heartbeat=now())

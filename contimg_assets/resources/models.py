@@ -8,12 +8,25 @@ connect and migrate (``database.py``), or what may be written when
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, ForeignKey, Index, MetaData, String, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 #: States of an observation group.
 STATES = ("collecting", "pending", "in_progress", "completed", "failed")
+#: What became of a subband file that arrived.
+FILE_OUTCOMES = ("used", "duplicate", "refused", "late")
 #: States of a calibration set.
 SET_STATES = ("active", "retired", "failed")
 #: Outcomes of a check.
@@ -89,9 +102,11 @@ class ObservationGroup(Base):
     calibrator_apparent_jy: Mapped[float | None]
     """Flux density of the calibrator through the drifting beam, Jy."""
     owner: Mapped[str | None]
-    """Run that holds the group while it is in progress."""
+    """Run that works on the group now; None while nobody does."""
+    heartbeat: Mapped[datetime | None]
+    """When that run last gave a sign of life."""
     retries: Mapped[int] = mapped_column(default=0)
-    """How often the group was reopened."""
+    """How often the group went back to ``pending``: reopened, or its worker died."""
     created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -106,6 +121,64 @@ class GroupTransition(Base):
     from_state: Mapped[str | None] = mapped_column("from", String(16))
     to_state: Mapped[str] = mapped_column("to", String(16))
     reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ArrivedFile(Base):
+    """What became of one subband file that arrived, once that was settled."""
+
+    __tablename__ = "arrived_file"
+    __table_args__ = (CheckConstraint(_one_of("outcome", FILE_OUTCOMES), name="outcome"),)
+
+    folder: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    inode: Mapped[int] = mapped_column(BigInteger)
+    """With the name, tells without a look into the file whether it is another one now."""
+    size: Mapped[int] = mapped_column(BigInteger)
+    mtime: Mapped[float]
+    group_key: Mapped[str | None] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    outcome: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Pointing(Base):
+    """Where the telescope looked during one group, and how that follows on the group before."""
+
+    __tablename__ = "pointing"
+
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    start_mjd: Mapped[float] = mapped_column(index=True)
+    end_mjd: Mapped[float]
+    declination_deg: Mapped[float]
+    """Apparent."""
+    gap_s: Mapped[float | None]
+    """Time without data since the end of the group before; None for the first."""
+    step_deg: Mapped[float | None]
+    """Declination less that of the group before; None for the first."""
+    told: Mapped[bool] = mapped_column(default=False)
+    """Whether an alert has been considered."""
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Performance(Base):
+    """What it took to make one product, once; never overwritten."""
+
+    __tablename__ = "performance"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    product: Mapped[str] = mapped_column(String(64))
+    retry: Mapped[int]
+    """The group's count of retries at the time."""
+    run: Mapped[str | None]
+    host: Mapped[str]
+    writer: Mapped[str | None]
+    """Writer or engine that the stage reports."""
+    seconds: Mapped[float | None]
+    """Wall time of the stage's process, s."""
+    peak_memory_mb: Mapped[float | None]
+    """Largest resident size of that process, MiB."""
     at: Mapped[datetime] = mapped_column(default=now)
 
 

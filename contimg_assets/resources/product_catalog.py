@@ -6,23 +6,29 @@ products (``store.py``), or what a limit is (``radio/quality/limits.py``).
 """
 
 import math
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
 from contimg_assets.radio.quality.limits import load_limits
 from contimg_assets.resources.database import reading, transaction
-from contimg_assets.resources.group_states import TRANSITIONS, Registration, get_group, move, walk
-from contimg_assets.resources.models import GroupTransition, ObservationGroup, Product, Verdict, now
-
-#: Longest reason that is kept: the first lines of a message say what went wrong.
-REASON_LENGTH = 2000
+from contimg_assets.resources.group_states import TRANSITIONS, Registration, get_group, move, start
+from contimg_assets.resources.models import (
+    GroupTransition,
+    ObservationGroup,
+    Performance,
+    Product,
+    Verdict,
+    now,
+)
+from contimg_assets.resources.pointing import note_pointing
 
 
 def finite(value: Any) -> Any:
@@ -34,6 +40,17 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return value
+
+
+def _was_rejected(session: Session, key: str) -> bool:
+    """Whether a failed group had too few files, and nothing was made of it."""
+    last = (
+        select(GroupTransition.from_state)
+        .where(GroupTransition.key == key)
+        .order_by(GroupTransition.id.desc())
+        .limit(1)
+    )
+    return session.scalar(last) == "collecting"
 
 
 def standing_verdicts(session: Session, key: str, product: str) -> dict[str, Verdict]:
@@ -77,7 +94,8 @@ class ProductCatalog:
         registration : Registration
             What the files say.
         ready : bool
-            The group can be processed: ``collecting`` becomes ``pending``.
+            The group can be processed: ``collecting`` becomes ``pending``, and so does a
+            group that had been rejected for lack of files.
 
         Returns
         -------
@@ -96,18 +114,23 @@ class ProductCatalog:
                 except IntegrityError:
                     # Another process entered it between the look and the insert; carry on with its row.
                     session.expire_all()
-            session.execute(
-                update(ObservationGroup)
-                .where(ObservationGroup.key == key, ObservationGroup.state.in_(("collecting", "pending")))
-                .values(**values)
-                .execution_options(synchronize_session=False)
-            )
-            group = get_group(session, key)
-            session.refresh(group)
-            if ready and group.state == "collecting":
-                move(session, key, "collecting", "pending", values["reason"])
-                session.refresh(group)
+            group = get_group(session, key, lock=True)
+            lacked_files = group.state == "failed" and _was_rejected(session, key)
+            if group.state in ("collecting", "pending") or (lacked_files and ready):
+                for name, value in values.items():
+                    setattr(group, name, value)
+                note_pointing(session, registration)
+                session.flush()
+            if ready and (group.state == "collecting" or lacked_files):
+                move(session, group, "pending", values["reason"] or "all subbands are there")
             return group
+
+    def reject(self, key: str, reason: str) -> None:
+        """Fail a group that has too few files at the timeout; its files are left as they are."""
+        with transaction(self.engine) as session:
+            group = get_group(session, key, lock=True)
+            if group.state == "collecting":
+                move(session, group, "failed", reason)
 
     def group(self, key: str) -> ObservationGroup:
         """One group.
@@ -173,23 +196,25 @@ class ProductCatalog:
             If the group is not pending (nor reopened, nor the same run's own).
         """
         with transaction(self.engine) as session:
-            group = get_group(session, key)
-            state, held_by = group.state, group.owner
-            if held_by == owner and state == "in_progress":
+            group = get_group(session, key, lock=True)
+            if group.state == "in_progress" and group.owner == owner:
                 return
-            if state in ("completed", "failed") and (explicit or held_by == owner):
-                walk(session, key, "in_progress", f"reprocessed by run {owner}", owner=owner)
-                return
-            if state != "pending":
-                raise StateError(f"group {key} is {state}, expected pending, so run {owner} leaves it alone")
-            move(session, key, "pending", "in_progress", f"started by run {owner}", owner=owner)
+            if explicit and group.state in ("completed", "failed"):
+                move(session, group, "pending", f"to be made again by run {owner}")
+            if group.state != "pending":
+                raise StateError(
+                    f"group {key} is {group.state}, expected pending, so run {owner} leaves it alone"
+                )
+            start(session, group, owner, f"started by run {owner}")
 
     def complete(self, key: str) -> None:
-        """Everything of the group has been made."""
+        """Everything of the group has been made; one that was completed before stays so."""
         with transaction(self.engine) as session:
-            walk(session, key, "completed", "")
+            group = get_group(session, key, lock=True)
+            if group.state != "completed":
+                move(session, group, "completed", "everything has been made")
 
-    def fail(self, key: str, reason: str) -> None:
+    def fail(self, key: str, reason: str, *, owner: str | None = None) -> None:
         """A stage of the group failed.
 
         Parameters
@@ -198,15 +223,14 @@ class ProductCatalog:
             The group.
         reason : str
             What went wrong, as the user shall read it.
+        owner : str, optional
+            The run it failed in: if that does not hold the group, nothing changes.
+            So a stage that is made again by hand does not undo a completed group.
         """
-        reason = reason[:REASON_LENGTH]
         with transaction(self.engine) as session:
-            if get_group(session, key).state == "failed":
-                session.execute(
-                    update(ObservationGroup).where(ObservationGroup.key == key).values(reason=reason)
-                )
-            else:
-                walk(session, key, "failed", reason)
+            group = get_group(session, key, lock=True)
+            if owner is None or group.owner == owner:
+                move(session, group, "failed", reason)
 
     def reopen(self, key: str, reason: str) -> None:
         """Put a group that is done back to ``pending``, because somebody asked.
@@ -217,26 +241,74 @@ class ProductCatalog:
             If it is neither completed nor failed.
         """
         with transaction(self.engine) as session:
-            state = get_group(session, key).state
-            if state not in ("completed", "failed"):
-                raise StateError(f"group {key} is {state}: only a completed or failed group is reopened")
-            walk(session, key, "pending", reason, owner=None)
+            group = get_group(session, key, lock=True)
+            if group.state not in ("completed", "failed"):
+                raise StateError(
+                    f"group {key} is {group.state}: only a completed or failed group is reopened"
+                )
+            move(session, group, "pending", reason)
 
     # -- products ---------------------------------------------------------------------------
 
-    def record_product(self, key: str, product: str, path: Path, metrics: Mapping[str, Any]) -> None:
-        """Enter a product that has just been published, in place of its older version."""
+    def record_product(
+        self,
+        key: str,
+        product: str,
+        path: Path | Callable[[], Path],
+        metrics: Mapping[str, Any],
+        *,
+        owner: str | None = None,
+    ) -> Path:
+        """Enter a product in place of its older version, and what it took to make it.
+
+        Parameters
+        ----------
+        key, product : str
+            Group, and name of the product.
+        path : Path or callable
+            Where it is; or what publishes it and returns that.  It is called when it is
+            certain that the group is still the run's, and nobody can take it meanwhile.
+        metrics : Mapping
+            What the stage reports.
+        owner : str, optional
+            The run that made it.
+
+        Raises
+        ------
+        StateError
+            If the group is in progress and another run's (this one was taken for dead).
+        """
         with transaction(self.engine) as session:
-            get_group(session, key)
+            group = get_group(session, key, lock=True)
+            if owner is not None and group.state != "completed" and group.owner != owner:
+                raise StateError(
+                    f"group {key} is {group.state}, held by {group.owner or 'nobody'}: "
+                    f"run {owner} lost it, and what it made of {product} is not published"
+                )
+            published = path() if callable(path) else path
+            known = finite(metrics)
             session.merge(
-                Product(
-                    group_key=key,
+                Product(group_key=key, product=product, path=str(published), metrics=known, created_at=now())
+            )
+            session.add(
+                Performance(
+                    key=key,
                     product=product,
-                    path=str(path),
-                    metrics=finite(metrics),
-                    created_at=now(),
+                    retry=group.retries,
+                    run=owner,
+                    host=socket.gethostname(),
+                    writer=known.get("writer") or known.get("engine"),
+                    seconds=known.get("stage_seconds"),
+                    peak_memory_mb=known.get("peak_memory_mb"),
                 )
             )
+            return published
+
+    def performance(self, key: str) -> list[Performance]:
+        """What each product of a group took to make, each time, oldest first."""
+        statement = select(Performance).where(Performance.key == key).order_by(Performance.id)
+        with reading(self.engine) as session:
+            return list(session.scalars(statement))
 
     def product(self, key: str, product: str) -> Product:
         """One product of a group.

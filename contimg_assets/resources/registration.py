@@ -43,6 +43,7 @@ def registration_of(group: FileGroup, settings: Settings) -> Registration:
         missing_subbands=group.missing,
         declination_deg=header.declination_deg,
         mid_mjd=mid_mjd,
+        duration_s=(header.end_mjd - header.start_mjd) * 86400.0,
         antennas=[name_of[number] for number in header.antennas],
         calibrator_name=scan.name if scan else None,
         calibrator_apparent_jy=scan.apparent_jy if scan else None,

@@ -1,4 +1,4 @@
-"""Alerts: failed runs and bad verdicts, each told once and not too many at a time."""
+"""Alerts: failed runs, bad verdicts, the telescope's moves; each told once, not too many at a time."""
 
 from dagster import (
     DefaultSensorStatus,
@@ -11,8 +11,8 @@ from dagster import (
 )
 
 from contimg_assets.jobs import convert_group
+from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
-from contimg_assets.sensors.requests import PARTITION_TAG
 
 #: Alerts of one tick at most; the rest are told in the next.
 ALERTS_PER_TICK = 50
@@ -21,7 +21,7 @@ ALERTS_PER_TICK = 50
 @run_failure_sensor(
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Tells of failed runs, and marks the group of a run that was killed as failed.",
+    description="Tells of failed runs, and puts the group of a run that was killed back to pending.",
 )
 def failed_runs(
     context: RunFailureSensorContext, database: CatalogResource, alerts: NotifierResource
@@ -34,12 +34,20 @@ def failed_runs(
     group = catalog.find(key) if key else None
     if group is None:
         return
-    # A stage that fails says so itself; a run that was killed could not, and a check does not.
+    # A stage that fails says so itself. A run that was killed could not, and its group is still its own.
+    workers, told = database.workers(), f"{run.job_name}: {message}"
+    if group.owner == run.run_id:
+        workers.died(group.key, run.run_id, told)
+        return
+    # Nor could a run that ended before its first step, or whose checks condemned what it made.
     record = context.instance.get_run_record_by_id(run.run_id)
     touched_since = record is not None and group.updated.timestamp() > (record.end_time or 0.0)
-    never_begun = group.state == "pending" and run.job_name == convert_group.name
-    if (group.state == "in_progress" or never_begun) and not touched_since:
-        catalog.fail(group.key, f"{run.job_name}: {message}")
+    if touched_since:
+        return
+    if group.state == "pending" and run.job_name == convert_group.name:
+        workers.could_not_begin(group.key, run.run_id, told)
+    elif group.state == "in_progress" and group.owner is None:
+        catalog.fail(group.key, told)
 
 
 @sensor(
@@ -62,3 +70,16 @@ def failed_checks(
             f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})",
         )
     return SensorResult(cursor=str(found[-1].id))
+
+
+@sensor(
+    minimum_interval_seconds=60,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Tells of changes of declination, and of gaps between groups.",
+)
+def pointing_changes(database: CatalogResource, alerts: NotifierResource) -> SkipReason:
+    found = database.pointing().untold(ALERTS_PER_TICK)
+    notifier = alerts.notifier()
+    for key, event in found:
+        notifier.send("pointing", key, event)
+    return SkipReason(f"told of {len(found)} changes")

@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, RunsFilter
 
 from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
-from contimg_assets.partitions import key_time
+from contimg_assets.partitions import PARTITION_TAG, key_time
 from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.models import ObservationGroup
 from contimg_assets.settings import get_settings
 
-PARTITION_TAG = "dagster/partition"
 PRIORITY_TAG = "dagster/priority"
 #: Groups younger than this are live: they go before a catch-up's.
 LIVE = timedelta(hours=1)

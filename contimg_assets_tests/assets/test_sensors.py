@@ -1,5 +1,6 @@
 """Sensors start what is ready, once, the newest first, and keep their hands off what is taken."""
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +23,11 @@ from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
 from contimg_assets.resources.product_catalog import ProductCatalog
 from contimg_assets.sensors import incoming
-from contimg_assets.sensors.alerts import failed_checks, failed_runs
+from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import IncomingFolder, incoming_groups
+from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
 from contimg_assets_tests.fake_stages import (
     BAND_HZ,
@@ -210,6 +212,7 @@ def test_a_reopened_group_gets_a_run_key_of_its_own(
     catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     pending(catalog, home, TARGET)
+    catalog.begin(TARGET, "run 1")
     catalog.fail(TARGET, "broken")
     catalog.reopen(TARGET, "asked")
     (request,) = requests(tick(incoming_groups, instance))
@@ -280,6 +283,44 @@ def test_a_group_is_imaged_as_soon_as_a_calibration_covers_it(
     assert isinstance(tick(images_due, instance), SkipReason)
 
 
+def test_a_worker_without_a_sign_of_life_is_buried_and_its_group_asked_for_again(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending(catalog, home, TARGET)
+    add_keys(instance, TARGET, calibrator=False)
+    job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
+    run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
+    catalog.begin(TARGET, run.run_id)
+    tick(dead_workers, instance)
+    assert catalog.group(TARGET).state == "in_progress"
+    assert requests(tick(incoming_groups, instance)) == []
+    monkeypatch.setenv("CONTIMG_INGEST__DEAD_AFTER_S", "1e-3")
+    incoming.get_settings.cache_clear()
+    time.sleep(0.01)
+    tick(dead_workers, instance)
+    assert (catalog.group(TARGET).state, catalog.group(TARGET).retries) == ("pending", 1)
+    finished = instance.get_run_by_id(run.run_id)
+    assert finished is not None
+    assert finished.is_failure
+    (request,) = requests(tick(incoming_groups, instance))
+    assert request.run_key == f"{TARGET} retry 1"
+    assert NotifierResource().notifier().recent()[-1]["kind"] == "worker_died"
+
+
+def test_moves_of_the_telescope_are_told(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.register(registration(TARGET, home), ready=False)
+    catalog.register(registration(CALIBRATOR, home, declination_deg=16.27), ready=False)
+    monkeypatch.setenv("CONTIMG_INGEST__TIMEOUT_S", "0")
+    incoming.get_settings.cache_clear()
+    for _ in range(2):
+        tick(pointing_changes, instance)
+    (alert,) = NotifierResource().notifier().recent()
+    assert (alert["kind"], alert["subject"]) == ("pointing", CALIBRATOR)
+    assert "declination +54.570° → +16.270°" in alert["message"]
+
+
 # -- alerts ---------------------------------------------------------------------------------
 
 
@@ -332,18 +373,20 @@ def tell_of_failed_run(
     failed_runs(context)
 
 
-def test_the_group_of_a_run_that_was_killed_is_failed_and_told(
+def test_the_group_of_a_run_that_was_killed_is_pending_again_and_told(
     catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     tell_of_failed_run(home, catalog, instance, before=True)
     group = catalog.group(TARGET)
-    assert (group.state, group.reason) == ("failed", "convert_group: the run worker is gone")
+    assert (group.state, group.retries) == ("pending", 1)
+    assert group.reason == "convert_group: the run worker is gone (attempt 1 of 3)"
     alert = NotifierResource().notifier().recent()[-1]
     assert (alert["kind"], alert["subject"]) == ("run_failed", TARGET)
 
 
-def test_a_group_that_another_run_has_taken_since_is_not_failed(
+def test_a_group_that_another_run_has_taken_since_is_left_to_it(
     catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     tell_of_failed_run(home, catalog, instance, before=False)
-    assert catalog.group(TARGET).state == "in_progress"
+    group = catalog.group(TARGET)
+    assert (group.state, group.owner) == ("in_progress", "a later run")

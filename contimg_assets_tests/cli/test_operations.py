@@ -145,4 +145,4 @@ def test_the_groups_of_a_killed_command_are_taken_up_by_the_next(folder: Path, h
     # Its run still holds the slot of the imaging pool, which must be given back.
     assert set(outcomes(contimg("process", folder)).values()) == {"completed"}
     history = [step.reason for step in CatalogResource().catalog().transitions(CALIBRATOR)]
-    assert "interrupted" in history
+    assert "interrupted (attempt 1 of 3)" in history

@@ -14,6 +14,8 @@ from contimg_assets.resources import database
 from contimg_assets.resources.models import Base, GroupTransition
 from contimg_assets.settings import Settings
 
+#: Newest revision of the schema.
+HEAD = "0002"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
@@ -25,7 +27,7 @@ def test_migrations_make_exactly_the_models(engine: Engine) -> None:
 def test_upgrading_again_changes_nothing(empty_url: str) -> None:
     database.upgrade(empty_url)
     database.upgrade(empty_url)
-    assert database.revision(database.create(empty_url)) == "0001"
+    assert database.revision(database.create(empty_url)) == HEAD
 
 
 def test_processes_that_start_at_once_on_an_empty_database_all_succeed(empty_url: str) -> None:
@@ -36,7 +38,7 @@ def test_processes_that_start_at_once_on_an_empty_database_all_succeed(empty_url
     ]
     outcomes = [(process.communicate()[1], process.returncode) for process in processes]
     assert [code for _, code in outcomes] == [0, 0, 0], outcomes
-    assert database.revision(database.create(empty_url)) == "0001"
+    assert database.revision(database.create(empty_url)) == HEAD
 
 
 def test_foreign_keys_are_enforced(engine: Engine) -> None:

@@ -91,10 +91,56 @@ def test_files_that_come_before_the_start_are_taken(catalog: ProductCatalog, tmp
 def test_only_what_is_done_can_be_reopened(catalog: ProductCatalog) -> None:
     with pytest.raises(StateError, match="only a completed or failed group"):
         catalog.reopen(TARGET, "why not")
+    catalog.begin(TARGET, "run 1")
     catalog.fail(TARGET, "broken")
     assert states(catalog)[-2:] == ["in_progress", "failed"]
     catalog.reopen(TARGET, "asked")
     assert (catalog.group(TARGET).state, catalog.group(TARGET).reason) == ("pending", "asked")
+
+
+def test_only_drawn_transitions_exist_and_each_has_time_and_reason(
+    catalog: ProductCatalog, tmp_path: Path
+) -> None:
+    with pytest.raises(StateError, match="is pending: it cannot become completed"):
+        catalog.complete(TARGET)
+    with pytest.raises(StateError, match="is pending: it cannot become failed"):
+        catalog.fail(TARGET, "no")
+    catalog.begin(TARGET, "run 1")
+    catalog.reject(TARGET, "too few")  # of a group that is collecting only
+    catalog.complete(TARGET)
+    with pytest.raises(StateError, match="is completed: it cannot become failed"):
+        catalog.fail(TARGET, "no")
+    catalog.register(registration(TARGET, tmp_path, missing_subbands=[1, 2]), ready=True)
+    steps = catalog.transitions(TARGET)
+    assert [step.to_state for step in steps] == ["collecting", "pending", "in_progress", "completed"]
+    assert [step.at for step in steps] == sorted(step.at for step in steps)
+    assert steps[2].reason == "started by run run 1"
+
+
+def test_a_rejected_group_is_taken_when_its_files_have_come_and_a_failed_one_is_not(
+    catalog: ProductCatalog, tmp_path: Path
+) -> None:
+    few = registration(CALIBRATOR, tmp_path, reason="9 of 16 subbands", missing_subbands=list(range(7)))
+    catalog.register(few, ready=False)
+    catalog.reject(CALIBRATOR, "9 of 16 subbands")
+    assert catalog.register(few, ready=False).state == "failed"
+    group = catalog.register(registration(CALIBRATOR, tmp_path), ready=True)
+    assert (group.state, group.missing_subbands) == ("pending", [])
+    catalog.begin(CALIBRATOR, "run 1")
+    catalog.fail(CALIBRATOR, "no")
+    assert catalog.register(registration(CALIBRATOR, tmp_path), ready=True).state == "failed"
+
+
+def test_what_a_product_took_is_kept_for_every_time_it_was_made(
+    catalog: ProductCatalog, tmp_path: Path
+) -> None:
+    for retry in range(2):
+        catalog.begin(TARGET, f"run {retry}", explicit=True)
+        numbers = {"stage_seconds": 10.0 + retry, "peak_memory_mb": 500.0, "writer": "direct"}
+        catalog.record_product(TARGET, "measurement_set", tmp_path, numbers, owner=f"run {retry}")
+        catalog.complete(TARGET)
+    found = [(row.retry, row.run, row.writer, row.seconds) for row in catalog.performance(TARGET)]
+    assert found == [(0, "run 0", "direct", 10.0), (1, "run 1", "direct", 11.0)]
 
 
 def test_an_unknown_group_is_named(catalog: ProductCatalog) -> None:
