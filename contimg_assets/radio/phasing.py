@@ -24,9 +24,9 @@ iers.conf.auto_max_age = None
 
 #: Julian date of Modified Julian Date 0.
 JD_OF_MJD_0 = 2400000.5
-#: Half-step in declination of the numerical north direction, rad.  Large against
-#: rounding (1e-16), small against the curvature of aberration (relative 1e-9).
-_NORTH_STEP = 1e-4
+#: Half-step on the sky of the numerical directions of north and east, rad.  Large
+#: against rounding (1e-16), small against the curvature of aberration (relative 1e-9).
+_STEP = 1e-4
 
 
 def _time(times_jd: ArrayLike) -> Time:
@@ -103,7 +103,9 @@ def uvw_axes(times_jd: ArrayLike, ra_rad: float, dec_rad: float) -> NDArray[np.f
     """Unit vectors of u, v and w for one ICRS centre at each time.
 
     w points to the centre's apparent place, v to ICRS north as seen there,
-    u to the east.
+    u to the east.  Near the Sun the bending of light shears the sky, so that
+    north and east are not at right angles (by 0.3″ at 13°); the axes are turned
+    by the mean of both, which is what a field turns by.
 
     Parameters
     ----------
@@ -117,9 +119,13 @@ def uvw_axes(times_jd: ArrayLike, ra_rad: float, dec_rad: float) -> NDArray[np.f
     ndarray, shape (n_times, 3, 3)
         Rows u, v, w in the meridian frame; ``axes @ baseline`` is the uvw.
     """
-    step = np.array([0.0, _NORTH_STEP, -_NORTH_STEP])
-    centre, north, south = np.moveaxis(apparent_vectors(times_jd, np.full(3, ra_rad), dec_rad + step), 1, 0)
-    v = north - south
+    east = _STEP / np.cos(dec_rad)
+    ra, dec = (
+        ra_rad + np.array([0.0, 0.0, 0.0, east, -east]),
+        dec_rad + np.array([0.0, _STEP, -_STEP, 0.0, 0.0]),
+    )
+    centre, north, south, east, west = np.moveaxis(apparent_vectors(times_jd, ra, dec), 1, 0)
+    v = north - south + np.cross(centre, east - west)
     v -= np.sum(v * centre, axis=-1, keepdims=True) * centre
     v /= np.linalg.norm(v, axis=-1, keepdims=True)
     return np.stack([np.cross(v, centre), v, centre], axis=1)

@@ -48,6 +48,29 @@ def erfa_vectors(times_jd: Array, ra_rad: Array, dec_rad: Array) -> Array:
     return np.stack([np.cos(dec) * np.cos(ha), -np.cos(dec) * np.sin(ha), np.sin(dec)], axis=-1)
 
 
+def gcrs_w(times_jd: Array, ra_rad: Array, dec_rad: Array, baselines_ecef: Array) -> Array:
+    """w = baseline · proper direction, both in GCRS axes, of shape (n_times, n_sources, n_baselines), m.
+
+    The baseline goes from ITRS to GCRS by one matrix; the direction is bent by the Sun and aberrated by the
+    barycentric velocity of the site (annual and diurnal), and never becomes an hour angle.
+    """
+    table = iers.earth_orientation_table.get()
+    place = [np.cos(dec_rad) * np.cos(ra_rad), np.cos(dec_rad) * np.sin(ra_rad), np.sin(dec_rad)]
+    found = []
+    for jd in times_jd:
+        time = Time(jd, format="jd", scale="utc")
+        xp, yp = (float(value.to_value(u.rad)) for value in table.pm_xy(time))
+        dut1 = float(table.ut1_utc(time).to_value(u.s))
+        site = (telescope.SITE_LONGITUDE_RAD, telescope.SITE_LATITUDE_RAD, telescope.SITE_HEIGHT_M)
+        astrom, _ = erfa.apco13(time.jd1, time.jd2, dut1, *site, xp, yp, 0.0, 0.0, 0.0, 0.0)
+        natural = erfa.ldsun(np.stack(place, axis=-1), astrom["eh"], astrom["em"])
+        proper = erfa.ab(natural, astrom["v"], astrom["em"], astrom["bm1"])
+        ut1, tt = time.ut1, time.tt
+        to_itrs = erfa.c2t06a(tt.jd1, tt.jd2, ut1.jd1, ut1.jd2, xp, yp)
+        found.append(proper @ to_itrs.T @ baselines_ecef.T)
+    return np.array(found)
+
+
 def airy(theta_rad: Array, frequency_hz: Array) -> Array:
     """Power of a uniform 4.65 m dish at an angle (not zero) from its axis."""
     x = np.pi * 4.65 * np.sin(theta_rad) * frequency_hz / LIGHT
