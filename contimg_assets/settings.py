@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class IngestSettings(BaseModel):
     """When a group's files are taken."""
 
+    writer: Literal["direct", "pyuvdata", "auto"] = "direct"
+    """``pyuvdata`` is the reference; ``auto``: that one for files that ``direct`` does not take."""
     timeout_s: float = Field(default=900.0, ge=0)
     """Time after the last arrival when a group of 12–15 subbands is taken, s."""
     settle_s: float = Field(default=5.0, ge=0)

@@ -74,14 +74,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Convert one group (a folder that holds one, or its files) into OUT, a Measurement Set."""
 
-    def work(_: Settings) -> dict[str, Any]:
+    def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.conversion.convert import convert as run
         from contimg_assets.radio.grouping import list_folder
 
         paths: list[Path] = []
         for path in source:
             paths += [f.path for f in list_folder(path).files] if path.is_dir() else [path]
-        return run(paths, out)
+        return run(paths, out, settings.ingest.writer)
 
     run_stage(work, as_json)
 

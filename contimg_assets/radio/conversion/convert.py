@@ -1,34 +1,43 @@
 """One observation group's files in, one validated Measurement Set out.
 
-Belongs here: choosing the phase centre, calling a writer, checking what it
-wrote.  Does not belong here: how a writer works (``reference.py``).
+Belongs here: choosing phase centre and writer, checking what was written.
+Does not belong here: how a writer works (``direct.py``, ``reference.py``).
 """
 
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.finish import finish_subtables
-from contimg_assets.radio.conversion.reference import convert_group
-from contimg_assets.radio.errors import ConversionError, GroupError
+from contimg_assets.radio.errors import BadSubbandFileError, ConversionError, GroupError
 from contimg_assets.radio.grouping import FileGroup, group_files
 
+#: ``direct`` streams; ``pyuvdata`` is the reference; ``auto`` is ``direct``, or the reference
+#: for files that ``direct`` does not take.
+Writer = Literal["direct", "pyuvdata", "auto"]
 
-def one_group(paths: Sequence[Path]) -> FileGroup:
+
+def one_group(paths: Sequence[Path], *, check_contents: bool = True) -> FileGroup:
     """The one usable group among the given files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    check_contents : bool
+        Also read all data, and leave out files with unflagged NaN.
 
     Raises
     ------
     GroupError
         If there is none, or more than one; it names what was found.
     """
-    groups = group_files(paths, check_contents=True)
+    groups = group_files(paths, check_contents=check_contents)
     usable = [g for g in groups if g.key is not None and g.status in ("complete", "partial")]
     if len(usable) != 1:
         found = (
@@ -39,7 +48,7 @@ def one_group(paths: Sequence[Path]) -> FileGroup:
     return usable[0]
 
 
-def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
+def convert(paths: Sequence[Path], out: Path, writer: Writer = "direct") -> dict[str, Any]:
     """Convert the one group among ``paths`` into a Measurement Set.
 
     All subbands become one spectral window in ascending order of frequency;
@@ -52,6 +61,8 @@ def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
         The files of one group.
     out : Path
         The Measurement Set to make; it appears under this name when complete.
+    writer : {"direct", "pyuvdata", "auto"}
+        See :data:`Writer`.
 
     Returns
     -------
@@ -63,12 +74,49 @@ def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
     GroupError
         If the files are not one usable group.
     ConversionError
-        If ``out`` exists, or what was written is not what was read.
+        If ``out`` exists, ``direct`` does not take the files, or what was
+        written is not what was read.
     """
     if out.exists():
         raise ConversionError(f"{out} exists; expected a new name")
     began = time.monotonic()
-    group = one_group(paths)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    building = out.with_name(f".{out.name}.building")
+    try:
+        # The direct writer looks at every value as it comes by: files with values that nobody
+        # can use are rare, and then it begins anew without them.
+        group = one_group(paths, check_contents=False)
+        used = _choose(writer, group)
+        try:
+            if used == "pyuvdata":
+                group = one_group(paths)
+            facts = _write(used, group, building)
+        except BadSubbandFileError:
+            group = one_group(paths)
+            facts = _write(used, group, building)
+        _validate(building, group)
+        building.rename(out)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return {"ms": str(out), "writer": used, **facts, "wall_seconds": time.monotonic() - began}
+
+
+def _choose(writer: Writer, group: FileGroup) -> Literal["direct", "pyuvdata"]:
+    if writer == "pyuvdata":
+        return "pyuvdata"
+    from contimg_assets.radio.conversion.direct import refusal
+
+    reason = refusal(group.headers)
+    if reason is None:
+        return "direct"
+    if writer == "auto":
+        return "pyuvdata"
+    raise ConversionError(f"the direct writer does not take this group: {reason}")
+
+
+def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Path) -> dict[str, Any]:
+    """Write the set; returns what there is to tell."""
+    shutil.rmtree(building, ignore_errors=True)
     headers = group.headers
     first = headers[min(headers)]
     declination = np.deg2rad(first.declination_deg)
@@ -79,24 +127,18 @@ def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
         + ", ".join(header.path.name for _, header in sorted(headers.items()))
         + (f"; missing subbands {group.missing}" if group.missing else "")
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    building = out.with_name(f".{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    try:
-        convert_group(headers, building, centre, history)
-        times_s = (first.times_jd - phasing.JD_OF_MJD_0) * 86400.0
-        finish_subtables(building, declination, times_s, first.integration_s)
-        _validate(building, group)
-        building.rename(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+    if writer == "direct":
+        from contimg_assets.radio.conversion.direct import convert_group
+    else:
+        from contimg_assets.radio.conversion.reference import convert_group
+    convert_group(headers, building, centre, history)
+    times_s = (first.times_jd - phasing.JD_OF_MJD_0) * 86400.0
+    finish_subtables(building, declination, times_s, first.integration_s)
     start_mjd = first.start_mjd
     end_mjd = start_mjd + first.n_integrations * first.integration_s / 86400.0
     band = telescope.band_frequencies(first.n_channels)
     return {
-        "ms": str(out),
         "group": group.key,
-        "writer": "pyuvdata",
         "n_rows": first.n_baselines * first.n_integrations,
         "n_antennas": first.n_antennas,
         "n_integrations": first.n_integrations,
@@ -111,7 +153,6 @@ def convert(paths: Sequence[Path], out: Path) -> dict[str, Any]:
         "mid_mjd": middle_jd - phasing.JD_OF_MJD_0,
         "channel_low_hz": float(band[0]),
         "channel_high_hz": float(band[-1]),
-        "wall_seconds": time.monotonic() - began,
     }
 
 

@@ -11,7 +11,7 @@ from contimg_assets.radio import telescope
 def finish_subtables(
     ms: Path, declination_rad: float, times_s: NDArray[np.float64], integration_s: float
 ) -> None:
-    """Make OBSERVATION, POINTING and FEED say what the telescope did.
+    """Make OBSERVATION, POINTING, FEED, SOURCE, STATE and PROCESSOR say what the telescope did.
 
     Parameters
     ----------
@@ -29,6 +29,21 @@ def finish_subtables(
         observation.putcell("TIME_RANGE", 0, span)
         observation.putcell("OBSERVER", 0, telescope.TELESCOPE_NAME)
         observation.putcell("PROJECT", 0, "continuum")
+        for column in ("LOG", "SCHEDULE"):
+            # A cell without an array is legal, and breaks readers of whole columns.
+            observation.putcell(column, 0, [""])
+    with table(f"{ms}::ANTENNA", readonly=False, ack=False) as antennas:
+        antennas.putcol("TYPE", ["GROUND-BASED"] * antennas.nrows())
+    with table(f"{ms}::SOURCE", readonly=False, ack=False) as source:
+        source.putcolkeyword("DIRECTION", "MEASINFO", {"type": "direction", "Ref": "ICRS"})
+    # STATE_ID and PROCESSOR_ID are 0 in every row: these are the rows that they mean.
+    with table(f"{ms}::STATE", readonly=False, ack=False) as state:
+        state.addrows(1)
+        state.putcell("OBS_MODE", 0, "OBSERVE_TARGET#ON_SOURCE")
+        state.putcell("SIG", 0, True)
+    with table(f"{ms}::PROCESSOR", readonly=False, ack=False) as processor:
+        processor.addrows(1)
+        processor.putcell("TYPE", 0, "CORRELATOR")
     latitude = telescope.SITE_LATITUDE_RAD
     azimuth = 0.0 if declination_rad > latitude else np.pi
     direction = np.array([[azimuth, np.pi / 2 - abs(latitude - declination_rad)]])

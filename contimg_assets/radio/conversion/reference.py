@@ -12,6 +12,7 @@ import numpy as np
 from pyuvdata import UVData
 
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.conversion.layout import CORRELATION_TYPES
 from contimg_assets.radio.uvh5 import SubbandHeader
 
 
@@ -105,6 +106,37 @@ def _exact_uvw(uvd: UVData, centre: tuple[float, float]) -> np.ndarray:
     return np.einsum("rij,rj->ri", axes[index], baselines)
 
 
+def _put_higher_antenna_first(uvd: UVData) -> None:
+    """Name every baseline with the higher antenna first.
+
+    Left to itself, ``write_ms`` does so for antennas in random order, and the
+    reverse (with uvw antenna 1 less antenna 2) for files whose antennas happen
+    to be sorted.  pyuvdata 3.2 exchanges XY and YX of the visibilities of the
+    baselines concerned, but not of their flags and samples.
+    """
+    turned = uvd.ant_1_array < uvd.ant_2_array
+    codes = uvd.polarization_array.tolist()
+    order = [codes.index({-7: -8, -8: -7}.get(code, code)) for code in codes]
+    uvd.conjugate_bls("ant2<ant1")
+    for array in (uvd.flag_array, uvd.nsample_array):
+        array[turned] = array[turned][:, :, order]
+
+
+def _replace_weights(ms: Path, polarisations: tuple[int, ...]) -> None:
+    """WEIGHT in the order of the correlations, and SIGMA = 1/√WEIGHT.
+
+    pyuvdata 3.2 leaves WEIGHT in the order of the file, and in SIGMA what was
+    in memory where the weight is zero.
+    """
+    from casacore.tables import table
+
+    order = np.argsort([CORRELATION_TYPES[code] for code in polarisations])
+    with table(str(ms), readonly=False, ack=False) as main:
+        weights = main.getcol("WEIGHT")[:, order]
+        main.putcol("WEIGHT", weights)
+        main.putcol("SIGMA", np.divide(1, np.sqrt(weights), where=weights > 0, out=np.zeros_like(weights)))
+
+
 def convert_group(
     headers: dict[int, SubbandHeader], out: Path, centre: tuple[float, float], history: str
 ) -> None:
@@ -138,7 +170,9 @@ def convert_group(
         cat_type="sidereal",
     )
     uvd.uvw_array = _exact_uvw(uvd, centre)
+    _put_higher_antenna_first(uvd)
     with warnings.catch_warnings():
         # Not a known telescope of pyuvdata's; positions and name are set from the file.
         warnings.simplefilter("ignore", UserWarning)
-        uvd.write_ms(str(out), run_check_acceptability=False)
+        uvd.write_ms(str(out), run_check_acceptability=False, flip_conj=False)
+    _replace_weights(out, template.polarisations)
