@@ -156,12 +156,14 @@ def _layout(
     file: _Subband, frequencies_hz: NDArray[np.float64], centre: tuple[float, float], history: str
 ) -> Layout:
     header, reader = file.header, file.reader
-    site = EarthLocation.from_geodetic(*(reader.number(n) for n in ("longitude", "latitude", "altitude")))
+    place = EarthLocation.from_geodetic(*(reader.number(n) for n in ("longitude", "latitude", "altitude")))
+    site = np.array([x.to_value("m") for x in place.geocentric])
     return Layout(
         times_s=(header.times_jd - phasing.JD_OF_MJD_0) * 86400.0,
         integration_s=header.integration_s,
+        site=site,
         antenna_names=header.antenna_names,
-        antenna_positions=header.antenna_positions_m + np.array([x.to_value("m") for x in site.geocentric]),
+        antenna_positions=header.antenna_positions_m + site,
         dish_diameters=reader.floats("antenna_diameters", (header.n_antennas_telescope,)),
         frequencies_hz=frequencies_hz,
         channel_width_hz=header.channel_width_hz,

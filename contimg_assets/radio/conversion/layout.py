@@ -37,6 +37,8 @@ class Layout:
     times_s: NDArray[np.float64]
     """Centres of the integrations, MJD seconds UTC."""
     integration_s: float
+    site: NDArray[np.float64]
+    """Reference point of the array, ECEF, m, shape (3,)."""
     antenna_names: tuple[str, ...]
     antenna_positions: NDArray[np.float64]
     """ECEF, m, shape (n_antennas_telescope, 3)."""
@@ -237,7 +239,17 @@ def _sky(ms: Path, layout: Layout) -> None:
         DIRECTION=np.zeros((len(times), 1, 2)),
         TARGET=np.zeros((len(times), 1, 2)),
     )
-    _fill(ms, "OBSERVATION", 1, TELESCOPE_NAME=telescope.TELESCOPE_NAME)
+    with tables.table(f"{ms}::OBSERVATION", readonly=False, ack=False) as observation:
+        # pyuvdata's own column: without it, it asks the network where the telescope is.
+        place = tables.makearrcoldesc("TELESCOPE_LOCATION", 0.0, shape=[3], valuetype="double")
+        observation.addcols(tables.maketabdesc(place))
+    _fill(
+        ms,
+        "OBSERVATION",
+        1,
+        TELESCOPE_NAME=telescope.TELESCOPE_NAME,
+        TELESCOPE_LOCATION=layout.site[None],
+    )
     _fill(
         ms,
         "HISTORY",
