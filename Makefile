@@ -67,6 +67,7 @@ demo: install
 	mkdir demo
 	echo "simulating a calibrator transit and a target into demo/incoming"
 	$(BIN)/contimg simulate demo/incoming --preset demo >demo/simulate.txt
+	$(BIN)/contimg catalogs import demo/incoming/nvss.dat
 	echo "processing both through Dagster: files, Measurement Set, flags, calibration, image, quality"
 	$(BIN)/contimg process demo/incoming >demo/process.txt || { cat demo/process.txt; exit 1; }
 	for truth in demo/incoming/*.truth.json; do

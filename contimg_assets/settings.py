@@ -105,6 +105,15 @@ class ImagingSettings(BaseModel):
     """The beam-corrected image is blank where the beam is below this."""
 
 
+class CatalogueSettings(BaseModel):
+    """What images are compared with."""
+
+    comparison: Literal["nvss", "first", "vlass", "racs"] = "nvss"
+    """Survey that sources are compared with, if it is installed (``contimg catalogs``)."""
+    typical_spectral_index: float = Field(default=-0.7, ge=-2, le=1)
+    """Taken for sources whose index is not known, to carry a survey's flux densities to ours."""
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -124,6 +133,12 @@ class Settings(BaseSettings):
     flagging: FlaggingSettings = FlaggingSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     imaging: ImagingSettings = ImagingSettings()
+    catalogues: CatalogueSettings = CatalogueSettings()
+
+    @property
+    def catalogues_folder(self) -> Path:
+        """Folder of the installed source catalogues."""
+        return self.home / "catalogues"
 
     @property
     def incoming_folder(self) -> Path:

@@ -13,6 +13,7 @@ _MODULES = {
     **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products", "ui"), "operations"),
     **dict.fromkeys(("calibrators", "registry"), "calibration"),
     "groups": "groups",
+    "catalogs": "catalogs",
     "simulate": "simulate",
     "compare": "simulate",
 }

@@ -56,11 +56,13 @@ def simulate(
 ) -> None:
     """Write observation groups into FOLDER exactly as the telescope does, with their truth beside them.
 
+    The sky is also written as NVSS would publish it (nvss.dat), for `contimg catalogs import`.
     Without --start: a calibrator transit and a target of the same night.
     """
     from astropy.time import Time
 
     from contimg_assets.radio.sky import Source, read_sources
+    from contimg_assets.simulation.catalogue import write_nvss_of
     from contimg_assets.simulation.night import field_of, simulate_pair
     from contimg_assets.simulation.observation import Observation
     from contimg_assets.simulation.observation import simulate as run
@@ -100,13 +102,21 @@ def simulate(
             PRESETS[preset], begin, radians, sky, corruption, seed=seed, night_seed=seed
         )
         truths = [run(observation, folder)]
+    survey = write_nvss_of(folder, truths)
     if as_json:
         click.echo(
-            json.dumps({"folder": str(folder.absolute()), "truth": [str(t.absolute()) for t in truths]})
+            json.dumps(
+                {
+                    "folder": str(folder.absolute()),
+                    "truth": [str(t.absolute()) for t in truths],
+                    "catalogue": str(survey.absolute()),
+                }
+            )
         )
         return
     for truth in truths:
         click.echo(f"wrote a group into {folder}; its truth is {truth}")
+    click.echo(f"wrote the sky as a catalogue, {survey}")
 
 
 @click.command("compare")

@@ -1,0 +1,1 @@
+"""Radio source catalogues on disk: reading what surveys publish, searching it fast."""
