@@ -14,6 +14,8 @@ _MODULES = {
     **dict.fromkeys(("calibrators", "registry"), "calibration"),
     "groups": "groups",
     "catalogs": "catalogs",
+    "history": "history",
+    "pointing": "history",
     "simulate": "simulate",
     "compare": "simulate",
 }

@@ -9,8 +9,9 @@ valid (``uvh5.py``), and the judgement on each member (``group_members.py``).
 
 import hashlib
 import os
+import stat
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -116,38 +117,35 @@ class FileGroup:
         return text
 
 
-def list_folder(folder: Path, known: Container[str] = frozenset()) -> Listing:
-    """List a folder (not its sub-folders) without opening any file.
-
-    Parameters
-    ----------
-    folder : Path
-    known : container of str
-        Names to pass over.  With what has been dealt with in it, a folder of a
-        year's files is listed in a fraction of a second.
-
-    Returns
-    -------
-    Listing
-        In order of name.
-    """
+def list_folder(folder: Path) -> Listing:
+    """List a folder (not its sub-folders) without opening any file, in order of name."""
     files: list[FoundFile] = []
     ignored: list[tuple[Path, str]] = []
-    with os.scandir(folder) as entries:
-        new = [entry for entry in entries if entry.name not in known]
-    for entry in sorted(new, key=lambda e: e.name):
-        reason = ignore_reason(entry.name)
+    for name in sorted(list_names(folder)):
+        reason = ignore_reason(name)
         if reason is None:
-            try:
-                if entry.is_file():
-                    status = entry.stat()
-                    files.append(FoundFile(folder / entry.name, status.st_size, status.st_mtime))
-                    continue
-                reason = "not a regular file"
-            except FileNotFoundError:
-                reason = "gone while the folder was listed"
-        ignored.append((folder / entry.name, reason))
+            found = find_file(folder / name)
+            if found is not None:
+                files.append(found)
+                continue
+            reason = "not a regular file, or gone while the folder was listed"
+        ignored.append((folder / name, reason))
     return Listing(files, ignored)
+
+
+def list_names(folder: Path) -> set[str]:
+    """Names of all that lies in a folder: of 138 000 files in a tenth of a second."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries}
+
+
+def find_file(path: Path) -> FoundFile | None:
+    """Size and time of a file; None if there is none, or it is not a regular one."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return FoundFile(path, status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
 
 def find_groups(

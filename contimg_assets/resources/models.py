@@ -132,8 +132,6 @@ class ArrivedFile(Base):
 
     folder: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    inode: Mapped[int] = mapped_column(BigInteger)
-    """With the name, tells without a look into the file whether it is another one now."""
     size: Mapped[int] = mapped_column(BigInteger)
     mtime: Mapped[float]
     group_key: Mapped[str | None] = mapped_column(ForeignKey(ObservationGroup.key), index=True)

@@ -7,7 +7,7 @@ products (``store.py``), or what a limit is (``radio/quality/limits.py``).
 
 import math
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -143,22 +143,33 @@ class ProductCatalog:
         with reading(self.engine) as session:
             return get_group(session, key)
 
+    def was_rejected(self, key: str) -> bool:
+        """Whether a group failed for lack of files, and nothing was made of it."""
+        with reading(self.engine) as session:
+            return _was_rejected(session, key)
+
     def find(self, key: str) -> ObservationGroup | None:
         """One group, or None if it is not registered."""
         with reading(self.engine) as session:
             return session.get(ObservationGroup, key)
 
-    def groups(
-        self, *states: str, limit: int | None = None, updated_before: datetime | None = None
-    ) -> list[ObservationGroup]:
+    def groups(self, *states: str, limit: int | None = None) -> list[ObservationGroup]:
         """Groups in any of ``states`` (all when none is given), newest observation first."""
         statement = select(ObservationGroup).order_by(ObservationGroup.key.desc()).limit(limit)
         if states:
             statement = statement.where(ObservationGroup.state.in_(states))
-        if updated_before is not None:
-            statement = statement.where(ObservationGroup.updated < updated_before)
         with reading(self.engine) as session:
             return list(session.scalars(statement))
+
+    def done(self, keys: Sequence[str], before: datetime) -> list[str]:
+        """Those of ``keys`` whose groups have been completed or failed since before a time."""
+        statement = select(ObservationGroup.key).where(
+            ObservationGroup.key.in_(keys),
+            ObservationGroup.state.in_(("completed", "failed")),
+            ObservationGroup.updated < before,
+        )
+        with reading(self.engine) as session:
+            return sorted(session.scalars(statement))
 
     def counts(self) -> dict[str, int]:
         """Number of groups in each state."""

@@ -31,6 +31,22 @@ def taken_keys(instance: DagsterInstance) -> set[str]:
     ).held()
 
 
+def is_live(group: ObservationGroup) -> bool:
+    """Whether a group has just been observed, so that it goes before those of a catch-up."""
+    return key_time(group.key) > datetime.now(UTC) - LIVE
+
+
+def admitted(groups: Iterable[ObservationGroup], n_taken: int) -> list[ObservationGroup]:
+    """Pending groups to start now: all live ones, and of a catch-up as many as keep the queue short.
+
+    A short queue is soon looked through, and lets later stages keep up with the first.
+    """
+    room = 2 * get_settings().ingest.starts_per_tick - n_taken
+    found = list(groups)
+    live = [group for group in found if is_live(group)]
+    return live + [group for group in found if not is_live(group)][: max(0, room - len(live))]
+
+
 def run_requests(groups: Iterable[ObservationGroup], job_name: str) -> list[RunRequest]:
     """Ask for one run of each group, as many as one tick may start.
 
@@ -47,12 +63,11 @@ def run_requests(groups: Iterable[ObservationGroup], job_name: str) -> list[RunR
         Their run key is the group's, so that a group is started once; every
         reopening of a group makes a new one.
     """
-    live_since = datetime.now(UTC) - LIVE
     requests: list[RunRequest] = []
     for group in groups:
         if len(requests) == get_settings().ingest.starts_per_tick:
             break
-        priority = LIVE_PRIORITY if key_time(group.key) > live_since else CATCH_UP_PRIORITY
+        priority = LIVE_PRIORITY if is_live(group) else CATCH_UP_PRIORITY
         requests.append(
             RunRequest(
                 run_key=group.key if group.retries == 0 else f"{group.key} retry {group.retries}",

@@ -1,7 +1,7 @@
 """Sensors start what is ready, once, the newest first, and keep their hands off what is taken."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -19,14 +19,18 @@ from dagster import (
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import CALIBRATOR_SCAN, OBSERVATION_GROUP, add_keys
+from contimg_assets.radio.grouping import BadFile
+from contimg_assets.radio.uvh5 import SubbandHeader
+from contimg_assets.resources.arrivals import Arrivals
 from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
 from contimg_assets.resources.product_catalog import ProductCatalog
-from contimg_assets.sensors import incoming
+from contimg_assets.sensors import incoming, incoming_folder
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
-from contimg_assets.sensors.incoming import IncomingFolder, incoming_groups
+from contimg_assets.sensors.incoming import incoming_groups
+from contimg_assets.sensors.incoming_folder import IncomingFolder
 from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
 from contimg_assets_tests.fake_stages import (
@@ -38,7 +42,7 @@ from contimg_assets_tests.fake_stages import (
     registration,
     solutions,
 )
-from contimg_assets_tests.radio.subband_files import START, write_group
+from contimg_assets_tests.radio.subband_files import START, file_name, write_group
 
 Look = Callable[[float], list[str]]
 
@@ -59,11 +63,10 @@ def instance() -> Iterator[DagsterInstance]:
 @pytest.fixture
 def look(settings: Settings, catalog: ProductCatalog) -> Look:
     """One look at the incoming folder at a time given in s; the keys that became ready."""
-    folder = IncomingFolder(settings.incoming_folder)
-    notifier = NotifierResource().notifier()
+    folder = IncomingFolder(settings.incoming_folder, catalog, NotifierResource().notifier())
 
     def once(now: float) -> list[str]:
-        return [str(group.key) for group in folder.look(settings, catalog, notifier, now)]
+        return [str(group.key) for group in folder.look(now)]
 
     return once
 
@@ -121,7 +124,7 @@ def test_twelve_subbands_wait_for_the_timeout_and_eleven_for_ever(
     assert (group.state, group.missing_subbands) == ("pending", [12, 13, 14, 15])
     assert look(100_000) == []
     rejected = catalog.group(CALIBRATOR)
-    assert rejected.state == "collecting"
+    assert rejected.state == "failed"
     assert rejected.reason.startswith("11 of 16 subbands, at least 12 are needed")
     alerts = [alert for alert in NotifierResource().notifier().recent() if alert["kind"] == "rejected_group"]
     assert [alert["subject"] for alert in alerts] == [CALIBRATOR]
@@ -133,31 +136,158 @@ def test_a_truncated_file_is_named_and_its_group_goes_on_without_it(
     paths = write_group(settings.incoming_folder)
     paths[3].write_bytes(paths[3].read_bytes()[:3000])
     look(0)
-    assert look(900) == [TARGET]
+    assert look(900) == []  # a last look into the file
+    assert look(910) == [TARGET]
     assert catalog.group(TARGET).missing_subbands == [3]
     alert = NotifierResource().notifier().recent()[-1]
     assert (alert["kind"], alert["subject"]) == ("bad_file", str(paths[3]))
 
 
-def test_a_new_process_comes_to_the_same_groups(
-    settings: Settings, catalog: ProductCatalog, look: Look
+def again(settings: Settings, catalog: ProductCatalog) -> Look:
+    """The looks of a process that has just started."""
+    folder = IncomingFolder(settings.incoming_folder, catalog, NotifierResource().notifier())
+    return lambda now: [str(group.key) for group in folder.look(now)]
+
+
+def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no header be read."""
+
+    def refuse(paths: Iterable[Path]) -> tuple[list[SubbandHeader], list[BadFile]]:
+        assert [*paths] == []
+        return [], []
+
+    monkeypatch.setattr(incoming_folder, "read_headers", refuse)
+
+
+def outcomes(catalog: ProductCatalog, settings: Settings) -> dict[str, int]:
+    return {k: n for k, n in Arrivals(catalog.engine, settings.incoming_folder).counts().items() if n}
+
+
+def test_a_new_process_knows_what_has_been_dealt_with_and_opens_nothing(
+    settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_group(settings.incoming_folder)
+    paths = write_group(settings.incoming_folder)
+    copy = settings.incoming_folder / file_name(4, START + timedelta(seconds=7))
+    copy.write_bytes(paths[4].read_bytes())
+    write_group(settings.incoming_folder, START + timedelta(hours=2), subbands=range(3))
     look(0)
     assert look(10) == [TARGET]
+    look(1000)
+    assert outcomes(catalog, settings) == {"used": 19, "duplicate": 1}
     catalog.begin(TARGET, "run 1")
     catalog.complete(TARGET)
-    again = IncomingFolder(settings.incoming_folder)
-    again.look(settings, catalog, NotifierResource().notifier(), 100)
-    again.look(settings, catalog, NotifierResource().notifier(), 110)
-    assert catalog.group(TARGET).state == "completed"
-    assert again.done
+    no_reading(monkeypatch)
+    restarted = again(settings, catalog)
+    assert restarted(1010) == restarted(3000) == []
+    assert [catalog.group(key).state for key in (TARGET, CALIBRATOR)] == ["completed", "failed"]
+
+
+def test_files_of_a_group_that_another_process_has_taken_are_no_late_ones(
+    settings: Settings, catalog: ProductCatalog, look: Look
+) -> None:
+    """`contimg process` on the same folder, or a catalogue without the account of files."""
+    paths = write_group(settings.incoming_folder)
+    files = {int(path.stem[-2:]): path for path in paths}
+    catalog.register(registration(TARGET, settings.home, files=files), ready=True)
+    catalog.begin(TARGET, "foreground")
+    look(0)
+    assert look(10) == []
+    assert outcomes(catalog, settings) == {"used": 16}
+
+
+def test_a_late_file_is_accounted_for_and_changes_nothing(
+    settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, last = write_group(settings.incoming_folder)
+    content = last.read_bytes()
+    last.unlink()
+    look(0)
+    assert look(900) == [TARGET]
+    catalog.begin(TARGET, "run 1")
+    last.write_bytes(content)
+    look(1000)
+    assert look(1010) == []
+    assert outcomes(catalog, settings) == {"used": 15, "late": 1}
+    (late,) = Arrivals(catalog.engine, settings.incoming_folder).not_used(10)
+    assert (late.name, late.group_key) == (last.name, TARGET)
+    assert late.reason == "came when the group was in_progress already, with 15 subbands"
+    assert catalog.group(TARGET).missing_subbands == [15]
+    no_reading(monkeypatch)
+    look(1020)
+
+
+def test_a_late_file_is_taken_while_its_group_is_pending(
+    settings: Settings, catalog: ProductCatalog, look: Look
+) -> None:
+    *_, last = write_group(settings.incoming_folder)
+    content = last.read_bytes()
+    last.unlink()
+    look(0)
+    assert look(900) == [TARGET]
+    last.write_bytes(content)
+    look(1000)
+    look(1010)
+    look(1020)
+    assert look(1030) == [TARGET]
+    assert (catalog.group(TARGET).state, catalog.group(TARGET).missing_subbands) == ("pending", [])
+    assert outcomes(catalog, settings) == {"used": 16}
+
+
+def test_a_group_that_was_rejected_is_taken_when_the_transfer_goes_on(
+    settings: Settings, catalog: ProductCatalog, look: Look
+) -> None:
+    paths = write_group(settings.incoming_folder)
+    contents = [path.read_bytes() for path in paths]
+    for path in paths[9:]:
+        path.unlink()
+    paths[8].write_bytes(contents[8][:4000])
+    look(0)
+    look(900)
+    assert look(910) == []
+    assert catalog.group(TARGET).state == "failed"
+    assert outcomes(catalog, settings) == {"used": 8, "refused": 1}
+    for path, content in zip(paths[8:], contents[8:], strict=True):
+        path.write_bytes(content)
+    look(5000)
+    look(5010)
+    look(5020)
+    assert look(5030) == [TARGET]
+    assert [step.to_state for step in catalog.transitions(TARGET)] == ["collecting", "failed", "pending"]
+    assert outcomes(catalog, settings) == {"used": 16}
+
+
+def test_a_file_that_could_not_be_read_is_read_again_before_it_is_refused(
+    settings: Settings, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_group(settings.incoming_folder)
+    reading = incoming_folder.read_headers
+
+    def fail(paths: Iterable[Path]) -> tuple[list[SubbandHeader], list[BadFile]]:
+        return [], [BadFile(path, "Input/output error") for path in paths]
+
+    monkeypatch.setattr(incoming_folder, "read_headers", fail)
+    look(0)
+    assert look(10) == []
+    monkeypatch.setattr(incoming_folder, "read_headers", reading)
+    assert look(900) == []
+    assert look(910) == [TARGET]
+
+
+def test_unreadable_files_of_no_group_are_accounted_for(
+    settings: Settings, catalog: ProductCatalog, look: Look
+) -> None:
+    (settings.incoming_folder / file_name(3)).write_bytes(b"not HDF5")
+    for now in (0, 900, 910, 920):
+        look(now)
+    (refused,) = Arrivals(catalog.engine, settings.incoming_folder).not_used(10)
+    assert (refused.outcome, refused.group_key) == ("refused", None)
+    assert "expected a complete HDF5 file" in refused.reason
 
 
 def test_a_catch_up_reads_a_bounded_number_of_headers_and_cuts_no_group(
     look: Look, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incoming, "HEADERS_PER_TICK", 24)
+    monkeypatch.setattr(incoming_folder, "HEADERS_PER_LOOK", 24)
     for number in range(3):
         write_group(settings.incoming_folder, START + timedelta(minutes=6 * number))
     look(0)
@@ -206,6 +336,24 @@ def test_groups_that_a_foreground_command_holds_are_left_alone(
     with Claims(home).claim([TARGET]):
         asked = [request.partition_key for request in requests(tick(incoming_groups, instance))]
     assert asked == [CALIBRATOR]
+
+
+def test_a_catch_up_keeps_the_queue_short_and_live_groups_always_find_room(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
+    keys = [f"2026-01-{day:02d}T{hour:02d}:00:00" for day in range(1, 29) for hour in (3, 4)]
+    pending(catalog, home, *keys)
+    for expected in (24, 24, 0):
+        asked = requests(tick(incoming_groups, instance))
+        assert len(asked) == expected
+        for request in asked:
+            add_keys(instance, str(request.partition_key), calibrator=False)
+            instance.create_run_for_job(job, tags={"dagster/partition": str(request.partition_key)})
+    live = (datetime.now(UTC) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%S")
+    pending(catalog, home, live)
+    (request,) = requests(tick(incoming_groups, instance))
+    assert (request.partition_key, request.tags["dagster/priority"]) == (live, "10")
 
 
 def test_a_reopened_group_gets_a_run_key_of_its_own(

@@ -20,7 +20,6 @@ def upgrade() -> None:
         "arrived_file",
         sa.Column("folder", sa.String(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("inode", sa.BigInteger(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("mtime", sa.Float(), nullable=False),
         sa.Column("group_key", sa.String(length=19), nullable=True),
