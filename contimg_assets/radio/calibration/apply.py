@@ -1,29 +1,30 @@
 """Applying a calibration set to a clone of a group, and proving that it was."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from contimg_assets.radio.calibration.solutions import read_table
+from contimg_assets.radio.calibration.jones import Jones, read_jones
 from contimg_assets.radio.calibration.solve import TABLES
-from contimg_assets.radio.errors import CalibrationError, MissingInputError
-from contimg_assets.radio.flagging.flag_file import read_flags
-from contimg_assets.radio.measurement_set import (
-    add_data_column,
-    read_column,
-    read_shape,
-    write_column,
-)
+from contimg_assets.radio.errors import CalibrationError
+from contimg_assets.radio.flagging.flag_file import open_flags
+from contimg_assets.radio.measurement_set import GroupShape, add_data_column, read_shape
 from contimg_assets.store import clone_tree
+
+#: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
+_INTEGRATIONS, _CHANNELS = 7, 5
 
 
 def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str, Any]:
-    """Make the calibrated Measurement Set of a group.
+    """Make the calibrated Measurement Set of a group, integration by integration.
 
     Weights are not calibrated: they count samples, and after calibration every
-    baseline has the noise of one SEFD.  Data without solutions are flagged.
+    baseline has the noise of one SEFD.  Data without solutions are flagged, and
+    so are autocorrelations, which are never imaged.
 
     Parameters
     ----------
@@ -44,57 +45,65 @@ def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str
     Raises
     ------
     MissingInputError
-        If a table is not there.
+        If a table or the flags are not there.
     CalibrationError
         If the result is empty, not finite, or no different from the data.
     """
-    from casatasks import applycal
-
     began = time.monotonic()
-    tables = [set_folder / name for _, _, name in TABLES]
-    for path in tables:
-        if not (path / "table.dat").exists():
-            raise MissingInputError(f"{path}: found no calibration table; expected those of the set")
     shape = read_shape(ms)
-    flags = read_flags(flags_folder, shape.data_shape)
-    clone_tree(ms, out)
-    cloned = read_shape(out)
-    write_column(cloned, "FLAG", flags)
-    add_data_column(out, "CORRECTED_DATA")
-    data = read_column(cloned, "DATA")
-    write_column(cloned, "CORRECTED_DATA", data)
-    applycal(
-        vis=str(out),
-        gaintable=[str(path) for path in tables],
-        interp=["nearest", "nearest,linear", "nearest"],
-        calwt=False,
-        applymode="calflag",
-        flagbackup=False,
-        parang=False,
-    )
-    corrected = read_column(cloned, "CORRECTED_DATA")
-    used = ~read_column(cloned, "FLAG").astype(bool)
-    used[:, ~shape.cross] = False
-    if not used.any():
+    jones = read_jones([set_folder / name for _, _, name in TABLES], shape)
+    with open_flags(flags_folder, shape.data_shape) as flags_of:
+        clone_tree(ms, out)
+        add_data_column(out, "CORRECTED_DATA")
+        n_flagged = _write(out, shape, jones, flags_of)
+    n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
+    if n_flagged == n_cross:
         raise CalibrationError(f"{out}: every visibility is flagged after applying {set_folder}")
-    # Every 7th integration and 5th channel are plenty to prove it, and cheap.
-    sample = np.s_[:: min(7, shape.n_times), :, ::5]
-    good = used[sample]
-    values = corrected[sample][good]
-    if not np.all(np.isfinite(values)) or not np.any(values):
-        raise CalibrationError(
-            f"{out}: CORRECTED_DATA is zero or not finite; expected calibrated visibilities"
-        )
-    if np.array_equal(values, data[sample][good]):
-        raise CalibrationError(f"{out}: CORRECTED_DATA equals DATA; expected {set_folder} to change it")
-    bandpass = read_table(set_folder / "B.cal")
-    solved = np.asarray(~bandpass.flags.all(axis=(1, 2)))
-    without = [shape.antenna_names[a] for a in shape.antennas if a >= len(solved) or not solved[a]]
-    cross_flags = ~used[:, shape.cross]
+    without = [shape.antenna_names[a] for a in shape.antennas if jones.unsolved[a]]
     return {
-        "flag_fraction": float(cross_flags.mean()),
-        "corrected_median_amplitude_jy": float(np.median(np.abs(values))),
+        "flag_fraction": n_flagged / n_cross,
+        "corrected_median_amplitude_jy": _verify(out, shape, set_folder),
         "n_antennas_without_solutions": len(without),
         "antennas_without_solutions": without,
         "wall_seconds": time.monotonic() - began,
     }
+
+
+def _write(out: Path, shape: GroupShape, jones: Jones, flags_of: Callable[[int], NDArray[np.bool_]]) -> int:
+    """Fill CORRECTED_DATA and FLAG; returns how many cross-correlations are flagged."""
+    from casacore.tables import table
+
+    n_flagged, cross = 0, shape.cross
+    data = np.empty(shape.data_shape[1:], np.complex64)
+    with table(str(out), readonly=False, ack=False) as main:
+        for t in range(shape.n_times):
+            rows = t * shape.n_baselines, shape.n_baselines
+            main.getcolnp("DATA", data, *rows)
+            corrected, flags = jones.apply(t, data, flags_of(t))
+            n_flagged += int(np.count_nonzero(flags[cross]))
+            flags[~cross] = True
+            main.putcol("CORRECTED_DATA", corrected, *rows)
+            main.putcol("FLAG", flags, *rows)
+    return n_flagged
+
+
+def _verify(out: Path, shape: GroupShape, set_folder: Path) -> float:
+    """Read a part of the result back; returns its median amplitude, Jy."""
+    from casacore.tables import table
+
+    data: list[NDArray[np.complex64]] = []
+    corrected: list[NDArray[np.complex64]] = []
+    with table(str(out), ack=False) as main:
+        for t in range(0, shape.n_times, min(_INTEGRATIONS, shape.n_times)):
+            rows = t * shape.n_baselines, shape.n_baselines
+            good = ~main.getcol("FLAG", *rows)[:, ::_CHANNELS]
+            data.append(main.getcol("DATA", *rows)[:, ::_CHANNELS][good])
+            corrected.append(main.getcol("CORRECTED_DATA", *rows)[:, ::_CHANNELS][good])
+    values = np.concatenate(corrected)
+    if not np.all(np.isfinite(values)) or not np.any(values):
+        raise CalibrationError(
+            f"{out}: CORRECTED_DATA is zero or not finite; expected calibrated visibilities"
+        )
+    if np.array_equal(values, np.concatenate(data)):
+        raise CalibrationError(f"{out}: CORRECTED_DATA equals DATA; expected {set_folder} to change it")
+    return float(np.median(np.abs(values)))

@@ -1,5 +1,7 @@
 """Flags as a sidecar of their Measurement Set: bits, packed and compressed."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -24,8 +26,17 @@ def write_flags(folder: Path, flags: NDArray[np.bool_]) -> Path:
     return path
 
 
-def read_flags(folder: Path, shape: tuple[int, int, int, int]) -> NDArray[np.bool_]:
-    """Read flags back, held against the shape of the Measurement Set they belong to.
+@contextmanager
+def open_flags(
+    folder: Path, shape: tuple[int, int, int, int]
+) -> Iterator[Callable[[int], NDArray[np.bool_]]]:
+    """Open flags for reading by integration, held against the shape of their Measurement Set.
+
+    Yields
+    ------
+    callable
+        Takes the number of an integration, returns its flags, shape
+        (n_baselines, n_channels, n_polarisations).
 
     Raises
     ------
@@ -43,5 +54,18 @@ def read_flags(folder: Path, shape: tuple[int, int, int, int]) -> NDArray[np.boo
             raise FlaggingError(f"{path}: found flags of shape {stored}; expected {shape}")
         dataset = file["packed"]
         assert isinstance(dataset, h5py.Dataset)
-        packed = dataset[...]
-    return np.unpackbits(packed, axis=-1, count=shape[2] * shape[3]).astype(bool).reshape(shape)
+
+        def read(integration: int) -> NDArray[np.bool_]:
+            bits = np.unpackbits(dataset[integration], axis=-1, count=shape[2] * shape[3])
+            return bits.view(bool).reshape(shape[1:])
+
+        yield read
+
+
+def read_flags(folder: Path, shape: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Read flags back whole; see :func:`open_flags`."""
+    out = np.empty(shape, bool)
+    with open_flags(folder, shape) as read:
+        for integration in range(shape[0]):
+            out[integration] = read(integration)
+    return out
