@@ -61,7 +61,7 @@ class Jones:
     @property
     def unsolved(self) -> NDArray[np.bool_]:
         """Antennas without any solution, shape (n_antennas_telescope,)."""
-        return ~self.inverse.any(axis=(0, 2, 3))
+        return np.logical_not(self.inverse.any(axis=(0, 2, 3)))
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
