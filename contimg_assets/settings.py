@@ -78,6 +78,16 @@ class CalibrationSettings(BaseModel):
     """A set this far from its target is used with a warning, h."""
     strip_deg: float = Field(default=0.5, gt=0)
     """Declinations within this of each other are one strip, deg."""
+    overlap_hours: float = Field(default=0.5, ge=0)
+    """Sets whose distances in time differ by less than this are equally near: the better one is taken, h."""
+    bandpass_hours: float = Field(default=36.0, gt=0)
+    """A set this near gives its bandpass to a field that can calibrate its own gains, h."""
+    earlier_days: float = Field(default=7.0, gt=0)
+    """The oldest set of a strip that is used, with a warning, when nothing else is there, days."""
+    deadline_hours: float = Field(default=14.0, ge=0)
+    """A group waits this long for its calibration: ``validity_hours`` and time to solve, h."""
+    self_calibrate: bool = False
+    """Self-calibrate every target on its own field after the calibrator's tables."""
 
 
 class ImagingSettings(BaseModel):

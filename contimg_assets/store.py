@@ -58,6 +58,7 @@ class Store:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.products = home / "products"
+        self.calibration = home / "calibration"
         self.scratch = home / "scratch"
 
     def path(self, key: str, product: str) -> Path:

@@ -53,6 +53,7 @@ def solutions(key: str, **changes: Any) -> dict[str, Any]:
     """What a solver reports, without tables."""
     values: dict[str, Any] = {
         "calibrator": "J0834+555",
+        "calibrator_apparent_jy": 6.3,
         "flux_model": {"flux_jy": 8.3},
         "flux_source": "a test",
         "refant": "31",
@@ -60,6 +61,7 @@ def solutions(key: str, **changes: Any) -> dict[str, Any]:
         "mid_mjd": MJD.get(key, 61055.0),
         "declination_deg": 54.57,
         "centre_ra_deg": 128.7,
+        "centre_dec_deg": 54.5,
         "antennas": ANTENNAS,
         "channel_low_hz": BAND_HZ[0],
         "channel_high_hz": BAND_HZ[1],
@@ -126,6 +128,9 @@ class FakeStages(StageRunner):
         (output / "thumbnail.png").write_bytes(b"\x89PNG")
         if name == "solve":
             return solutions(key, tables=write_tables(output, f"of {len(calls())}"))
+        if name == "selfcal":
+            (output / Path(arguments[0]).name).mkdir()
+            return {"rounds_kept": 1, "tables": [], **self.numbers.get(name, {})}
         if name == "image":
             for ending in ("image", "pbcor", "pb"):
                 (output / f"{arguments[3]}.{ending}.fits").write_text("SIMPLE")

@@ -1,7 +1,10 @@
 """Flags, calibration tables of calibrator scans, and their application to every group."""
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dagster import (
     AllPartitionMapping,
@@ -20,10 +23,15 @@ from contimg_assets.assets.publishing import (
     FOLDERS,
     OWNERS,
     RETRY,
+    Production,
     ms_path,
     production,
 )
 from contimg_assets.partitions import calibrator_scan, observation_group
+from contimg_assets.radio.calibration.hashing import tree_sha256
+from contimg_assets.radio.errors import NoCalibratorError
+from contimg_assets.radio.provenance import software_versions
+from contimg_assets.resources.calibration_selection import BANDPASS, ChosenSet, need_of
 from contimg_assets.resources.casa import StageRunner
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
 from contimg_assets.settings import get_settings
@@ -91,17 +99,17 @@ def calibration_tables(
         solutions = stages.run(
             context, ["solve"], ms_path(measurement_set, making.key), flags, making.built, *options
         )
-        published = making.publish(
+        # The partition says which group this is; the stage derives the same from the times in the data.
+        named = {**solutions, "group": making.key}
+        # Before the product: a kill between the two leaves a scan that is still due.
+        set_id = database.registry().register(named, making.built)
+        return making.publish(
             solutions,
+            calibration_set=set_id,
             calibrator=str(solutions["calibrator"]),
             reference_antenna=str(solutions["refant"]),
             solutions=MetadataValue.json(solutions["quality"]),
         )
-        # The partition says which group this is; the stage derives the same from the times in the data.
-        database.registry().register(
-            {**solutions, "group": making.key}, storage.store().path(making.key, making.product)
-        )
-        return published
 
 
 @asset(
@@ -128,34 +136,70 @@ def calibrated_ms(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage) as making:
-        key, catalog, registry = making.key, making.catalog, database.registry()
+        key, catalog, selection = making.key, making.catalog, database.selection()
         catalog.refuse_errors(key, "measurement_set_qa")
-        group, converted = catalog.group(key), catalog.product(key, "measurement_set").metrics
-        chosen = registry.choose(
-            group.mid_mjd,
-            group.declination_deg,
-            group.antennas,
-            converted["channel_low_hz"],
-            converted["channel_high_hz"],
-            get_settings().calibration,
-        )
-        registry.check_intact(chosen)
-        if chosen.warning:
-            context.log.warning("%s: %s", chosen.set_id, chosen.warning)
-        making.built.mkdir()
-        # The version that is current now, so that a set published meanwhile cannot mix in.
-        tables = chosen.path.resolve()
-        result = stages.run(
-            context, ["apply"], ms_path(measurement_set, key), flags, tables, ms_path(making.built, key)
-        )
-        provenance = chosen.provenance()
+        work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
+        need = need_of(catalog.group(key), catalog)
+        for chosen in selection.options(need):
+            result = work.calibrate(chosen)
+            if result is not None:
+                break
+        else:
+            raise NoCalibratorError(
+                f"group {key}: only a bandpass of another day is there, and self-calibration on the field "
+                "did not converge"
+            )
+        provenance = {
+            **chosen.provenance(),
+            "flags": {"sha256": tree_sha256(flags.resolve())},
+            "self_calibration": result.get("self_calibration"),
+            "software": software_versions(),
+        }
         (making.built / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         published = making.publish(
             result,
             calibration_set=chosen.set_id,
-            calibrator=chosen.calibrator,
+            calibrator=chosen.found.calibrator,
             calibration_hours=chosen.hours,
+            calibration_fallback=chosen.fallback,
             calibration=MetadataValue.json(provenance),
         )
-        registry.record_use(key, chosen)
+        database.registry().record_use(key, chosen.set_id, chosen.hours, chosen.fallback, chosen.warning)
+        selection.record_wait(key, None)
         return published
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The calibration of one group, tried with one set after the other."""
+
+    context: AssetExecutionContext
+    stages: StageRunner
+    making: Production
+    measurement_set: Path
+    flags: Path
+
+    def calibrate(self, chosen: ChosenSet) -> dict[str, Any] | None:
+        """Apply a set; None if it needs self-calibration and the field does not bear it."""
+        chosen.check_intact()
+        if chosen.warning:
+            self.context.log.warning("%s: %s", chosen.set_id, chosen.warning)
+        built, needed = self.making.built, chosen.fallback == BANDPASS
+        output = ms_path(built, self.making.key)
+        if not (needed or get_settings().calibration.self_calibrate):
+            built.mkdir()
+            return self.stages.run(
+                self.context, ["apply"], self.measurement_set, self.flags, chosen.path, output
+            )
+        applied = ms_path(built.with_name("applied"), self.making.key)
+        applied.parent.mkdir()
+        result = self.stages.run(
+            self.context, ["apply"], self.measurement_set, self.flags, chosen.path, applied
+        )
+        improved = self.stages.run(self.context, ["selfcal"], applied, built)
+        shutil.rmtree(applied.parent)
+        if needed and improved["rounds_kept"] == 0:
+            self.context.log.warning("%s: self-calibration on the field did not converge", chosen.set_id)
+            shutil.rmtree(built)
+            return None
+        return {**result, "self_calibration": improved}

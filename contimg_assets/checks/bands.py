@@ -6,7 +6,7 @@ numbers a product has (the sibling modules) or their limits (``limits.toml``).
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,10 @@ def judge(
 
 
 def band_checks(
-    product: str, metrics: Sequence[str], partitions_def: PartitionsDefinition[str]
+    product: str,
+    metrics: Sequence[str],
+    partitions_def: PartitionsDefinition[str],
+    judged: Callable[[CatalogResource, str], object] | None = None,
 ) -> AssetChecksDefinition:
     """Build the checks of one product: one per number, partitioned, blocking.
 
@@ -126,6 +129,8 @@ def band_checks(
         Those that have a limit in ``limits.toml``.
     partitions_def : PartitionsDefinition
         Of the asset.
+    judged : callable, optional
+        Called with the database and the key once the verdicts are kept.
 
     Returns
     -------
@@ -150,7 +155,10 @@ def band_checks(
     @multi_asset_check(name=f"{product}_limits", specs=specs, can_subset=True)
     def checks(context: AssetCheckExecutionContext, database: CatalogResource) -> Iterator[AssetCheckResult]:
         chosen = sorted(check.name for check in context.selected_asset_check_keys)
-        for judgement in judge(database.catalog(), product, context.partition_key, metrics=chosen):
+        judgements = judge(database.catalog(), product, context.partition_key, metrics=chosen)
+        if judged is not None:
+            judged(database, context.partition_key)
+        for judgement in judgements:
             yield _result(product, judgement)
 
     return checks

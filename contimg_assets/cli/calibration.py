@@ -1,4 +1,4 @@
-"""Commands about calibration: calibrators of a day, sets of the registry.
+"""Commands about calibration: calibrators of a day, sets of the registry, provenance of images.
 
 Belongs here: options and printing.  Does not belong here: what is done
 (``radio/calibration``, ``resources/calibration_registry.py``), or solving and
@@ -6,7 +6,9 @@ applying (``stages.py``).
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +17,12 @@ from rich.table import Table
 
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 from contimg_assets.cli.describe import describe_set
+from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.resources.calibration_registry import SOLUTIONS
+from contimg_assets.resources.calibration_selection import need_of
+from contimg_assets.resources.models import SET_STATES
+from contimg_assets.settings import get_settings
+from contimg_assets.store import Store
 
 
 def _groups_of(
@@ -115,18 +123,9 @@ def registry() -> None:
     """The calibration registry."""
 
 
-@registry.command("list")
-@json_option
-@told_plainly
-def registry_list(as_json: bool) -> None:
-    """List all calibration sets, oldest observation first."""
-    sets = [describe_set(found) for found in Opened().registry.list()]
-    if as_json:
-        click.echo(json.dumps({"sets": sets}, indent=2))
-        return
-    table = Table("set", "status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", "tables")
+def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str]) -> None:
+    table = Table("set", "status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", *columns)
     for found in sets:
-        tables = " ".join(item["file"] for item in found["tables"])
         table.add_row(
             found["id"],
             found["status"],
@@ -135,9 +134,22 @@ def registry_list(as_json: bool) -> None:
             f"{found['declination_deg']:+.2f}",
             str(len(found["antennas"])),
             found["refant"],
-            tables,
+            *(column(found) for column in columns.values()),
         )
     Console().print(table)
+
+
+@registry.command("list")
+@click.option("--status", type=click.Choice(SET_STATES), help="Only sets of this status.")
+@json_option
+@told_plainly
+def registry_list(status: str | None, as_json: bool) -> None:
+    """List the calibration sets, oldest observation first."""
+    sets = [describe_set(found) for found in Opened().registry.list(*([status] if status else []))]
+    if as_json:
+        click.echo(json.dumps({"sets": sets}, indent=2))
+        return
+    _table(sets, reason=lambda found: found["reason"])
 
 
 @registry.command("show")
@@ -154,19 +166,176 @@ def registry_show(set_id: str, as_json: bool) -> None:
         click.echo(f"{name}: {value}")
 
 
+@registry.command("active")
+@click.option("--mjd", type=float, required=True, help="Time, MJD UTC.")
+@click.option("--declination", type=float, required=True, help="Apparent declination of the pointing, deg.")
+@json_option
+@told_plainly
+def registry_active(mjd: float, declination: float, as_json: bool) -> None:
+    """Show the active sets that are valid at a time and declination, nearest in time first."""
+    found = Opened().registry.active(mjd, declination)
+    sets = [{**describe_set(item), "hours": (item.mid_mjd - mjd) * 24.0} for item in found]
+    if as_json:
+        click.echo(json.dumps({"sets": sets}, indent=2))
+        return
+    _table(sets, hours=lambda item: f"{item['hours']:+.2f}")
+
+
+@registry.command("retire")
+@click.argument("set_id", metavar="SET")
+@click.option("--reason", required=True, help="Why; kept with the set.")
+@click.option("--replaced-by", metavar="SET", help="The set that takes its place.")
+@json_option
+@told_plainly
+def registry_retire(set_id: str, reason: str, replaced_by: str | None, as_json: bool) -> None:
+    """Take a set out of use.  Its files stay, so that images made with it can be traced."""
+    opened = Opened()
+    opened.registry.retire(set_id, reason, replaced_by)
+    found = describe_set(opened.registry.get(set_id))
+    click.echo(json.dumps(found, indent=2) if as_json else f"{set_id}  retired: {reason}")
+
+
+@registry.command("import")
+@click.argument(
+    "folders", metavar="[FOLDER]...", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@json_option
+@told_plainly
+def registry_import(folders: tuple[Path, ...], as_json: bool) -> None:
+    """Enter sets: those that `contimg solve` wrote into FOLDERs, or all on disk that have no entry.
+
+    A set from a FOLDER is copied, its numbers are judged, and it becomes active or failed.
+    Without FOLDER, entries are rebuilt from the sidecars in CONTIMG_HOME/calibration, as they stood.
+    """
+    opened = Opened()
+    entered: dict[str, str] = {}
+    if not folders:
+        entered = {set_id: opened.registry.get(set_id).status for set_id in opened.registry.rebuild()}
+    for folder in folders:
+        set_id, status = _import_one(opened, folder.absolute())
+        entered[set_id] = status
+    if as_json:
+        click.echo(json.dumps({"entered": entered}, indent=2))
+        return
+    for set_id, status in entered.items():
+        click.echo(f"{set_id}  {status}")
+    click.echo(f"{len(entered)} sets entered")
+
+
+def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
+    """Register a solver's folder, and judge it by the numbers that its check would see."""
+    from contimg_assets.radio import casa
+    from contimg_assets.radio.quality.limits import load_limits
+
+    casa.configure(opened.settings.home / "casa")
+    from contimg_assets.radio.quality.calibration import calibration_numbers
+
+    sidecar = folder / SOLUTIONS
+    if not sidecar.is_file():
+        raise MissingInputError(f"{sidecar}: found no sidecar; expected that of a solved set")
+    solutions = json.loads(sidecar.read_text(encoding="utf-8"))
+    same = opened.registry.find_same(solutions)
+    if same is not None:
+        return same.id, same.status
+    with opened.store.scratch_folder("import") as work:
+        numbers = calibration_numbers(folder, work)
+    judged = {
+        name: (numbers.get(name), limit) for name, limit in load_limits().limits["calibration_qa"].items()
+    }
+    errors = [
+        f"{name} is {value}, hard limit {limit.hard:.4g}"
+        for name, (value, limit) in judged.items()
+        if value is None or limit.judge(float(value)) == "ERROR"
+    ]
+    set_id = opened.registry.register(solutions, folder)
+    return set_id, opened.registry.conclude(set_id, errors)
+
+
+@registry.command("validate")
+@click.argument("set_id", metavar="SET")
+@click.option("--group", "key", required=True, metavar="KEY", help="Group, YYYY-MM-DDTHH:MM:SS.")
+@json_option
+@told_plainly
+def registry_validate(set_id: str, key: str, as_json: bool) -> None:
+    """Say of each table of SET what fits the group and what does not; exit code 1 if anything does not."""
+    opened = Opened()
+    need = need_of(opened.catalog.group(key), opened.catalog)
+    found = opened.registry.get(set_id)
+    from contimg_assets.radio import casa
+
+    casa.configure(opened.settings.home / "casa")
+    from contimg_assets.radio.calibration.compatibility import validate
+
+    files = [table.file for table in found.tables]
+    report = validate(Path(found.path), files, need, opened.settings.calibration)
+    fits = all(finding.fits for findings in report.values() for finding in findings)
+    if as_json:
+        tables = {name: [vars(finding) for finding in findings] for name, findings in report.items()}
+        click.echo(json.dumps({"set": set_id, "group": key, "fits": fits, "tables": tables}, indent=2))
+    else:
+        for name, findings in report.items():
+            for finding in findings:
+                word = "fits" if finding.fits else "DOES NOT FIT"
+                click.echo(f"{name:8s} {finding.property:12s} {word:13s} {finding.detail}")
+    raise SystemExit(int(not fits))
+
+
 @registry.command("verify")
 @json_option
 @told_plainly
 def registry_verify(as_json: bool) -> None:
-    """Hold the files of every set against their hashes; exit code 1 if any differ or are missing."""
+    """Hold the files of every set against their hashes; exit code 1 if any differ, are missing or unknown."""
     outcomes = Opened().registry.verify()
     if as_json:
         click.echo(json.dumps({"sets": [vars(outcome) for outcome in outcomes]}, indent=2))
     else:
         for outcome in outcomes:
             click.echo(f"{outcome.set_id}  {outcome.status}: {outcome.detail}")
-    raise SystemExit(int(any(outcome.status in ("changed", "missing") for outcome in outcomes)))
+    raise SystemExit(int(any(outcome.status not in ("ok", "gone") for outcome in outcomes)))
+
+
+@click.command("provenance")
+@click.argument("image", metavar="IMAGE.fits", type=click.Path(path_type=Path))
+@json_option
+@told_plainly
+def provenance(image: Path, as_json: bool) -> None:
+    """Tell from the header of IMAGE.fits what made it; exit code 1 if a table is not the one it names.
+
+    Tables are looked for where the header says, then among the sets of CONTIMG_HOME.
+    """
+    from contimg_assets.radio.provenance import read_provenance, verify_tables
+
+    found = read_provenance(image)
+    tables = list(verify_tables(found, Store(get_settings().home).calibration))
+    bad = [table for table in tables if table.status != "verified"]
+    if as_json:
+        click.echo(json.dumps({**found, "tables": [vars(table) for table in tables]}, indent=2))
+        raise SystemExit(int(bool(bad)))
+    click.echo(f"{image}: {found['object']}, {found['origin']}")
+    if found["set_id"] is None:
+        click.echo("calibration: none, the data were imaged as they came")
+        return
+    how = str(found.get("fallback", "not recorded")).replace("_", " ")
+    click.echo(f"calibration set: {found['set_id']} ({how}, {found['hours']:+.2f} h)")
+    if found.get("warning"):
+        click.echo(f"  warning: {found['warning']}")
+    click.echo(f"calibrator: {found['calibrator']}, group {found['group']}")
+    for name, label in (
+        ("flux_model", "flux model"),
+        ("refant", "reference antenna"),
+        ("flags", "flags"),
+        ("self_calibration", "self-calibration"),
+        ("solved_with", "solved with"),
+        ("software", "software"),
+    ):
+        value = found.get(name, "not recorded" if name != "self_calibration" else "none")
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        click.echo(f"{label}: {value}")
+    for table in tables:
+        click.echo(f"table {table.type:3s} {table.file}  sha256 {table.sha256}  {table.status}: {table.path}")
+    raise SystemExit(int(bool(bad)))
 
 
 #: Commands that ``contimg`` takes from this module.
-commands: list[click.Command] = [calibrators, registry]
+commands: list[click.Command] = [calibrators, registry, provenance]

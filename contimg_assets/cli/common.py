@@ -43,6 +43,7 @@ class Opened:
         self.dagster_home = initialise(self.settings)
         database = CatalogResource()
         self.catalog, self.registry = database.catalog(), database.registry()
+        self.selection = database.selection()
         self.store = StoreResource().store()
 
     def instance(self) -> DagsterInstance:

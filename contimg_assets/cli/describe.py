@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from contimg_assets.assets.publishing import numbers
-from contimg_assets.resources.calibration_registry import CalibrationRegistry
-from contimg_assets.resources.models import CalibrationSet, ObservationGroup
+from contimg_assets.resources.calibration_registry import CalibrationRegistry, table_entries
+from contimg_assets.resources.models import CalibrationSet, CalibrationWait, ObservationGroup
 from contimg_assets.resources.product_catalog import ProductCatalog
 from contimg_assets.store import Store
 
@@ -33,12 +33,19 @@ def describe_group(group: ObservationGroup) -> dict[str, Any]:
     }
 
 
+def describe_wait(wait: CalibrationWait | None) -> dict[str, Any] | None:
+    """What a group waits for, since when, and until when at most."""
+    if wait is None:
+        return None
+    times = {name: getattr(wait, name).isoformat(timespec="seconds") for name in ("since", "deadline")}
+    return {"reason": wait.reason, **times}
+
+
 def describe_set(found: CalibrationSet) -> dict[str, Any]:
     """A calibration set and its tables."""
     columns = {column.name: getattr(found, column.name) for column in CalibrationSet.__table__.columns}
     columns["created_at"] = found.created_at.isoformat(timespec="seconds")
-    tables = [{"type": t.type, "order": t.order, "file": t.file, "sha256": t.sha256} for t in found.tables]
-    return {**columns, "tables": tables}
+    return {**columns, "tables": list(table_entries(found))}
 
 
 def _image_files(folder: Path) -> dict[str, str]:
@@ -94,6 +101,7 @@ def describe_products(
             "calibrator": chosen.calibrator,
             "group": chosen.group_key,
             "hours": used.hours,
+            "fallback": used.fallback,
             "warning": used.warning,
         }
     return described

@@ -18,11 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from contimg_assets.cli.common import Opened, json_option, told_plainly
-from contimg_assets.cli.describe import describe_group, worst
+from contimg_assets.cli.describe import describe_group, describe_wait, worst
 from contimg_assets.cli.foreground import Foreground, Outcome
 from contimg_assets.cli.home import output_to
 from contimg_assets.cli.ui import products_server, run_ui
 from contimg_assets.resources.dagster_resources import NotifierResource
+from contimg_assets.resources.models import CalibrationWait
 from contimg_assets.resources.registration import subbands_text
 from contimg_assets.settings import Settings
 
@@ -184,6 +185,12 @@ def _summary(records: list[dict[str, Any]]) -> None:
             click.echo(f"  {name.replace('_', ' ')}  {path}")
 
 
+def _reason(reason: str, wait: CalibrationWait | None) -> str:
+    if wait is None:
+        return reason
+    return f"waits for its calibration until {wait.deadline:%Y-%m-%d %H:%M} UTC: {wait.reason}"
+
+
 @click.command("status")
 @click.option("--all", "everything", is_flag=True, help="List every group, not the newest 50.")
 @json_option
@@ -194,8 +201,9 @@ def status(everything: bool, as_json: bool) -> None:
     groups = opened.catalog.groups(limit=None if everything else 50)
     alerts = NotifierResource().notifier().recent(10)
     counts = opened.catalog.counts()
+    waits = opened.selection.waits()
     if as_json:
-        rows = [describe_group(group) for group in groups]
+        rows = [{**describe_group(group), "waits": describe_wait(waits.get(group.key))} for group in groups]
         click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
         return
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
@@ -207,7 +215,7 @@ def status(everything: bool, as_json: bool) -> None:
             subbands_text(group.n_subbands),
             f"{group.declination_deg:+.2f}",
             group.calibrator_name or "",
-            group.reason,
+            _reason(group.reason, waits.get(group.key)),
         )
     console = Console()
     if groups:
@@ -247,7 +255,8 @@ def products(key: str | None, as_json: bool) -> None:
         if group["calibration"]:
             used = group["calibration"]
             click.echo(
-                f"  calibrated by {used['set_id']} ({used['calibrator']}, {used['hours']:+.1f} h)"
+                f"  calibrated by {used['set_id']} "
+                f"({used['calibrator']}, {used['hours']:+.1f} h, {used['fallback'].replace('_', ' ')})"
                 + (f", warning: {used['warning']}" if used["warning"] else "")
             )
 

@@ -166,10 +166,41 @@ def solve(
 def apply(ms: Path, flags: Path, tables: Path, out: Path, as_json: bool) -> None:
     """Apply flags and the calibration set TABLES to a clone of MS, written as OUT."""
 
-    def work(_: Settings) -> dict[str, Any]:
+    def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.calibration.apply import apply as run
+        from contimg_assets.radio.calibration.compatibility import refuse_misfits, shape_coverage
+        from contimg_assets.radio.calibration.solve import TABLES
+        from contimg_assets.radio.measurement_set import read_shape
 
+        files = [name for _, _, name in TABLES]
+        refuse_misfits(tables, files, shape_coverage(read_shape(ms)), settings.calibration)
         return run(ms, flags, tables, out)
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("ms", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@json_option
+def selfcal(ms: Path, out: Path, as_json: bool) -> None:
+    """Self-calibrate the calibrated MS on its own field; write a clone and the tables into the folder OUT.
+
+    The clone's data are those of MS if no round lowered the noise.
+    """
+
+    def work(settings: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.calibration.selfcal import self_calibrate
+
+        with Store(settings.home).scratch_folder("selfcal") as folder:
+            return self_calibrate(
+                ms,
+                out,
+                folder,
+                settings.imaging,
+                threads=settings.threads,
+                minimum_snr=settings.calibration.minimum_snr,
+            )
 
     run_stage(work, as_json)
 
@@ -227,4 +258,4 @@ def qa(kind: str, product: Path, out: Path, as_json: bool) -> None:
     run_stage(work, as_json)
 
 
-commands: list[click.Command] = [convert, flag, solve, apply, image, qa]
+commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, qa]

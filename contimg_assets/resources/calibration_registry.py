@@ -1,63 +1,41 @@
-"""The calibration registry: solution sets, their validity, and which group used which.
+"""The calibration registry: solution sets, their files, their status.
 
-Belongs here: registering, choosing and verifying sets; every write is one
-transaction.  Does not belong here: solving or applying (``radio/calibration``),
-or the files' publication (``store.py``).
+A set's files are a folder of their own, ``calibration/<set id>``, which is
+never edited or replaced, so that what calibrated an image can be held against
+its hashes for as long as the folder is kept.  Registering publishes the folder
+and enters the row together; the row can be made again from the folder.
+
+Belongs here: registering, judging, retiring, rebuilding and verifying sets;
+every write is one transaction.  Does not belong here: which set a group gets
+(``calibration_selection.py``), or solving and applying (``radio/calibration``).
 """
 
+import json
+import shutil
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.calibration.hashing import tree_sha256
-from contimg_assets.radio.errors import CalibrationError, MissingInputError, NoCalibratorError, VerdictError
+from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
+from contimg_assets.radio.quality.limits import load_limits
 from contimg_assets.resources.database import reading, transaction
-from contimg_assets.resources.models import CalibrationSet, CalibrationTable, GroupCalibration
+from contimg_assets.resources.models import CalibrationSet, CalibrationTable, GroupCalibration, now
 from contimg_assets.resources.product_catalog import describe_error, finite, standing_verdicts
 from contimg_assets.settings import CalibrationSettings
-from contimg_assets.store import slug
+from contimg_assets.store import clone_tree, slug
 
-#: Part of a group's antennas that a set must hold; an antenna without solutions is flagged.
-MINIMUM_ANTENNA_OVERLAP = 0.5
-#: Edges of bands that differ by less than this are the same edge, Hz.
-BAND_TOLERANCE_HZ = 1e3
 HOURS_PER_DAY = 24.0
-
-
-@dataclass(frozen=True)
-class ChosenSet:
-    """The set that calibrates a group."""
-
-    set_id: str
-    """Identity in the registry."""
-    group_key: str
-    """Calibrator scan from which it was made."""
-    calibrator: str
-    """Name of the calibrator."""
-    path: Path
-    """Folder with the tables."""
-    hours: float
-    """Mid-time of the set minus that of the group, h."""
-    warning: str
-    """What the user should know about the choice; empty if nothing."""
-    tables: tuple[dict[str, Any], ...]
-    """``type``, ``order``, ``file`` and ``sha256`` of each table, in order of application."""
-
-    def provenance(self) -> dict[str, Any]:
-        """What the image's header and the product's ``provenance.json`` say."""
-        return {
-            "set_id": self.set_id,
-            "calibrator": self.calibrator,
-            "group": self.group_key,
-            "tables": [dict(table) for table in self.tables],
-            "hours": self.hours,
-            "warning": self.warning,
-        }
+#: Sidecars in a set's folder: what the solver said, and the registry's own.
+SOLUTIONS, STATE = "solutions.json", "registry.json"
+#: What the registry's own sidecar keeps of the row; the rest is the solver's.
+_STATE_COLUMNS = ("id", "status", "reason", "replaced_by", "valid_from_mjd", "valid_to_mjd")
 
 
 @dataclass(frozen=True)
@@ -65,22 +43,23 @@ class Verification:
     """Outcome of holding a set's files against their recorded hashes."""
 
     set_id: str
-    status: str
-    """``ok``, ``changed``, ``missing``; ``replaced`` for a retired set, whose files a newer one replaced."""
+    status: Literal["ok", "changed", "missing", "gone", "unregistered"]
+    """``gone``: missing, but of a set that is retired; ``unregistered``: files without a row."""
     detail: str
 
 
-def _tables(found: CalibrationSet) -> tuple[dict[str, Any], ...]:
+def table_entries(found: CalibrationSet) -> tuple[dict[str, Any], ...]:
+    """``type``, ``order``, ``file`` and ``sha256`` of each table, in order of application."""
     return tuple({"type": t.type, "order": t.order, "file": t.file, "sha256": t.sha256} for t in found.tables)
 
 
-def _verify(found: CalibrationSet) -> Verification:
-    if found.status == "retired":
-        return Verification(found.id, "replaced", f"its files gave way to {found.replaced_by}")
+def verify_set(found: CalibrationSet) -> Verification:
+    """Hold one set's files against their recorded hashes."""
     for table in found.tables:
         folder = Path(found.path) / table.file
         if not folder.is_dir():
-            return Verification(found.id, "missing", f"{folder} is not there")
+            status = "gone" if found.status == "retired" else "missing"
+            return Verification(found.id, status, f"{folder} is not there")
         digest = tree_sha256(folder)
         if digest != table.sha256:
             return Verification(
@@ -98,174 +77,184 @@ class CalibrationRegistry:
         From :func:`contimg_assets.resources.database.engine_for`.
     settings : CalibrationSettings
         Validity of the sets that are registered.
+    folder : Path
+        Where the sets' files are kept.
     """
 
-    def __init__(self, engine: Engine, settings: CalibrationSettings) -> None:
+    def __init__(self, engine: Engine, settings: CalibrationSettings, folder: Path) -> None:
         self.engine = engine
         self.settings = settings
+        self.folder = folder
 
-    def register(self, solutions: Mapping[str, Any], path: Path) -> str:
-        """Enter a solved set; an earlier active set of the same group retires with it.
+    # -- entering ---------------------------------------------------------------------------
+
+    def register(self, solutions: Mapping[str, Any], built: Path) -> str:
+        """Publish a solved set's files and enter it, both or neither; it is pending until it is judged.
 
         Parameters
         ----------
         solutions : Mapping
             Content of the solver's ``solutions.json``.
-        path : Path
-            Where its tables are published.
+        built : Path
+            Folder with its tables, which is copied.
 
         Returns
         -------
         str
             Identity of the new set.
-        """
-        key, mid = str(solutions["group"]), float(solutions["mid_mjd"])
-        set_id = f"{slug(key)}-{uuid.uuid4().hex[:8]}"
-        half = self.settings.validity_hours / HOURS_PER_DAY
-        row = CalibrationSet(
-            id=set_id,
-            group_key=key,
-            mid_mjd=mid,
-            valid_from_mjd=mid - half,
-            valid_to_mjd=mid + half,
-            declination_deg=float(solutions["declination_deg"]),
-            centre_ra=float(solutions["centre_ra_deg"]),
-            antennas=[str(name) for name in solutions["antennas"]],
-            refant=str(solutions["refant"]),
-            calibrator=str(solutions["calibrator"]),
-            flux_model=finite(solutions["flux_model"]),
-            flux_source=str(solutions["flux_source"]),
-            channel_low_hz=float(solutions["channel_low_hz"]),
-            channel_high_hz=float(solutions["channel_high_hz"]),
-            parameters=finite(solutions["parameters"]),
-            software=finite(solutions["software"]),
-            input_sha256=str(solutions["input_sha256"]),
-            quality=finite(solutions["quality"]),
-            status="active",
-            path=str(path),
-            tables=[
-                CalibrationTable(
-                    order=int(table["order"]),
-                    type=str(table["type"]),
-                    file=str(table["file"]),
-                    sha256=str(table["sha256"]),
-                )
-                for table in solutions["tables"]
-            ],
-        )
-        with transaction(self.engine) as session:
-            earlier = list(
-                session.scalars(
-                    select(CalibrationSet.id).where(
-                        CalibrationSet.group_key == key, CalibrationSet.status == "active"
-                    )
-                )
-            )
-            # Retire first (one active set a group), then point to the successor once it exists.
-            session.execute(
-                update(CalibrationSet).where(CalibrationSet.id.in_(earlier)).values(status="retired")
-            )
-            session.add(row)
-            session.flush()
-            session.execute(
-                update(CalibrationSet).where(CalibrationSet.id.in_(earlier)).values(replaced_by=set_id)
-            )
-        return set_id
-
-    def choose(
-        self,
-        mid_mjd: float,
-        declination_deg: float,
-        antennas: Collection[str],
-        channel_low_hz: float,
-        channel_high_hz: float,
-        settings: CalibrationSettings,
-    ) -> ChosenSet:
-        """Find the set that shall calibrate a group: the nearest in time that fits.
-
-        Parameters
-        ----------
-        mid_mjd : float
-            Middle of the group, UTC.
-        declination_deg : float
-            Its pointing declination, deg.
-        antennas : Collection of str
-            Names of its antennas.
-        channel_low_hz, channel_high_hz : float
-            Its lowest and highest channel, Hz.
-        settings : CalibrationSettings
-            Validity, width of a declination strip, and when to warn.
-
-        Returns
-        -------
-        ChosenSet
-            On either side in time.
-
-        Raises
-        ------
-        NoCalibratorError
-            If no set fits; the message says why each did not.
-        VerdictError
-            If a set would fit but its last quality verdict is ERROR.
-        """
-        wanted = frozenset(antennas)
-        fitting: list[tuple[float, CalibrationSet]] = []
-        unfit: list[str] = []
-        refused: list[str] = []
-        with reading(self.engine) as session:
-            candidates = session.scalars(
-                select(CalibrationSet)
-                .where(CalibrationSet.status == "active")
-                .order_by(CalibrationSet.mid_mjd, CalibrationSet.id)
-            )
-            for candidate in candidates:
-                hours = (candidate.mid_mjd - mid_mjd) * HOURS_PER_DAY
-                reasons = _misfits(
-                    candidate,
-                    hours,
-                    mid_mjd,
-                    declination_deg,
-                    wanted,
-                    channel_low_hz,
-                    channel_high_hz,
-                    settings,
-                )
-                if reasons:
-                    unfit.append(f"{candidate.id}: {', '.join(reasons)}")
-                    continue
-                errors = _errors(session, candidate)
-                if errors:
-                    refused.append(f"{candidate.id}: last verdict is ERROR ({errors})")
-                    continue
-                fitting.append((hours, candidate))
-        if not fitting:
-            target = f"group at MJD {mid_mjd:.5f}, declination {declination_deg:+.2f} deg"
-            listed = "; ".join(refused + unfit) or "the registry holds no active set"
-            if refused:
-                raise VerdictError(f"calibration of the {target} is refused: {listed}")
-            raise NoCalibratorError(f"no valid calibration for the {target}: {listed}")
-        hours, best = min(fitting, key=lambda item: abs(item[0]))
-        return ChosenSet(
-            set_id=best.id,
-            group_key=best.group_key,
-            calibrator=best.calibrator,
-            path=Path(best.path),
-            hours=hours,
-            warning=_warning(best, hours, wanted, settings),
-            tables=_tables(best),
-        )
-
-    def check_intact(self, chosen: ChosenSet) -> None:
-        """Hold a chosen set's files against their hashes, before they are used.
 
         Raises
         ------
         CalibrationError
-            If a table is missing or is not the one that was registered.
+            If the tables are not those that the solver named.
         """
-        outcome = _verify(self.get(chosen.set_id))
-        if outcome.status != "ok":
-            raise CalibrationError(f"calibration set {chosen.set_id} is {outcome.status}: {outcome.detail}")
+        set_id = f"{slug(str(solutions['group']))}-{uuid.uuid4().hex[:8]}"
+        half = self.settings.validity_hours / HOURS_PER_DAY
+        mid = float(solutions["mid_mjd"])
+        state = {
+            "id": set_id,
+            "status": "pending",
+            "reason": "",
+            "replaced_by": None,
+            "valid_from_mjd": mid - half,
+            "valid_to_mjd": mid + half,
+            "created_at": now().isoformat(),
+        }
+        final = self.folder / set_id
+        row = _row(solutions, state, final)
+        staged = self.folder / ".staging" / set_id
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            clone_tree(built, staged)
+            (staged / SOLUTIONS).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
+            for table in row.tables:
+                digest = tree_sha256(staged / table.file)
+                if digest != table.sha256:
+                    raise CalibrationError(
+                        f"{built / table.file} has SHA-256 {digest}, its solver said {table.sha256}"
+                    )
+            with transaction(self.engine) as session:
+                for earlier in _of_group(session, row.group_key, "pending"):
+                    self._change(session, earlier, "retired", "solved again before it was judged")
+                session.add(row)
+                session.flush()
+                _write_state(row, staged)
+                staged.rename(final)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            shutil.rmtree(final, ignore_errors=True)
+            raise
+        return set_id
+
+    def rebuild(self) -> list[str]:
+        """Enter the sets whose files are there and whose rows are not, as they stood.
+
+        Returns
+        -------
+        list of str
+            Their identities.
+        """
+        with transaction(self.engine) as session:
+            known = set(session.scalars(select(CalibrationSet.id)))
+            states = {
+                folder.name: json.loads((folder / STATE).read_text(encoding="utf-8"))
+                for folder in self._folders()
+                if folder.name not in known
+            }
+            for set_id, state in states.items():
+                folder = self.folder / set_id
+                solutions = json.loads((folder / SOLUTIONS).read_text(encoding="utf-8"))
+                session.add(_row(solutions, {**state, "replaced_by": None}, folder))
+            session.flush()
+            for set_id, state in states.items():
+                if state["replaced_by"] in known | states.keys():
+                    session.get_one(CalibrationSet, set_id).replaced_by = state["replaced_by"]
+        return sorted(states)
+
+    def find_same(self, solutions: Mapping[str, Any]) -> CalibrationSet | None:
+        """The registered set with the very same tables, if there is one."""
+        hashes = {str(table["sha256"]) for table in solutions["tables"]}
+        with reading(self.engine) as session:
+            mid = float(solutions["mid_mjd"])
+            candidates = session.scalars(select(CalibrationSet).where(CalibrationSet.mid_mjd == mid))
+            return next((c for c in candidates if {t.sha256 for t in c.tables} == hashes), None)
+
+    # -- status -----------------------------------------------------------------------------
+
+    def settle(self, key: str) -> str | None:
+        """Let the verdicts on a group's newest set decide its status.
+
+        Any ERROR: failed.  All checks there and none ERROR: active.  Otherwise it stays.
+
+        Returns
+        -------
+        str or None
+            The set's status; None if the group has no set.
+        """
+        with transaction(self.engine) as session:
+            found = _of_group(session, key, "pending", "active", "failed")
+            if not found:
+                return None
+            newest = found[-1]
+            verdicts = {
+                name: verdict
+                for name, verdict in standing_verdicts(session, key, "calibration_qa").items()
+                if verdict.at >= newest.created_at
+            }
+            errors = [describe_error(v) for v in verdicts.values() if v.status == "ERROR"]
+            if errors or verdicts.keys() == load_limits().limits["calibration_qa"].keys():
+                self._conclude(session, newest, errors)
+            return newest.status
+
+    def conclude(self, set_id: str, errors: Sequence[str]) -> str:
+        """Make a set active, or failed if there are errors; returns the status."""
+        with transaction(self.engine) as session:
+            found = _get(session, set_id)
+            self._conclude(session, found, errors)
+            return found.status
+
+    def _conclude(self, session: Session, found: CalibrationSet, errors: Sequence[str]) -> None:
+        if errors:
+            self._change(session, found, "failed", "; ".join(errors))
+        elif found.status != "active":
+            # One active set a group: the earlier one goes first.
+            for earlier in _of_group(session, found.group_key, "active"):
+                self._change(session, earlier, "retired", "solved again", found.id)
+            self._change(session, found, "active", "")
+
+    def retire(self, set_id: str, reason: str, replaced_by: str | None = None) -> None:
+        """Take a set out of use; its files stay.
+
+        Raises
+        ------
+        StateError
+            If it is retired already.
+        MissingInputError
+            If it, or its successor, is not registered.
+        """
+        with transaction(self.engine) as session:
+            found = _get(session, set_id)
+            if found.status == "retired":
+                raise StateError(f"calibration set {set_id} is retired already: {found.reason}")
+            if replaced_by is not None:
+                _get(session, replaced_by)
+            self._change(session, found, "retired", reason, replaced_by)
+
+    def _change(
+        self,
+        session: Session,
+        found: CalibrationSet,
+        status: str,
+        reason: str,
+        replaced_by: str | None = None,
+    ) -> None:
+        found.status, found.reason, found.replaced_by = status, reason, replaced_by
+        session.flush()
+        # A set that was entered by version 0.1.0 has its files elsewhere; one whose files are gone has none.
+        if (self.folder / found.id).is_dir():
+            _write_state(found, self.folder / found.id)
+
+    # -- reading ----------------------------------------------------------------------------
 
     def get(self, set_id: str) -> CalibrationSet:
         """One set with its tables.
@@ -276,28 +265,45 @@ class CalibrationRegistry:
             If there is none of that identity.
         """
         with reading(self.engine) as session:
-            found = session.get(CalibrationSet, set_id)
-        if found is None:
-            raise MissingInputError(f"the calibration registry holds no set {set_id}")
-        return found
+            return _get(session, set_id)
 
-    def list(self, *, active_only: bool = False) -> list[CalibrationSet]:
-        """All sets with their tables, oldest observation first."""
+    def list(self, *statuses: str) -> list[CalibrationSet]:
+        """Sets with their tables (of any of ``statuses``, if given), oldest observation first."""
         statement = select(CalibrationSet).order_by(CalibrationSet.mid_mjd, CalibrationSet.created_at)
-        if active_only:
-            statement = statement.where(CalibrationSet.status == "active")
+        if statuses:
+            statement = statement.where(CalibrationSet.status.in_(statuses))
         with reading(self.engine) as session:
             return [*session.scalars(statement)]
 
-    def verify(self) -> "list[Verification]":
-        """Hold the files of every set against their recorded hashes."""
-        return [_verify(found) for found in self.list()]
+    def active(self, mid_mjd: float, declination_deg: float) -> "list[CalibrationSet]":
+        """Active sets that are valid at a time and declination, nearest in time first."""
+        found = [
+            item
+            for item in self.list("active")
+            if item.valid_from_mjd <= mid_mjd <= item.valid_to_mjd
+            and abs(item.declination_deg - declination_deg) <= self.settings.strip_deg
+        ]
+        return sorted(found, key=lambda item: abs(item.mid_mjd - mid_mjd))
 
-    def record_use(self, key: str, chosen: ChosenSet) -> None:
+    def verify(self) -> "list[Verification]":
+        """Hold the files of every set against their recorded hashes, and look for files without a row."""
+        found = self.list()
+        outcomes = [verify_set(item) for item in found]
+        known = {item.id for item in found}
+        return outcomes + [
+            Verification(folder.name, "unregistered", f"{folder} is not in the registry: import it")
+            for folder in self._folders()
+            if folder.name not in known
+        ]
+
+    def _folders(self) -> "list[Path]":
+        return sorted(path.parent for path in self.folder.glob(f"*/{STATE}"))
+
+    def record_use(self, key: str, set_id: str, hours: float, fallback: str, warning: str) -> None:
         """Note that a set calibrated a group."""
         with transaction(self.engine) as session:
             session.add(
-                GroupCalibration(key=key, set_id=chosen.set_id, hours=chosen.hours, warning=chosen.warning)
+                GroupCalibration(key=key, set_id=set_id, hours=hours, fallback=fallback, warning=warning)
             )
 
     def used_by(self, key: str) -> GroupCalibration | None:
@@ -312,53 +318,63 @@ class CalibrationRegistry:
             return session.scalars(statement).first()
 
 
-def _misfits(
-    candidate: CalibrationSet,
-    hours: float,
-    mid_mjd: float,
-    declination_deg: float,
-    antennas: frozenset[str],
-    channel_low_hz: float,
-    channel_high_hz: float,
-    settings: CalibrationSettings,
-) -> list[str]:
-    """Why a set cannot calibrate a group; empty if it can."""
-    reasons = []
-    in_range = candidate.valid_from_mjd <= mid_mjd <= candidate.valid_to_mjd
-    if abs(hours) > settings.validity_hours or not in_range:
-        reasons.append(f"{hours:+.1f} h away, valid within {settings.validity_hours:g} h")
-    if abs(candidate.declination_deg - declination_deg) > settings.strip_deg:
-        reasons.append(
-            f"declination {candidate.declination_deg:+.2f} deg, more than {settings.strip_deg:g} deg away"
-        )
-    if (
-        candidate.channel_low_hz > channel_low_hz + BAND_TOLERANCE_HZ
-        or candidate.channel_high_hz < channel_high_hz - BAND_TOLERANCE_HZ
-    ):
-        reasons.append(
-            f"band {candidate.channel_low_hz / 1e6:.3f}-{candidate.channel_high_hz / 1e6:.3f} MHz "
-            f"does not cover {channel_low_hz / 1e6:.3f}-{channel_high_hz / 1e6:.3f} MHz"
-        )
-    held = len(antennas & frozenset(candidate.antennas))
-    if held < max(1.0, MINIMUM_ANTENNA_OVERLAP * len(antennas)):
-        reasons.append(f"holds {held} of {len(antennas)} antennas")
-    return reasons
+def _get(session: Session, set_id: str) -> CalibrationSet:
+    found = session.get(CalibrationSet, set_id)
+    if found is None:
+        raise MissingInputError(f"the calibration registry holds no set {set_id}")
+    return found
 
 
-def _errors(session: Session, candidate: CalibrationSet) -> str:
-    """What the last verdicts on a set's solutions have against it."""
-    verdicts = standing_verdicts(session, candidate.group_key, "calibration_qa")
-    return "; ".join(describe_error(v) for v in verdicts.values() if v.status == "ERROR")
+def _of_group(session: Session, key: str, *statuses: str) -> list[CalibrationSet]:
+    """Sets of a group, oldest first."""
+    statement = (
+        select(CalibrationSet)
+        .where(CalibrationSet.group_key == key, CalibrationSet.status.in_(statuses))
+        .order_by(CalibrationSet.created_at)
+    )
+    return [*session.scalars(statement)]
 
 
-def _warning(
-    best: CalibrationSet, hours: float, antennas: frozenset[str], settings: CalibrationSettings
-) -> str:
-    """What the user should know about a choice."""
-    warnings = []
-    if abs(hours) > settings.warn_hours:
-        warnings.append(f"calibration is {abs(hours):.1f} h away, more than {settings.warn_hours:g} h")
-    without = sorted(antennas - frozenset(best.antennas))
-    if without:
-        warnings.append(f"no solutions for antennas {', '.join(without)}")
-    return "; ".join(warnings)
+def _row(solutions: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> CalibrationSet:
+    """A set's row from its two sidecars."""
+    apparent = solutions.get("calibrator_apparent_jy")
+    return CalibrationSet(
+        **{name: state[name] for name in _STATE_COLUMNS},
+        created_at=datetime.fromisoformat(state["created_at"]),
+        group_key=str(solutions["group"]),
+        mid_mjd=float(solutions["mid_mjd"]),
+        declination_deg=float(solutions["declination_deg"]),
+        centre_ra=float(solutions["centre_ra_deg"]),
+        centre_dec=float(solutions["centre_dec_deg"]),
+        antennas=[str(name) for name in solutions["antennas"]],
+        refant=str(solutions["refant"]),
+        calibrator=str(solutions["calibrator"]),
+        calibrator_apparent_jy=None if apparent is None else float(apparent),
+        flux_model=finite(solutions["flux_model"]),
+        flux_source=str(solutions["flux_source"]),
+        channel_low_hz=float(solutions["channel_low_hz"]),
+        channel_high_hz=float(solutions["channel_high_hz"]),
+        parameters=finite(solutions["parameters"]),
+        software=finite(solutions["software"]),
+        input_sha256=str(solutions["input_sha256"]),
+        quality=finite(solutions["quality"]),
+        path=str(path),
+        tables=[
+            CalibrationTable(
+                order=int(table["order"]),
+                type=str(table["type"]),
+                file=str(table["file"]),
+                sha256=str(table["sha256"]),
+            )
+            for table in solutions["tables"]
+        ],
+    )
+
+
+def _write_state(found: CalibrationSet, folder: Path) -> None:
+    """Write the registry's own sidecar, whole or not at all."""
+    state = {name: getattr(found, name) for name in _STATE_COLUMNS}
+    state["created_at"] = found.created_at.isoformat()
+    written = folder / f"{STATE}.new"
+    written.write_text(json.dumps({"format": 1, **state}, indent=1), encoding="utf-8")
+    written.replace(folder / STATE)

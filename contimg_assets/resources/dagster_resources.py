@@ -10,6 +10,7 @@ from pathlib import Path
 from dagster import ConfigurableResource
 
 from contimg_assets.resources.calibration_registry import CalibrationRegistry
+from contimg_assets.resources.calibration_selection import CalibrationSelection
 from contimg_assets.resources.database import engine_for
 from contimg_assets.resources.notifier import Notifier
 from contimg_assets.resources.pointing import PointingHistory
@@ -29,7 +30,12 @@ class CatalogResource(ConfigurableResource):
     def registry(self) -> CalibrationRegistry:
         """Calibration sets."""
         settings = get_settings()
-        return CalibrationRegistry(engine_for(settings.sqlalchemy_url), settings.calibration)
+        engine = engine_for(settings.sqlalchemy_url)
+        return CalibrationRegistry(engine, settings.calibration, Store(settings.home).calibration)
+
+    def selection(self) -> CalibrationSelection:
+        """Which set a group gets."""
+        return CalibrationSelection(self.registry())
 
     def workers(self) -> Workers:
         """Who works on which group."""

@@ -27,8 +27,10 @@ from sqlalchemy.types import TypeDecorator
 STATES = ("collecting", "pending", "in_progress", "completed", "failed")
 #: What became of a subband file that arrived.
 FILE_OUTCOMES = ("used", "duplicate", "refused", "late")
-#: States of a calibration set.
-SET_STATES = ("active", "retired", "failed")
+#: States of a calibration set; one is pending from its registration until its numbers are judged.
+SET_STATES = ("pending", "active", "retired", "failed")
+#: How a group came to its set, best first.
+FALLBACKS = ("same_day", "backup_calibrator", "bandpass_selfcal", "earlier_day")
 #: Outcomes of a check.
 VERDICTS = ("PASS", "WARN", "ERROR")
 
@@ -214,7 +216,10 @@ class Verdict(Base):
 
 
 class CalibrationSet(Base):
-    """The solutions of one calibrator scan, with the range in which they hold."""
+    """The solutions of one calibrator scan, with the range in which they hold.
+
+    Its group need not be in the catalogue: sets are rebuilt from disk by themselves.
+    """
 
     __tablename__ = "calibration_set"
     __table_args__ = (
@@ -229,16 +234,20 @@ class CalibrationSet(Base):
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    group_key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key))
+    group_key: Mapped[str] = mapped_column(String(19))
     mid_mjd: Mapped[float] = mapped_column(index=True)
     valid_from_mjd: Mapped[float]
     valid_to_mjd: Mapped[float]
     declination_deg: Mapped[float]
     centre_ra: Mapped[float]
-    """Right ascension of the scan's phase centre, deg."""
+    """Right ascension of the scan's phase centre, ICRS, deg."""
+    centre_dec: Mapped[float | None]
+    """Its declination, ICRS, deg; None for sets of version 0.1.0."""
     antennas: Mapped[list[str]]
     refant: Mapped[str]
     calibrator: Mapped[str]
+    calibrator_apparent_jy: Mapped[float | None]
+    """Its flux density through the drifting beam, Jy; None for sets of version 0.1.0."""
     flux_model: Mapped[dict[str, Any]]
     flux_source: Mapped[str]
     channel_low_hz: Mapped[float]
@@ -246,8 +255,11 @@ class CalibrationSet(Base):
     parameters: Mapped[dict[str, Any]]
     software: Mapped[dict[str, Any]]
     input_sha256: Mapped[str]
+    """Of the flags with which the scan was solved."""
     quality: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(default="")
+    """Why it failed or was retired."""
     replaced_by: Mapped[str | None] = mapped_column(ForeignKey("calibration_set.id"))
     path: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -272,11 +284,26 @@ class GroupCalibration(Base):
     """Which set calibrated which group."""
 
     __tablename__ = "group_calibration"
+    __table_args__ = (CheckConstraint(_one_of("fallback", FALLBACKS), name="fallback"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
     set_id: Mapped[str] = mapped_column(ForeignKey(CalibrationSet.id))
     hours: Mapped[float]
     """Time of the set minus time of the group, h."""
+    fallback: Mapped[str] = mapped_column(String(24))
+    """How the set was come by."""
     warning: Mapped[str]
     at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CalibrationWait(Base):
+    """A group that waits for its calibration."""
+
+    __tablename__ = "calibration_wait"
+
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    reason: Mapped[str]
+    since: Mapped[datetime] = mapped_column(default=now)
+    deadline: Mapped[datetime]
+    """From then on the group takes what there is, or is refused."""

@@ -13,8 +13,18 @@ from contimg_assets.partitions import add_keys
 from contimg_assets.resources.calibration_registry import CalibrationRegistry
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.settings import get_settings
 from contimg_assets.store import Store
-from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, FakeStages, calls, registration
+from contimg_assets_tests.fake_stages import (
+    CALIBRATOR,
+    MJD,
+    TARGET,
+    FakeStages,
+    calls,
+    registration,
+    solutions,
+    write_tables,
+)
 
 
 class Station:
@@ -147,8 +157,9 @@ def test_tables_whose_verdict_is_error_calibrate_nothing(station: Station) -> No
     station.run("solve_calibrator", CALIBRATOR, numbers={"qa calibration": {"phase_scatter_deg": 90.0}})
     station.run("convert_group", TARGET)
     result = station.run("image_group", TARGET)
-    assert "VerdictError: calibration of the group" in failure_text(result)
-    assert "phase_scatter_deg is 90" in failure_text(result)
+    assert "NoCalibratorError: no valid calibration for the group" in failure_text(result)
+    assert "failed: phase_scatter_deg is 90" in failure_text(result)
+    assert [found.status for found in station.registry.list()] == ["failed"]
     assert "apply" not in [call["stage"] for call in calls()]
 
 
@@ -178,20 +189,79 @@ def test_a_failed_stage_leaves_the_product_of_before(station: Station) -> None:
     assert station.store.path(TARGET, "measurement_set").resolve() == before
 
 
-def test_solving_again_retires_the_earlier_set_and_the_files_are_the_new_ones(station: Station) -> None:
+def test_solving_again_retires_the_earlier_set_whose_files_stay(station: Station) -> None:
     station.ready_to_image()
     assert station.run("solve_calibrator", CALIBRATOR).success
     old, new = station.registry.list()
     assert (old.status, old.replaced_by, new.status) == ("retired", new.id, "active")
-    assert [outcome.status for outcome in station.registry.verify()] == ["replaced", "ok"]
+    assert [outcome.status for outcome in station.registry.verify()] == ["ok", "ok"]
 
 
 def test_tables_that_were_changed_on_disk_are_not_applied(station: Station) -> None:
     station.ready_to_image()
-    (station.store.path(CALIBRATOR, "calibration_tables") / "B.cal" / "table.dat").write_text("edited")
+    (found,) = station.registry.list()
+    (Path(found.path) / "B.cal" / "table.dat").write_text("edited")
     result = station.run("image_group", TARGET)
     assert "CalibrationError: calibration set" in failure_text(result)
     assert "is changed" in failure_text(result)
+
+
+def another_day(station: Station, hours: float) -> str:
+    """Enter a set of the same strip, ``hours`` after the target."""
+    folder = station.store.home / f"solved{hours:+g}"
+    found = solutions(
+        f"2026-01-{15 + round(hours / 24):02d}T12:00:00",
+        mid_mjd=MJD[TARGET] + hours / 24,
+        tables=write_tables(folder, str(hours)),
+    )
+    name = station.registry.register(found, folder)
+    station.registry.conclude(name, [])
+    return name
+
+
+def provenance_of(station: Station) -> dict[str, Any]:
+    return json.loads((station.store.path(TARGET, "calibrated_ms") / "provenance.json").read_text())
+
+
+def test_a_bandpass_of_another_day_goes_with_self_calibration_on_the_field(station: Station) -> None:
+    station.run("convert_group", TARGET)
+    name = another_day(station, 24.0)
+    assert station.run("image_group", TARGET).success
+    assert [call["stage"] for call in calls()][-4:-1] == ["apply", "selfcal", "image"]
+    provenance = provenance_of(station)
+    assert (provenance["set_id"], provenance["fallback"]) == (name, "bandpass_selfcal")
+    assert provenance["self_calibration"]["rounds_kept"] == 1
+    used = station.registry.used_by(TARGET)
+    assert used is not None
+    assert used.fallback == "bandpass_selfcal"
+
+
+def test_a_field_that_cannot_calibrate_itself_gets_the_nearest_earlier_day_with_a_warning(
+    station: Station,
+) -> None:
+    station.run("convert_group", TARGET)
+    faint = {"selfcal": {"rounds_kept": 0}}
+    another_day(station, 24.0)
+    refused = station.run("image_group", TARGET, numbers=faint)
+    assert "self-calibration on the field did not converge" in failure_text(refused)
+    assert not station.store.path(TARGET, "calibrated_ms").exists()
+    name = another_day(station, -48.0)
+    assert station.run("image_group", TARGET, numbers=faint).success
+    provenance = provenance_of(station)
+    assert (provenance["set_id"], provenance["fallback"]) == (name, "earlier_day")
+    assert "nearest earlier one" in provenance["warning"]
+    assert provenance["self_calibration"] is None
+
+
+def test_self_calibration_of_every_target_is_a_setting(
+    station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station.ready_to_image()
+    monkeypatch.setenv("CONTIMG_CALIBRATION__SELF_CALIBRATE", "1")
+    get_settings.cache_clear()
+    assert station.run("image_group", TARGET, numbers={"selfcal": {"rounds_kept": 0}}).success
+    assert provenance_of(station)["self_calibration"]["rounds_kept"] == 0
+    assert provenance_of(station)["fallback"] == "same_day"
 
 
 def test_every_run_carries_its_group(station: Station) -> None:

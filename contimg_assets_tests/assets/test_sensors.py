@@ -41,6 +41,7 @@ from contimg_assets_tests.fake_stages import (
     only_one_calibrator,
     registration,
     solutions,
+    write_tables,
 )
 from contimg_assets_tests.radio.subband_files import START, file_name, write_group
 
@@ -425,7 +426,12 @@ def test_a_group_is_imaged_as_soon_as_a_calibration_covers_it(
     converted(catalog, home, TARGET)
     pending(catalog, home, CALIBRATOR)
     assert isinstance(tick(images_due, instance), SkipReason)
-    CatalogResource().registry().register(solutions(CALIBRATOR), home)
+    tables = write_tables(home / "solved")
+    registry = CatalogResource().registry()
+    name = registry.register(solutions(CALIBRATOR, tables=tables), home / "solved")
+    # Registered and not judged yet: it calibrates nothing.
+    assert isinstance(tick(images_due, instance), SkipReason)
+    registry.conclude(name, [])
     assert [request.partition_key for request in requests(tick(images_due, instance))] == [TARGET]
     catalog.record_product(TARGET, "image", home, {})
     assert isinstance(tick(images_due, instance), SkipReason)
@@ -467,6 +473,22 @@ def test_moves_of_the_telescope_are_told(
     (alert,) = NotifierResource().notifier().recent()
     assert (alert["kind"], alert["subject"]) == ("pointing", CALIBRATOR)
     assert "declination +54.570° → +16.270°" in alert["message"]
+
+
+def test_a_group_waits_for_its_calibration_until_its_deadline(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reason and deadline are kept; past it a run is asked for, which takes a fallback or is refused."""
+    converted(catalog, home, TARGET)
+    assert isinstance(tick(images_due, instance), SkipReason)
+    selection = CatalogResource().selection()
+    waits = selection.waits()
+    assert "holds no set" in waits[TARGET].reason
+    assert waits[TARGET].deadline > datetime.now(UTC) + timedelta(hours=13)
+    monkeypatch.setenv("CONTIMG_CALIBRATION__DEADLINE_HOURS", "0")
+    incoming.get_settings.cache_clear()
+    assert [request.partition_key for request in requests(tick(images_due, instance))] == [TARGET]
+    assert selection.waits() == {}
 
 
 # -- alerts ---------------------------------------------------------------------------------

@@ -93,6 +93,18 @@ def test_the_registry_is_listed_shown_and_verified(processed: Processed) -> None
     assert found["status"] == "active"
     assert contimg("registry", "show", found["id"])["refant"] == "31"
     assert [outcome["status"] for outcome in contimg("registry", "verify")["sets"]] == ["ok"]
-    table = processed.home / "products" / "20260115T050000" / "calibration_tables" / "K.cal" / "table.dat"
+    assert (
+        contimg("registry", "active", "--mjd", "61055.3", "--declination", "54.6")["sets"][0]["id"]
+        == found["id"]
+    )
+    assert contimg("registry", "active", "--mjd", "61056.3", "--declination", "54.6")["sets"] == []
+    table = processed.home / "calibration" / found["id"] / "K.cal" / "table.dat"
     table.write_text("edited")
     assert [o["status"] for o in contimg("registry", "verify", code=1)["sets"]] == ["changed"]
+    contimg("registry", "retire", found["id"], "--reason", "edited by hand")
+    assert contimg("registry", "list", "--status", "active")["sets"] == []
+    assert contimg("registry", "import")["entered"] == {}
+    assert (
+        "retired already"
+        in contimg("registry", "retire", found["id"], "--reason", "again", code=3)["message"]
+    )

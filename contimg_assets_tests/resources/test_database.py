@@ -15,7 +15,7 @@ from contimg_assets.resources.models import Base, GroupTransition
 from contimg_assets.settings import Settings
 
 #: Newest revision of the schema.
-HEAD = "0002"
+HEAD = "0003"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
-from contimg_assets.radio.calibration.calibrators import flux_model
+from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
 from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
 from contimg_assets.radio.calibration.solutions import read_table
@@ -131,15 +131,19 @@ def solve(
             f"{ms}: found solutions for {quality['n_antennas_solved']} of {len(live)} live antennas on "
             f"{calibrator.name}; expected at least half"
         )
+    mid_mjd = float(np.mean(shape.times_jd[[0, -1]])) - phasing.JD_OF_MJD_0
     sidecar = {
         "format": 1,
         "group": group,
         "calibrator": calibrator.name,
+        "calibrator_apparent_jy": float(
+            beam_weighted([calibrator], np.rad2deg(shape.declination_rad), mid_mjd)[1][0]
+        ),
         "flux_model": flux_model(calibrator),
         "flux_source": str(flux_model(calibrator)["source"]),
         "n_model_sources": len(model_sources),
         "refant": reference,
-        "mid_mjd": float(np.mean(shape.times_jd[[0, -1]])) - phasing.JD_OF_MJD_0,
+        "mid_mjd": mid_mjd,
         "declination_deg": float(np.rad2deg(shape.declination_rad)),
         "centre_ra_deg": float(np.rad2deg(shape.centre[0])),
         "centre_dec_deg": float(np.rad2deg(shape.centre[1])),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.provenance import add_provenance
 
 
 @dataclass(frozen=True)
@@ -100,25 +101,10 @@ def image_header(
     header["ORIGIN"] = f"contimg {__version__}"
     for key, value in numbers.items():
         header[key] = value
-    _add_provenance(header, provenance)
+    add_provenance(header, provenance)
     for key, value in sorted(settings.items()):
         header.add_history(f"setting {key} = {value}")
     return header
-
-
-def _add_provenance(header: fits.Header, provenance: dict[str, Any] | None) -> None:
-    if provenance is None:
-        header["CALSET"] = ("none", "the data were imaged as they came")
-        return
-    header["CALSET"] = (str(provenance["set_id"]), "calibration set")
-    header["CALGROUP"] = (provenance["group"], "group that the set was solved on")
-    header["CALSRC"] = (provenance["calibrator"], "calibrator")
-    header["CALHOURS"] = (float(provenance["hours"]), "h from the set's mid-time to the group's")
-    if provenance.get("warning"):
-        header.add_history(f"calibration warning: {provenance['warning']}")
-    for number, entry in enumerate(provenance["tables"], start=1):
-        # Type and sha256 of the table's content: 68 characters at most.
-        header[f"CALTAB{number}"] = f"{entry['type']}:{entry['sha256']}"
 
 
 def celestial_wcs(header: fits.Header) -> WCS:

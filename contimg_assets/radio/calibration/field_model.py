@@ -1,0 +1,73 @@
+"""Visibilities of a CLEAN model, through the beam as it drifts.
+
+Belongs here: from a model image to what each integration should have seen.
+Does not belong here: models of catalogued sources (``model.py``).
+"""
+
+import ducc0
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_assets.radio import beam, phasing
+from contimg_assets.radio.measurement_set import GroupShape
+
+#: Accuracy relative to the model: far below what gains are solved to.
+_ACCURACY = 1e-4
+
+
+def predict_field(
+    shape: GroupShape, model: NDArray[np.float32], cell_rad: float, factor: int, threads: int
+) -> NDArray[np.complex64]:
+    """Predict a model image into averaged visibilities.
+
+    An image of a group shows each source through the beam's mean over the
+    group; every integration is given its own part of that mean (at band
+    centre).  Channels are averaged after prediction, as the data's are, so
+    that what averaging smears is smeared alike in both.
+
+    Parameters
+    ----------
+    shape : GroupShape
+    model : ndarray, shape (n_pixels, n_pixels)
+        Jy/pixel, [north, −east], phase centre at n // 2.
+    cell_rad : float
+        Pixel, as a difference of direction cosines.
+    factor : int
+        Channels to average into one.
+    threads : int
+
+    Returns
+    -------
+    ndarray, complex64, shape (n_times, n_cross, n_channels / factor)
+    """
+    ys, xs = np.nonzero(model)
+    half = model.shape[0] // 2
+    l, m = -(xs - half) * cell_rad, (ys - half) * cell_rad
+    local = np.stack([l, m, np.sqrt(1.0 - l**2 - m**2)], axis=-1)
+    axes = shape.axes()
+    power = beam.drifting_power(
+        np.einsum("si,tij->tsj", local, axes),
+        shape.declination_rad,
+        np.array([shape.frequencies_hz.mean()]),
+    )[..., 0]
+    share = power / power.mean(axis=0)
+    positions = phasing.to_meridian_frame(shape.antenna_positions)
+    baselines = (positions[shape.antenna_2] - positions[shape.antenna_1])[shape.cross]
+    out = np.empty((shape.n_times, len(baselines), shape.n_channels // factor), np.complex64)
+    plane = np.zeros_like(model)
+    for t in range(shape.n_times):
+        plane[ys, xs] = model[ys, xs] * share[t]
+        seen = ducc0.wgridder.dirty2vis(
+            uvw=np.ascontiguousarray(baselines @ axes[t].T),
+            freq=shape.frequencies_hz,
+            dirty=np.ascontiguousarray(plane.T),
+            pixsize_x=cell_rad,
+            pixsize_y=cell_rad,
+            epsilon=_ACCURACY,
+            do_wgridding=True,
+            flip_v=True,
+            divide_by_n=False,
+            nthreads=threads,
+        )
+        out[t] = seen.reshape(len(baselines), -1, factor).mean(axis=-1)
+    return out
