@@ -21,18 +21,36 @@ _CONFIDENCE = 5.0
 class Coherence:
     """Correlated power of each antenna with the others."""
 
-    value: NDArray[np.float64]
-    """Mean over its baselines, relative to noise power, shape (n_antennas, n_polarisations)."""
-    error: NDArray[np.float64]
-    """Standard error, from the scatter between subbands."""
+    by_subband: NDArray[np.float64]
+    """Mean over its baselines, relative to noise power, shape (n_subbands, n_antennas, n_polarisations);
+    NaN without data."""
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """Mean over subbands, shape (n_antennas, n_polarisations)."""
+        good = np.isfinite(self.by_subband)
+        total = np.where(good, self.by_subband, 0.0).sum(axis=0)
+        return np.where(good.any(axis=0), total / np.maximum(good.sum(axis=0), 1), np.nan)
+
+    @property
+    def error(self) -> NDArray[np.float64]:
+        """Standard error of the mean, from the scatter between subbands."""
+        n = np.isfinite(self.by_subband).sum(axis=0)
+        deviation = np.nan_to_num(self.by_subband - self.value)
+        variance = (deviation**2).sum(axis=0) / np.maximum(n - 1, 1)
+        return np.where(n > 1, np.sqrt(variance / np.maximum(n, 1)), np.nan)
 
     @property
     def measurable(self) -> bool:
         """Whether the sky in this group is bright enough to tell."""
-        error, value = self.error[np.isfinite(self.error)], self.value[np.isfinite(self.value)]
-        if error.size == 0 or value.size == 0:
-            return False
-        return bool(0 < np.median(error) < np.median(value) / _DETECTION)
+        return _detected(self.value, self.error)
+
+    def relative(self) -> NDArray[np.float64]:
+        """The worse feed of each antenna, over the array's median, shape (n_antennas,)."""
+        if not np.isfinite(self.value).any():
+            return np.full(len(self.value), np.nan)
+        worse = np.min(np.nan_to_num(self.value), axis=1)
+        return np.asarray(worse / np.nanmedian(self.value))
 
     def dead(self, fraction: float) -> NDArray[np.bool_]:
         """Antennas with less than ``fraction`` of the median coherence in any feed.
@@ -42,15 +60,37 @@ class Coherence:
         ndarray of bool, shape (n_antennas,)
             All False where the test cannot tell.
         """
-        if not self.measurable:
-            return np.zeros(len(self.value), bool)
-        found = np.zeros(len(self.value), bool)
-        for value, error in zip(self.value.T, self.error.T, strict=True):
-            known = np.isfinite(value)
-            if known.any():
-                median = np.median(value[known])
-                found |= (value < fraction * median) & (median - value > _CONFIDENCE * error)
+        return _far_below(self.value, self.error, fraction)
+
+    def dead_subbands(self, fraction: float) -> NDArray[np.bool_]:
+        """The same of each subband by itself, shape (n_subbands, n_antennas).
+
+        The error is that of the antenna's mean, grown by the square root of the
+        number of subbands.
+        """
+        n = np.sqrt(np.isfinite(self.by_subband).sum(axis=0))
+        return np.array([_far_below(values, self.error * n, fraction) for values in self.by_subband])
+
+
+def _detected(value: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
+    value, error = value[np.isfinite(value)], error[np.isfinite(error)]
+    if error.size == 0 or value.size == 0:
+        return False
+    return bool(0 < np.median(error) < np.median(value) / _DETECTION)
+
+
+def _far_below(
+    values: NDArray[np.float64], errors: NDArray[np.float64], fraction: float
+) -> NDArray[np.bool_]:
+    found = np.zeros(len(values), bool)
+    if not _detected(values, errors):
         return found
+    for value, error in zip(values.T, errors.T, strict=True):
+        known = np.isfinite(value)
+        if known.any():
+            median = np.median(value[known])
+            found |= (value < fraction * median) & (median - value > _CONFIDENCE * error)
+    return found
 
 
 def antenna_coherence(
@@ -84,12 +124,4 @@ def antenna_coherence(
                 two, count[s, :, p], n_antennas
             )
             by_subband[s, :, p] = np.divide(sums, counts, out=np.full(n_antennas, np.nan), where=counts > 0)
-    good = np.isfinite(by_subband)
-    n_good = good.sum(axis=0)
-    filled = np.where(good, by_subband, 0.0)
-    value = np.where(n_good > 0, filled.sum(axis=0) / np.maximum(n_good, 1), np.nan)
-    deviation = np.where(good, by_subband - np.where(n_good > 0, value, 0.0), 0.0)
-    variance = (deviation**2).sum(axis=0) / np.maximum(n_good - 1, 1)
-    # Interference in one subband inflates a standard deviation; half the antennas' median holds.
-    error = np.sqrt(variance / np.maximum(n_good, 1))
-    return Coherence(value, np.where(n_good > 1, error, np.nan))
+    return Coherence(by_subband)

@@ -1,12 +1,18 @@
 """The flags of one group: everything that must not be used, in one sidecar.
 
-Order: what the files flag, exact zeros and non-finite values; interference per
-subband; antennas without coherence; autocorrelations (kept in the data,
-never imaged).
+Order: what the files flag, exact zeros and non-finite values; interference
+that the whole array hears; interference on single baselines; subbands that are
+mostly gone; antennas (or subbands of them) without coherence.  Two passes over
+the data, by slabs of baselines, so that memory is bounded by a slab and the
+flags themselves.
+
+Autocorrelations are searched like the rest.  That they are not imaged is the
+business of what images, not of the flags.
 """
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +21,32 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import FlaggingError
-from contimg_assets.radio.flagging import antennas, rfi, statistics
+from contimg_assets.radio.flagging import antennas, baselines, statistics
+from contimg_assets.radio.flagging.common import common_interference
 from contimg_assets.radio.flagging.flag_file import write_flags
-from contimg_assets.radio.measurement_set import GroupShape, read_column, read_shape
+from contimg_assets.radio.flagging.slabs import Slabs
+from contimg_assets.radio.flagging.summary import summarise
+from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.plots.flags import plot_flags
 
-#: Channels of a coherence block at the telescope's resolution: 2 MHz, over which
+#: Channels of a block at the telescope's resolution: 2 MHz, over which
 #: a source 1.5° off on the longest baseline turns half a cycle.
 _BLOCK_HZ = 2.0e6
+#: Neighbours that foretell a sample lie within this, over which it turns a quarter.
+_NEIGHBOUR_HZ = 1.0e6
 #: A subband with more of its samples flagged than this goes whole.
 _SUBBAND_LIMIT = 0.7
+
+
+@dataclass
+class _Found:
+    """What the passes leave."""
+
+    flags: NDArray[np.bool_]
+    levels: NDArray[np.float32]
+    common: NDArray[np.bool_]
+    total: NDArray[np.float64]
+    count: NDArray[np.float64]
 
 
 def flag(
@@ -33,6 +55,7 @@ def flag(
     *,
     sigma: float,
     common_sigma: float,
+    false_alarm: float,
     growth_fraction: float,
     dead_coherence: float,
 ) -> dict[str, Any]:
@@ -44,7 +67,7 @@ def flag(
         Uncalibrated Measurement Set; not touched.
     out : Path
         Folder for ``flags.h5``, ``summary.json`` and ``thumbnail.png``.
-    sigma, common_sigma, growth_fraction, dead_coherence : float
+    sigma, common_sigma, false_alarm, growth_fraction, dead_coherence : float
         See ``FlaggingSettings``.
 
     Returns
@@ -60,104 +83,117 @@ def flag(
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     shape = read_shape(ms)
-    data = read_column(shape, "DATA")
-    flags = read_column(shape, "FLAG").astype(bool)
     cross = shape.cross
-    known = float(flags[:, cross].mean())
-    zero = (data == 0) | ~np.isfinite(data)
-    zero_fraction = float((zero & ~flags)[:, cross].mean())
-    flags |= zero
-    del zero
-    per_subband = shape.n_channels // telescope.N_SUBBANDS
-    before = flags[:, cross].mean()
-    n_pols = shape.n_polarisations
-    total = np.zeros((telescope.N_SUBBANDS, shape.n_baselines, n_pols))
-    count = np.zeros_like(total)
-    width = max(2, 2 * int(_BLOCK_HZ / shape.channel_width_hz / 2))
-    common = np.zeros((shape.n_times, shape.n_channels), bool)
-    for subband in range(telescope.N_SUBBANDS):
-        channels = slice(subband * per_subband, (subband + 1) * per_subband)
-        part = np.ascontiguousarray(data[:, :, channels])
-        part_flags = np.ascontiguousarray(flags[:, :, channels])
-        if part_flags.all():
-            continue
-        common[:, channels], level = rfi.flag_subband(
-            part, part_flags, cross, sigma, common_sigma, growth_fraction
+    with Slabs(shape) as slabs:
+        found = _Found(
+            np.zeros(shape.data_shape, bool),
+            np.zeros((shape.n_baselines, shape.n_polarisations), np.float32),
+            np.zeros((shape.n_times, shape.n_channels), bool),
+            *np.zeros((2, telescope.N_SUBBANDS, shape.n_baselines, shape.n_polarisations)),
         )
-        if part_flags[:, cross].mean() > _SUBBAND_LIMIT:
-            part_flags[:] = True
-        flags[:, :, channels] = part_flags
-        total[subband], count[subband] = statistics.split_band_products(
-            part, part_flags, level, min(width, per_subband)
-        )
-    rfi_fraction = _flagged(ms, flags, cross) - float(before)
-    dead, coherence, measurable = _dead_antennas(shape, total, count, flags, dead_coherence)
-    ids = shape.antennas[dead]
-    flags[:, np.isin(shape.antenna_1, ids) | np.isin(shape.antenna_2, ids)] = True
-    flags[:, ~cross] = True
-    fraction = _flagged(ms, flags, cross)
-    write_flags(out, flags)
-    summary = _summary(shape, flags, coherence)
+        known, zero_fraction = _look_at_the_array(slabs, found, common_sigma, growth_fraction)
+        before = _flagged(ms, found.flags, cross)
+        _look_at_baselines(slabs, found, sigma, false_alarm, growth_fraction)
+    rfi_fraction = _flagged(ms, found.flags, cross) - before
+    dead, gone, coherence = _dead_antennas(shape, found, dead_coherence)
+    names = [shape.antenna_names[a] for a in shape.antennas]
+    summary = summarise(shape, found.flags, coherence.relative())
+    write_flags(out, found.flags)
     (out / "summary.json").write_text(json.dumps(summary, indent=1))
     plot_flags(out / "thumbnail.png", summary)
     return {
-        "flag_fraction": fraction,
+        "flag_fraction": _flagged(ms, found.flags, cross),
         "known_bad_fraction": known,
         "zero_fraction": zero_fraction,
         "rfi_fraction": rfi_fraction,
-        "common_rfi_fraction": float(common.mean()),
+        "common_rfi_fraction": float(found.common.mean()),
         "n_dead_antennas": int(dead.sum()),
-        "dead_antennas": [shape.antenna_names[i] for i in ids],
-        "coherence_measurable": measurable,
+        "dead_antennas": [name for name, is_dead in zip(names, dead, strict=True) if is_dead],
+        "dead_antenna_subbands": [f"{names[a]}/sb{s:02d}" for s, a in zip(*np.nonzero(gone), strict=True)],
+        "coherence_measurable": coherence.measurable,
+        "alarms": summary["alarms"],
         "wall_seconds": time.monotonic() - began,
     }
 
 
+def _look_at_the_array(
+    slabs: Slabs, found: _Found, common_sigma: float, growth_fraction: float
+) -> tuple[float, float]:
+    """Levels of all baselines, and what the whole array hears; fractions known bad, and zero."""
+    shape = slabs.shape
+    sums = np.zeros((3, shape.n_times, shape.n_channels, shape.n_polarisations))
+    known = zeros = 0
+    for part, data, flags in slabs.read():
+        cross = shape.cross[part]
+        before, new = statistics.flag_unusable(data, flags)
+        known += int(before[cross].sum())
+        zeros += int(new[cross].sum())
+        levels = statistics.baseline_levels(data, flags)
+        statistics.add_to_array(data, flags, levels, cross, *sums)
+        found.levels[part] = levels
+        found.flags[:, part] = flags
+    found.common |= common_interference(sums[0], sums[1], sums[2], common_sigma, growth_fraction)
+    n_cross = found.flags.size * float(shape.cross.mean())
+    return known / n_cross, zeros / n_cross
+
+
+def _look_at_baselines(
+    slabs: Slabs, found: _Found, sigma: float, false_alarm: float, growth_fraction: float
+) -> None:
+    """Common interference into the flags, then each baseline's own, subbands, and coherence."""
+    shape = slabs.shape
+    per_subband = shape.n_channels // telescope.N_SUBBANDS
+    block = min(max(1, int(_BLOCK_HZ / shape.channel_width_hz)), per_subband)
+    half = int(_NEIGHBOUR_HZ / shape.channel_width_hz)
+    thresholds = baselines.chance_thresholds(
+        baselines.longest_window(shape.n_times, shape.n_polarisations), false_alarm
+    )
+    for part, data, _ in slabs.read():
+        flags = np.ascontiguousarray(found.flags[:, part])
+        flags |= found.common[:, None, :, None]
+        baselines.flag_baselines(
+            data, flags, shape.cross[part], half, block, sigma, thresholds, growth_fraction
+        )
+        found.flags[:, part] = flags
+        for subband in range(telescope.N_SUBBANDS):
+            channels = slice(subband * per_subband, (subband + 1) * per_subband)
+            # Even and odd channels need two; twice a half block is a block of even length.
+            found.total[subband, part], found.count[subband, part] = statistics.split_band_products(
+                data[:, :, channels], flags[:, :, channels], found.levels[part], max(2, block // 2 * 2)
+            )
+    for subband in range(telescope.N_SUBBANDS):
+        channels = slice(subband * per_subband, (subband + 1) * per_subband)
+        if found.flags[:, shape.cross, channels].mean() > _SUBBAND_LIMIT:
+            found.flags[:, :, channels] = True
+
+
 def _flagged(ms: Path, flags: NDArray[np.bool_], cross: NDArray[np.bool_]) -> float:
     """Fraction of cross-correlations that is flagged, which must not be all."""
-    fraction = float(flags[:, cross].mean())
+    fraction = float(np.mean([plane[cross].mean() for plane in flags]))
     if fraction >= 1.0:
         raise FlaggingError(f"{ms}: every visibility is flagged; expected some to be left")
     return fraction
 
 
 def _dead_antennas(
-    shape: GroupShape,
-    total: NDArray[np.float64],
-    count: NDArray[np.float64],
-    flags: NDArray[np.bool_],
-    fraction: float,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], bool]:
+    shape: GroupShape, found: _Found, fraction: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], antennas.Coherence]:
+    """Flag antennas, and subbands of antennas, that hear nothing; which those are."""
     cross = shape.cross
     ids = shape.antennas
-    one = np.searchsorted(ids, shape.antenna_1[cross])
-    two = np.searchsorted(ids, shape.antenna_2[cross])
-    coherence = antennas.antenna_coherence(total[:, cross], count[:, cross], one, two, len(ids))
-    dead = coherence.dead(fraction)
-    baseline_gone = flags[:, cross].all(axis=(0, 2, 3))
-    left = np.bincount(one[~baseline_gone], minlength=len(ids)) + np.bincount(
-        two[~baseline_gone], minlength=len(ids)
+    one = np.searchsorted(ids, shape.antenna_1)
+    two = np.searchsorted(ids, shape.antenna_2)
+    coherence = antennas.antenna_coherence(
+        found.total[:, cross], found.count[:, cross], one[cross], two[cross], len(ids)
     )
-    median = np.nanmedian(coherence.value)
-    relative = np.nanmin(np.where(np.isfinite(coherence.value), coherence.value, 0.0), axis=1) / median
-    return dead | (left == 0), relative, coherence.measurable
-
-
-def _summary(shape: GroupShape, flags: NDArray[np.bool_], coherence: NDArray[np.float64]) -> dict[str, Any]:
-    cross = shape.cross
-    used = flags[:, cross]
-    by_baseline = used.mean(axis=(0, 2, 3))
-    one, two = shape.antenna_1[cross], shape.antenna_2[cross]
-    by_channel = used.mean(axis=(0, 1, 3))
-    return {
-        "by_antenna": {
-            shape.antenna_names[a]: float(by_baseline[(one == a) | (two == a)].mean()) for a in shape.antennas
-        },
-        "coherence_by_antenna": {
-            shape.antenna_names[a]: float(c) for a, c in zip(shape.antennas, coherence, strict=True)
-        },
-        "by_subband": by_channel.reshape(telescope.N_SUBBANDS, -1).mean(axis=1)[::-1].tolist(),
-        "by_channel": by_channel.tolist(),
-        "by_integration": used.mean(axis=(1, 2, 3)).tolist(),
-        "frequencies_mhz": (shape.frequencies_hz / 1e6).tolist(),
-    }
+    left = ~found.flags.all(axis=(0, 2, 3)) & cross
+    n_left = np.bincount(one[left], minlength=len(ids)) + np.bincount(two[left], minlength=len(ids))
+    dead = coherence.dead(fraction) | (n_left == 0)
+    found.flags[:, dead[one] | dead[two]] = True
+    gone = coherence.dead_subbands(fraction) & ~dead
+    per_subband = shape.n_channels // telescope.N_SUBBANDS
+    for subband in np.flatnonzero(gone.any(axis=1)):
+        theirs = gone[subband, one] | gone[subband, two]
+        found.flags[:, theirs, subband * per_subband : (subband + 1) * per_subband] = True
+    # Subbands are counted upwards in frequency here, downwards by the telescope.
+    return dead, gone[::-1], coherence

@@ -1,7 +1,8 @@
-"""Robust statistics over visibilities, compiled.
+"""Robust statistics over slabs of visibilities, compiled.
 
-Amplitudes are compared with the median of their own baseline, so that nothing
-here depends on gains: uncalibrated data are treated like calibrated ones.
+Amplitudes are compared with the level of their own baseline, so that nothing
+here depends on gains: uncalibrated data are treated like calibrated ones.  A
+slab holds some baselines, each with all of its integrations and channels.
 """
 
 import numba
@@ -10,140 +11,131 @@ from numpy.typing import NDArray
 
 #: A normal distribution's standard deviation over its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
-
-
-@numba.njit(parallel=True, cache=True)
-def baseline_medians(
-    amplitude: NDArray[np.float32], flags: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Median and scaled MAD of each baseline and polarisation.
-
-    Parameters
-    ----------
-    amplitude, flags : ndarray, shape (n_times, n_baselines, n_channels, n_polarisations)
-
-    Returns
-    -------
-    median, sigma : ndarray, float32, shape (n_baselines, n_polarisations)
-        Zero where everything is flagged.
-    """
-    n_times, n_baselines, n_channels, n_pols = amplitude.shape
-    median = np.zeros((n_baselines, n_pols), np.float32)
-    sigma = np.zeros((n_baselines, n_pols), np.float32)
-    for b in numba.prange(n_baselines):
-        values = np.empty(n_times * n_channels, np.float32)
-        for p in range(n_pols):
-            n = 0
-            for t in range(n_times):
-                for c in range(n_channels):
-                    if not flags[t, b, c, p]:
-                        values[n] = amplitude[t, b, c, p]
-                        n += 1
-            if n > 0:
-                middle = np.median(values[:n])
-                median[b, p] = middle
-                sigma[b, p] = np.float32(MAD_TO_SIGMA) * np.median(np.abs(values[:n] - middle))
-    return median, sigma
-
-
-@numba.njit(parallel=True, cache=True)
-def array_medians(
-    amplitude: NDArray[np.float32],
-    flags: NDArray[np.bool_],
-    scale: NDArray[np.float32],
-    use: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Median over baselines of amplitude / scale, for each time, channel, polarisation.
-
-    NaN where no baseline is left.
-    """
-    n_times, n_baselines, n_channels, n_pols = amplitude.shape
-    out = np.full((n_times, n_channels, n_pols), np.nan)
-    for cell in numba.prange(n_times * n_channels):
-        t, c = cell // n_channels, cell % n_channels
-        values = np.empty(n_baselines, np.float32)
-        for p in range(n_pols):
-            n = 0
-            for b in range(n_baselines):
-                if use[b] and scale[b, p] > 0 and not flags[t, b, c, p]:
-                    values[n] = amplitude[t, b, c, p] / scale[b, p]
-                    n += 1
-            if n > 0:
-                out[t, c, p] = np.median(values[:n])
-    return out
-
-
-@numba.njit(parallel=True, cache=True)
-def flag_outliers(
-    amplitude: NDArray[np.float32],
-    flags: NDArray[np.bool_],
-    median: NDArray[np.float32],
-    sigma: NDArray[np.float32],
-    n_sigma: float,
-) -> None:
-    """Flag, in place, samples, channels and integrations of single baselines.
-
-    A sample is compared with its baseline's median by ``n_sigma`` robust
-    deviations; the mean over time of a channel, and over channels of an
-    integration, by as many deviations of a mean of that many samples.
-    """
-    n_times, n_baselines, n_channels, n_pols = amplitude.shape
-    for b in numba.prange(n_baselines):
-        for p in range(n_pols):
-            centre, spread = median[b, p], sigma[b, p]
-            if spread <= 0:
-                continue
-            by_channel = np.zeros(n_channels)
-            in_channel = np.zeros(n_channels)
-            by_time = np.zeros(n_times)
-            in_time = np.zeros(n_times)
-            for t in range(n_times):
-                for c in range(n_channels):
-                    if flags[t, b, c, p]:
-                        continue
-                    excess = (amplitude[t, b, c, p] - centre) / spread
-                    if excess > n_sigma:
-                        flags[t, b, c, p] = True
-                        continue
-                    by_channel[c] += excess
-                    in_channel[c] += 1
-                    by_time[t] += excess
-                    in_time[t] += 1
-            for c in range(n_channels):
-                if in_channel[c] > 0:
-                    by_channel[c] /= np.sqrt(in_channel[c])
-            for t in range(n_times):
-                if in_time[t] > 0:
-                    by_time[t] /= np.sqrt(in_time[t])
-            _flag_lines(flags, b, p, by_channel, by_time, n_sigma)
+#: Amplitudes beyond this multiple of their baseline's level are counted, not averaged.
+TRIM = 2.0
+#: Samples that make a median good enough.
+ENOUGH_SAMPLES = 4096
 
 
 @numba.njit(cache=True)
-def _flag_lines(
+def level_and_spread(values: NDArray[np.float32], flags: NDArray[np.bool_]) -> tuple[np.float32, np.float32]:
+    """Median and scaled median absolute deviation of the unflagged of a plane; zeros if all are flagged.
+
+    Of a large plane every so many samples do: the median of 4 096 is good to 2 %
+    of the noise, and medians are most of the cost.
+    """
+    kept = np.empty(values.size, np.float32)
+    step = max(1, values.size // ENOUGH_SAMPLES)
+    n, seen = 0, 0
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            if not flags[i, j]:
+                if seen % step == 0:
+                    kept[n] = values[i, j]
+                    n += 1
+                seen += 1
+    if n == 0:
+        return np.float32(0), np.float32(0)
+    middle = np.median(kept[:n])
+    return middle, np.float32(MAD_TO_SIGMA) * np.median(np.abs(kept[:n] - middle))
+
+
+@numba.njit(cache=True)
+def amplitudes(values: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Absolute values of a plane; several times faster than ``abs``, which guards against overflow."""
+    return np.sqrt(values.real**2 + values.imag**2)
+
+
+@numba.njit(parallel=True, cache=True)
+def flag_unusable(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Flag, in place, exact zeros and what is not finite.
+
+    Parameters
+    ----------
+    data, flags : ndarray, shape (n_times, n_baselines, n_channels, n_polarisations)
+
+    Returns
+    -------
+    ndarray, int64, shape (2, n_baselines)
+        Samples that were flagged before, and that are flagged by this.
+    """
+    n_times, n_baselines, n_channels, n_pols = data.shape
+    counts = np.zeros((2, n_baselines), np.int64)
+    for b in numba.prange(n_baselines):
+        for t in range(n_times):
+            for c in range(n_channels):
+                for p in range(n_pols):
+                    value = data[t, b, c, p]
+                    if flags[t, b, c, p]:
+                        counts[0, b] += 1
+                    elif value == 0 or not (np.isfinite(value.real) and np.isfinite(value.imag)):
+                        flags[t, b, c, p] = True
+                        counts[1, b] += 1
+    return counts
+
+
+@numba.njit(parallel=True, cache=True)
+def baseline_levels(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Median amplitude of each baseline and polarisation.
+
+    Parameters
+    ----------
+    data, flags : ndarray, shape (n_times, n_baselines, n_channels, n_polarisations)
+
+    Returns
+    -------
+    ndarray, float32, shape (n_baselines, n_polarisations)
+        Zero where everything is flagged.
+    """
+    n_baselines, n_pols = data.shape[1], data.shape[3]
+    levels = np.zeros((n_baselines, n_pols), np.float32)
+    for b in numba.prange(n_baselines):
+        for p in range(n_pols):
+            levels[b, p] = level_and_spread(amplitudes(data[:, b, :, p]), flags[:, b, :, p])[0]
+    return levels
+
+
+@numba.njit(parallel=True, cache=True)
+def add_to_array(
+    data: NDArray[np.complex64],
     flags: NDArray[np.bool_],
-    b: int,
-    p: int,
-    by_channel: NDArray[np.float64],
-    by_time: NDArray[np.float64],
-    n_sigma: float,
+    levels: NDArray[np.float32],
+    use: NDArray[np.bool_],
+    total: NDArray[np.float64],
+    within: NDArray[np.float64],
+    count: NDArray[np.float64],
 ) -> None:
-    # A median over lines removes what they share (a source's flux through the
-    # beam); their own spread, at least 1, allows for fringes of a strong field.
-    middle = np.median(by_channel)
-    spread = max(1.0, 1.4826 * np.median(np.abs(by_channel - middle)))
-    for c in range(len(by_channel)):
-        if by_channel[c] - middle > n_sigma * spread:
-            flags[:, b, c, p] = True
-    middle = np.median(by_time)
-    spread = max(1.0, 1.4826 * np.median(np.abs(by_time - middle)))
-    for t in range(len(by_time)):
-        if by_time[t] - middle > n_sigma * spread:
-            flags[t, b, :, p] = True
+    """Add a slab's baselines to the sums over the array.
+
+    Parameters
+    ----------
+    data, flags : ndarray, shape (n_times, n_baselines, n_channels, n_polarisations)
+    levels : ndarray, shape (n_baselines, n_polarisations)
+    use : ndarray of bool, shape (n_baselines,)
+    total, within, count : ndarray, shape (n_times, n_channels, n_polarisations)
+        Gain the sum of amplitude / level of samples below ``TRIM``, the number
+        of those, and the number of all.
+    """
+    n_times, n_baselines, n_channels, n_pols = data.shape
+    for t in numba.prange(n_times):
+        for b in range(n_baselines):
+            if not use[b]:
+                continue
+            for c in range(n_channels):
+                for p in range(n_pols):
+                    if flags[t, b, c, p] or levels[b, p] <= 0:
+                        continue
+                    value = data[t, b, c, p]
+                    ratio = np.sqrt(value.real**2 + value.imag**2) / levels[b, p]
+                    count[t, c, p] += 1
+                    if ratio < TRIM:
+                        total[t, c, p] += ratio
+                        within[t, c, p] += 1
 
 
 @numba.njit(parallel=True, cache=True)
 def split_band_products(
-    data: NDArray[np.complex64], flags: NDArray[np.bool_], scale: NDArray[np.float32], width: int
+    data: NDArray[np.complex64], flags: NDArray[np.bool_], levels: NDArray[np.float32], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum over time and blocks of Re⟨even channels⟩⟨odd channels⟩*, per baseline.
 
@@ -154,7 +146,7 @@ def split_band_products(
     Parameters
     ----------
     data, flags : ndarray, shape (n_times, n_baselines, n_channels, n_polarisations)
-    scale : ndarray, shape (n_baselines, n_polarisations)
+    levels : ndarray, shape (n_baselines, n_polarisations)
         Amplitude by which each baseline is divided.
     width : int
         Channels of a block.
@@ -168,7 +160,7 @@ def split_band_products(
     count = np.zeros((n_baselines, n_pols))
     for b in numba.prange(n_baselines):
         for p in range(n_pols):
-            if scale[b, p] <= 0:
+            if levels[b, p] <= 0:
                 continue
             for t in range(n_times):
                 for start in range(0, n_channels - width + 1, width):
@@ -185,6 +177,6 @@ def split_band_products(
                             n_odd += 1
                     if n_even > 0 and n_odd > 0:
                         product = even / n_even * (odd / n_odd).conjugate()
-                        total[b, p] += product.real / scale[b, p] ** 2
+                        total[b, p] += product.real / levels[b, p] ** 2
                         count[b, p] += 1
     return total, count
