@@ -105,6 +105,7 @@ def solve(
     out.mkdir(parents=True, exist_ok=True)
     shape = read_shape(ms)
     flags = read_flags(flags_folder, shape.data_shape)
+    flags[:, ~shape.cross] = True
     reference = _reference(shape, flags, reference_antenna)
     clone = work / "solve.ms"
     clone_tree(ms, clone)
