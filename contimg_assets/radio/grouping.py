@@ -140,10 +140,10 @@ def list_names(folder: Path) -> set[str]:
 
 
 def find_file(path: Path) -> FoundFile | None:
-    """Size and time of a file; None if there is none, or it is not a regular one."""
+    """Size and time of a file; None if there is none (any more), or it is not a regular one."""
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # gone, a loop of links, a name that the system does not take
         return None
     return FoundFile(path, status.st_size, status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 

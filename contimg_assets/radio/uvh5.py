@@ -36,6 +36,14 @@ _PLAUSIBLE_JD = (2451544.5, 2488069.5)
 _MAX_INTEGRATION_S = 3600.0
 #: Integrations are uniform to this, s (a JD in float64 is good to 40 µs).
 _TIME_TOLERANCE_S = 1e-3
+#: The site, to which the antennas' positions refer, and how far off a file's may be: deg, deg, m.
+_SITE = {
+    "latitude": (float(np.rad2deg(telescope.SITE_LATITUDE_RAD)), 0.01),
+    "longitude": (float(np.rad2deg(telescope.SITE_LONGITUDE_RAD)), 0.01),
+    "altitude": (telescope.SITE_HEIGHT_M, 100.0),
+}
+#: No station is farther from the site than this in any coordinate, m (the longest baseline is 2.7 km).
+_MAX_POSITION_M = 10_000.0
 _JD_OF_MJD_0 = 2400000.5
 #: Modified Julian Date 0, UTC.
 MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
@@ -177,8 +185,9 @@ def read_header(path: Path) -> SubbandHeader:
         if reader.has("Header/extra_keywords/ha_phase_center"):
             hour_angle = reader.number("extra_keywords/ha_phase_center")
             reader.need(abs(hour_angle) < 1e-6, "ha_phase_center", f"{hour_angle} rad", "0, the meridian")
-        for name in ("latitude", "longitude", "altitude"):
-            reader.number(name)
+        for name, (value, tolerance) in _SITE.items():
+            found = reader.number(name)
+            reader.need(abs(found - value) <= tolerance, f"Header/{name}", found, f"{value} ± {tolerance}")
         times, integration_s = _times(reader, n_times, n_baselines)
         antennas, names, numbers, positions, digest = _array(reader, n_times, n_baselines)
         frequencies, width = _frequencies(reader, stamp[1], n_channels)
@@ -262,6 +271,9 @@ def _array(
         found = f"{len(set(values))} different ones"
         reader.need(len(set(values)) == n_table, f"Header/{label}", found, f"{n_table}")
     positions = reader.floats("antenna_positions", (n_table, 3))
+    farthest = float(np.abs(positions).max())
+    good = farthest <= _MAX_POSITION_M
+    reader.need(good, "Header/antenna_positions", f"{farthest:g} m", f"≤ {_MAX_POSITION_M:g} m from the site")
     ends: list[NDArray[np.int64]] = []
     for name in ("ant_1_array", "ant_2_array"):
         rows = reader.array(f"Header/{name}", "iu", (n_times * n_baselines,)).astype(np.int64)

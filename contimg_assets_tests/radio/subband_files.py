@@ -103,7 +103,7 @@ def write(path: Path, datasets: Mapping[str, Any]) -> Path:
     """Write a file; the data are chunked and uncompressed."""
     with h5py.File(path, "w") as file:
         for name, value in datasets.items():
-            chunks = True if name.startswith("Data/") else None
+            chunks = True if name.startswith("Data/") and np.ndim(value) else None
             file.create_dataset(name, data=value, chunks=chunks)
     return path
 

@@ -113,6 +113,12 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "declination over the pole": ({"Header/phase_center_app_dec": 54.57}, "expected within ±90°"),
     "positions NaN": (_with("Header/antenna_positions", (7, 1), np.nan), "antenna_positions: found 1 of 351"),
+    "an antenna far away": (
+        _with("Header/antenna_positions", (7, 1), -2e4),
+        "antenna_positions: found 20000 m, expected ≤ 10000 m from the site",
+    ),
+    "another site": ({"Header/latitude": 34.0}, "Header/latitude: found 34.0, expected 37.23"),
+    "another height": ({"Header/altitude": 1e308}, "Header/altitude: found 1e+308, expected 1188.0"),
     "frequency NaN": (_with("Header/freq_array", (0, 1), np.nan), "freq_array: found 1 of 4 values NaN"),
     "frequency repeated": (
         _with("Header/freq_array", (0, 1), contents(0)["Header/freq_array"][0, 0]),
