@@ -40,13 +40,15 @@ class Judgement:
     metric: str
     status: Status
     value: float | None
-    """None if the product has no such number, which is an ERROR."""
+    """None if the product has no such number: an ERROR, unless its limit says that it may."""
     limit: Limit
     limits_version: str
 
     @property
     def text(self) -> str:
         """The judgement in one line."""
+        if self.value is None and self.status == "PASS":
+            return f"{self.metric} was not measured, which takes a catalogue or more sources than there are"
         if self.value is None:
             return f"{self.metric} is missing from the product's numbers, so it cannot be vouched for"
         side = self.limit.direction
@@ -99,6 +101,9 @@ def judge(
         if isinstance(number, int | float) and not isinstance(number, bool):
             value = float(number)
         status: Status = "ERROR" if value is None else limit.judge(value)
+        # A number that was not finite is there, as None; one that could not be measured is not there.
+        if metric not in numbers and limit.optional:
+            status = "PASS"
         judgements.append(Judgement(metric, status, value, limit, limits.version))
         catalog.record_verdict(
             key,

@@ -242,16 +242,20 @@ def image(ms: Path, out: Path, name: str, provenance: Path | None, as_json: bool
 def qa(kind: str, product: Path, out: Path, as_json: bool) -> None:
     """Quality numbers of PRODUCT, with a picture (and a report of an image), into the folder OUT."""
 
-    def work(_: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.quality.calibration import calibration_numbers
-        from contimg_assets.radio.quality.image import image_numbers
-        from contimg_assets.radio.quality.measurement_set import measurement_set_numbers
-
+    def work(settings: Settings) -> dict[str, Any]:
         out.mkdir(parents=True, exist_ok=True)
-        run = {"ms": measurement_set_numbers, "calibration": calibration_numbers, "image": image_numbers}[
-            kind
-        ]
-        numbers = run(product, out)
+        if kind == "ms":
+            from contimg_assets.radio.quality.measurement_set import measurement_set_numbers
+
+            numbers = measurement_set_numbers(product, out)
+        elif kind == "calibration":
+            from contimg_assets.radio.quality.calibration import calibration_numbers
+
+            numbers = calibration_numbers(product, out)
+        else:
+            from contimg_assets.radio.quality.image import image_numbers
+
+            numbers = image_numbers(product, out, settings.catalogues_folder, settings.catalogues)
         (out / "metrics.json").write_text(json.dumps(numbers, indent=1))
         return numbers
 

@@ -17,8 +17,8 @@ from contimg_assets.radio.imaging.visibilities import channels_to_average, read_
 from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets.radio.imaging.wgridder import run_wgridder
 from contimg_assets.radio.measurement_set import read_column, read_shape
-from contimg_assets.radio.plots.image import plot_image
 from contimg_assets.radio.quality.noise import robust_rms
+from contimg_assets.radio.quality.products import complete_products
 
 _ARCSEC = np.pi / 180 / 3600
 
@@ -182,5 +182,4 @@ def make_image(
     (out / "summary.json").write_text(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
-    plot_image(out / "thumbnail.png", out / f"{name}.image.fits", rms)
-    return summary
+    return summary | complete_products(out, name)

@@ -1,5 +1,6 @@
-"""The picture of an image: coordinates, colour bar, restoring beam."""
+"""Pictures of an image: coordinates, colour bar, restoring beam; and its brightest sources."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +9,42 @@ from astropy.visualization import AsinhStretch, ImageNormalize
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from numpy.typing import NDArray
 
 from contimg_assets.radio.imaging.fits import celestial_wcs
+from contimg_assets.radio.plots.figures import figure, save_small
+from contimg_assets.radio.quality.noise import shrunk
+
+#: A picture shows at most this many pixels a side.
+LARGEST = 1000
 
 
 def plot_image(path: Path, image: Path, rms_jy: float) -> None:
-    """Draw a FITS image from −3 to 100 times its noise."""
+    """Draw a FITS image from −3 to 100 times its noise (a blank one as a grey field).
+
+    Parameters
+    ----------
+    path : Path
+        PNG to write, at most about 1000 pixels a side.
+    image : Path
+    rms_jy : float
+    """
     with fits.open(image) as hdus:
         primary = hdus[0]
-        header, pixels = primary.header, np.asarray(primary.data)[0, 0] * 1e3
-    wcs = celestial_wcs(header)
-    made = Figure(figsize=(8, 7), layout="constrained")
+        header, full = primary.header, np.asarray(primary.data)[0, 0]
+    pixels = shrunk(full, LARGEST) * 1e3
+    step = full.shape[0] // pixels.shape[0]
+    made = Figure(figsize=(6.4, 5.6), layout="constrained")
     FigureCanvasAgg(made)
-    axes = made.add_subplot(projection=wcs)
-    norm = ImageNormalize(vmin=-3e3 * rms_jy, vmax=100e3 * rms_jy, stretch=AsinhStretch(0.05))
+    axes = made.add_subplot(projection=celestial_wcs(header)[::step, ::step])
+    scale = 1e3 * rms_jy if np.isfinite(rms_jy) and rms_jy > 0 else 1.0
+    norm = ImageNormalize(vmin=-3 * scale, vmax=100 * scale, stretch=AsinhStretch(0.05))
+    axes.set_facecolor("0.6")
     shown = axes.imshow(pixels, origin="lower", cmap="inferno", norm=norm, interpolation="none")
-    made.colorbar(shown, ax=axes, label="mJy/beam", shrink=0.85)
-    cell = abs(header["CDELT2"])
+    bar = made.colorbar(shown, ax=axes, label="mJy/beam", shrink=0.85)
+    bar.set_ticks([scale * level for level in (-3, 0, 3, 10, 30, 100)])
+    bar.ax.set_yticklabels([f"{scale * level:.3g}" for level in (-3, 0, 3, 10, 30, 100)])
+    cell = abs(header["CDELT2"]) * step
     side = 0.06 * pixels.shape[0]
     axes.add_patch(
         Ellipse(
@@ -36,12 +56,47 @@ def plot_image(path: Path, image: Path, rms_jy: float) -> None:
             edgecolor="white",
         )
     )
+    axes.text(side, 1.5 * side, "beam", color="white", ha="center", va="bottom", fontsize=8)
     axes.set_xlabel("Right ascension (ICRS)")
     axes.set_ylabel("Declination (ICRS)")
     axes.grid(color="white", alpha=0.15, lw=0.5)
     axes.set_title(
-        f"{header['OBJECT']}  {header['DATE-OBS'][:19]}  {1e3 * rms_jy:.2f} mJy/beam  "
+        f"{header['OBJECT']}  {header['DATE-OBS'][:19]}\nnoise {1e3 * rms_jy:.2f} mJy/beam, beam "
         f"{header['BMAJ'] * 3600:.1f}″ × {header['BMIN'] * 3600:.1f}″",
-        fontsize=10,
+        fontsize=9,
     )
-    made.savefig(path, dpi=110)
+    save_small(made, path, dpi=140)
+
+
+def plot_cutouts(
+    path: Path,
+    pixels: NDArray[np.floating],
+    places: Sequence[tuple[float, float, str]],
+    rms_jy: float,
+    beam_pixels: float,
+) -> None:
+    """Draw the surroundings of up to eight sources, twenty beams wide, from −5 to 20 times the noise.
+
+    Parameters
+    ----------
+    path : Path
+    pixels : ndarray, shape (ny, nx)
+    places : sequence of (x, y, label)
+        Zero-based pixels.
+    rms_jy, beam_pixels : float
+    """
+    made, axes = figure(2, 4, (10, 5.4))
+    half = int(np.ceil(10 * beam_pixels))
+    for ax in axes:
+        ax.set_axis_off()
+    shown = None
+    for ax, (x, y, label) in zip(axes, places, strict=False):
+        x0, y0 = max(round(x) - half, 0), max(round(y) - half, 0)
+        cut = pixels[y0 : round(y) + half + 1, x0 : round(x) + half + 1]
+        shown = ax.imshow(
+            cut / rms_jy, origin="lower", cmap="cividis", vmin=-5, vmax=20, interpolation="none"
+        )
+        ax.set_title(label, fontsize=9)
+    if shown is not None:
+        made.colorbar(shown, ax=axes, label="over the noise", shrink=0.8)
+    save_small(made, path)

@@ -1,23 +1,44 @@
-"""Numbers about an image, its sources, and a report that a person reads in ten seconds."""
+"""All numbers about an image, its sources against a survey, and the report."""
 
-import csv
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from astropy.io import fits
 
+from contimg_assets.radio import beam
+from contimg_assets.radio.catalogues.store import Catalogue, cone
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.plots.image import plot_image
-from contimg_assets.radio.quality.noise import robust_rms
-from contimg_assets.radio.quality.report import write_report
-from contimg_assets.radio.quality.sources import find_points, read_plane
+from contimg_assets.radio.plots.image import plot_cutouts
+from contimg_assets.radio.plots.quality import plot_comparison, plot_residual
+from contimg_assets.radio.quality.artefacts import around_bright, beam_shape, stripe_fraction
+from contimg_assets.radio.quality.crossmatch import Comparison, compare_with_survey
+from contimg_assets.radio.quality.injection import Recovery, inject_and_recover
+from contimg_assets.radio.quality.noise import mad_sigma
+from contimg_assets.radio.quality.products import LEAST_POWER, SOURCE_SIGMA, THUMBNAIL, basic_numbers
+from contimg_assets.radio.quality.report import Report, write_report
+from contimg_assets.radio.quality.source_table import source_table
+from contimg_assets.radio.quality.sources import Found, ImagePlane, find_sources, read_plane
 
-#: Sources are listed above this many times the noise.
-SOURCE_SIGMA = 6.0
+#: Power of the beam between which noise is stated, by name.
+_RINGS = {"centre": (0.8, 1.01), "half_power": (0.4, 0.6), "edge": (0.02, 0.1)}
+#: The resolved fraction is that of sources above this signal-to-noise ratio, if there are enough.
+_RESOLVED_SIGMA, _RESOLVED_LEAST = 20.0, 10
+#: A fraction of detections that are false is stated if there are this many.
+_NEGATIVES_LEAST = 10
 
 
-def image_numbers(folder: Path, out: Path) -> dict[str, Any]:
+class ComparisonChoices(Protocol):
+    """What comparing needs to know (``CatalogueSettings`` has it)."""
+
+    comparison: Any
+    typical_spectral_index: float
+    apply_corrections: bool
+
+
+def image_numbers(folder: Path, out: Path, catalogues: Path, choices: ComparisonChoices) -> dict[str, Any]:
     """Look an image's products over.
 
     Parameters
@@ -25,12 +46,16 @@ def image_numbers(folder: Path, out: Path) -> dict[str, Any]:
     folder : Path
         Products of one image.
     out : Path
-        Folder for ``sources.csv``, ``thumbnail.png`` and ``report.html``.
+        Folder for ``sources.fits``, pictures and ``report.html``.
+    catalogues : Path
+        Folder of the installed catalogues.
+    choices : ComparisonChoices
 
     Returns
     -------
     dict
-        Numbers with units in their names.
+        Numbers with units in their names.  What a catalogue or enough sources would have to tell is
+        left out where they are not there; what an image cannot be without is NaN.
 
     Raises
     ------
@@ -41,34 +66,158 @@ def image_numbers(folder: Path, out: Path) -> dict[str, Any]:
     if len(found) != 1:
         raise MissingInputError(f"{folder}: found {len(found)} files *.image.fits; expected one image")
     stem = found[0].name.removesuffix(".image.fits")
-    flat = read_plane(found[0])
-    corrected = read_plane(folder / f"{stem}.pbcor.fits")
-    residual = read_plane(folder / f"{stem}.residual.fits")
+    planes: dict[str, ImagePlane] = {"image": read_plane(found[0])}
+    for kind in ("pb", "residual", "psf", "noise"):
+        path = folder / f"{stem}.{kind}.fits"
+        if not path.is_file():
+            raise MissingInputError(f"{path} is not there; image the group again")
+        planes[kind] = read_plane(path)
+    plane, residual = planes["image"], planes["residual"].pixels
+    power, noise = planes["pb"].pixels, planes["noise"].pixels
     summary = json.loads((folder / "summary.json").read_text())
-    rms = robust_rms(residual.pixels.astype(np.float32))
-    peak = float(np.nanmax(flat.pixels))
-    deepest = float(np.nanmin(flat.pixels))
-    sources = find_points(flat, corrected, rms, SOURCE_SIGMA)
-    with (out / "sources.csv").open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["ra_deg", "dec_deg", "flux_jy", "x", "y"])
-        for s in sources:
-            writer.writerow(
-                [f"{s.ra_deg:.7f}", f"{s.dec_deg:.7f}", f"{s.flux_jy:.6g}", f"{s.x:.2f}", f"{s.y:.2f}"]
-            )
-    plot_image(out / "thumbnail.png", found[0], rms)
-    numbers = {
-        "rms_mjy_beam": 1e3 * rms,
-        "expected_rms_mjy_beam": summary["expected_rms_mjy_beam"],
-        "rms_ratio": 1e3 * rms / summary["expected_rms_mjy_beam"],
-        "peak_jy_beam": peak,
-        "dynamic_range": peak / rms,
-        "negative_peak_sigma": -deepest / rms,
-        "flag_fraction": summary["flag_fraction"],
-        "beam_major_arcsec": summary["beam_major_arcsec"],
-        "beam_minor_arcsec": summary["beam_minor_arcsec"],
-        "n_sources": len(sources),
-        "brightest_source_jy": sources[0].flux_jy if sources else 0.0,
-    }
-    write_report(out / "report.html", out / "thumbnail.png", numbers, summary, sources)
+    header = fits.getheader(found[0])
+    numbers: dict[str, Any] = basic_numbers(plane.pixels, residual, summary)
+    sources: list[Found] = []
+    recovery, comparison = None, None
+    # A blank or constant image has nothing more to tell.
+    if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
+        sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER)
+        numbers |= _noise_numbers(residual, power, numbers)
+        recovery = inject_and_recover(plane, power, noise, sources, SOURCE_SIGMA, 2 * LEAST_POWER)
+        numbers |= _source_numbers(sources, recovery)
+        numbers |= _artefact_numbers(planes, sources)
+        comparison = _comparison(planes, sources, header, catalogues, choices)
+        numbers |= comparison.numbers if comparison else {}
+    numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
+    _write_sources(out / "sources.fits", sources, header, comparison, choices)
+    shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
+    pictures: dict[str, Path] = {}
+    if sources:
+        _draw_brightest(out / "brightest.png", plane, sources, numbers["rms_mjy_beam"] / 1e3)
+        pictures["The brightest sources, over the noise"] = out / "brightest.png"
+    if recovery:
+        pictures |= plot_residual(out, residual, noise, numbers)
+    if comparison and "ratio" in comparison.matched:
+        pictures |= plot_comparison(out, comparison)
+    write_report(
+        out / "report.html",
+        Report(numbers, summary, dict(header), sources, out / THUMBNAIL, pictures, recovery, comparison),
+    )
+    # Databases know no NaN; a number that is None is judged as bad.
+    return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _draw_brightest(path: Path, plane: ImagePlane, sources: list[Found], rms_jy: float) -> None:
+    """Cut-outs of the sources that stand out most in the image."""
+    brightest = sorted(sources, key=lambda s: -s.point.flux_jy)[:8]
+    labels = [(s.point.x, s.point.y, f"{1e3 * s.point.flux_jy:.0f} mJy/beam") for s in brightest]
+    plot_cutouts(path, plane.pixels, labels, rms_jy, plane.major_pixels)
+
+
+def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, Any]) -> dict[str, float]:
+    """Noise against the expected at several radii; how normal the residual is."""
+    expected = numbers["expected_rms_mjy_beam"] / 1e3
+    stated = {}
+    coarse, beams = residual[::2, ::2], power[::2, ::2]
+    for name, (low, high) in _RINGS.items():
+        ring = coarse[(beams >= low) & (beams < high)]
+        if ring.size:
+            stated[f"rms_ratio_{name}"] = mad_sigma(ring) / expected
+    inside = coarse[beams >= LEAST_POWER]
+    if inside.size:
+        sigma = mad_sigma(inside)
+        stated["residual_tail_fraction"] = float((np.abs(inside) > 4 * sigma).mean())
+        stated["negative_peak_sigma"] = float(-inside.min() / sigma)
+    return stated
+
+
+def _source_numbers(sources: list[Found], recovery: Recovery) -> dict[str, float]:
+    """Completeness by injection, false detections by the negative image, resolved sources."""
+    numbers: dict[str, float] = {}
+    if recovery.n_injected:
+        by_level = dict(zip(recovery.levels, recovery.completeness, strict=True))
+        numbers["injected_completeness_7sigma"] = by_level[7.0]
+        numbers["injected_completeness_10sigma"] = by_level[10.0]
+        numbers["injected_flux_ratio"] = recovery.flux_ratio
+    numbers["n_negative_detections"] = recovery.n_negative
+    if len(sources) >= _NEGATIVES_LEAST:
+        numbers["false_fraction"] = min(1.0, recovery.n_negative / len(sources))
+    bright = [s for s in sources if s.signal_to_noise >= _RESOLVED_SIGMA]
+    if len(bright) >= _RESOLVED_LEAST:
+        numbers["resolved_fraction"] = float(np.mean([s.resolved for s in bright]))
     return numbers
+
+
+def _artefact_numbers(planes: dict[str, ImagePlane], sources: list[Found]) -> dict[str, float]:
+    residual, psf, plane = planes["residual"].pixels, planes["psf"].pixels, planes["image"]
+    shape = beam_shape(psf, plane)
+    numbers = {
+        "stripe_fraction": stripe_fraction(residual, psf),
+        "beam_axis_ratio": plane.major_pixels / plane.minor_pixels,
+        "beam_misfit": shape.misfit,
+        "beam_sidelobe": shape.sidelobe,
+    }
+    around = around_bright(residual, plane, sources)
+    if around:
+        numbers["bowl_sigma"] = around.bowl_sigma
+        numbers["ring_sigma"] = around.ring_sigma
+        numbers["local_dynamic_range"] = around.local_dynamic_range
+    return numbers
+
+
+def _comparison(
+    planes: dict[str, ImagePlane],
+    sources: list[Found],
+    header: fits.Header,
+    catalogues: Path,
+    choices: ComparisonChoices,
+) -> Comparison | None:
+    """Against the chosen survey, if it is installed."""
+    if not (catalogues / f"{choices.comparison}.json").is_file():
+        return None
+    field = abs(header["CDELT2"]) * max(header["NAXIS1"], header["NAXIS2"])
+    rows = cone(
+        catalogues, header["CRVAL1"], header["CRVAL2"], field * np.sqrt(0.5), survey=choices.comparison
+    )
+    frequency = float(header["CRVAL3"])
+    return compare_with_survey(
+        sources,
+        planes["image"],
+        planes["pb"].pixels,
+        planes["noise"].pixels,
+        rows,
+        Catalogue(catalogues, choices.comparison).survey,
+        frequency_hz=frequency,
+        typical_index=choices.typical_spectral_index,
+        least_power=2 * LEAST_POWER,
+        half_power_deg=float(np.rad2deg(beam.half_power_radius(frequency))),
+    )
+
+
+def _write_sources(
+    path: Path,
+    sources: list[Found],
+    header: fits.Header,
+    comparison: Comparison | None,
+    choices: ComparisonChoices,
+) -> None:
+    """The list with its counterparts, and with the measured corrections if they are asked for."""
+    table = source_table(
+        sources, 3600 * abs(header["CDELT2"]), {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
+    )
+    corrected = False
+    if comparison is not None:
+        names = [comparison.names.get(i, ("", float("nan"))) for i in range(len(sources))]
+        table["survey_name"] = np.array([n for n, _ in names], "U24")
+        table["survey_flux_jy"] = [f for _, f in names]
+        table.meta["SURVEY"] = comparison.survey
+        n = comparison.numbers
+        if choices.apply_corrections and "astrometric_offset_arcsec" in n:
+            table["dec_deg"] -= n["offset_north_arcsec"] / 3600
+            table["ra_deg"] -= n["offset_east_arcsec"] / 3600 / np.cos(np.deg2rad(table["dec_deg"]))
+            if "flux_ratio" in n:
+                table["flux_jy"] /= n["flux_ratio"]
+                table["flux_error_jy"] /= n["flux_ratio"]
+            corrected = True
+    table.meta["CORRECTD"] = corrected
+    table.write(path, overwrite=True)

@@ -6,6 +6,7 @@ here: computing the numbers, or what follows from a verdict.
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,8 @@ class Limit:
     """``above``: values above the limit are bad; ``below``: values below it."""
     reason: str
     """Why the limits are what they are."""
+    optional: bool = False
+    """Whether a product may lack the number: what only a catalogue, or enough sources, can tell."""
 
     def judge(self, value: float) -> Status:
         """Hold a value against the limit; a value that is not finite is an ERROR."""
@@ -55,7 +58,13 @@ def _limit(product: str, metric: str, entry: dict[str, Any]) -> Limit:
     missing = {"soft", "hard", "direction", "reason"} - entry.keys()
     if missing:
         raise CatalogueError(f"{where} lacks {', '.join(sorted(missing))}")
-    limit = Limit(float(entry["soft"]), float(entry["hard"]), entry["direction"], str(entry["reason"]))
+    limit = Limit(
+        float(entry["soft"]),
+        float(entry["hard"]),
+        entry["direction"],
+        str(entry["reason"]),
+        bool(entry.get("optional", False)),
+    )
     if limit.direction not in get_args(Direction):
         raise CatalogueError(f"{where}: direction is {limit.direction!r}, expected 'above' or 'below'")
     if (limit.hard < limit.soft) == (limit.direction == "above") and limit.hard != limit.soft:
@@ -96,3 +105,20 @@ def parse_limits(text: str) -> Limits:
 def load_limits() -> Limits:
     """The limits that the package carries."""
     return parse_limits((Path(__file__).parent / "limits.toml").read_text(encoding="utf-8"))
+
+
+def verdict(product: str, numbers: Mapping[str, Any], limits: Limits | None = None) -> Status:
+    """The worst judgement of those numbers that have a limit.
+
+    Parameters
+    ----------
+    product : str
+        A ``*_qa`` product.
+    numbers : Mapping
+        Numbers that are not there are not judged.
+    limits : Limits, optional
+        Default: those that the package carries.
+    """
+    known = (limits or load_limits()).limits[product]
+    found = {known[name].judge(float(value)) for name, value in numbers.items() if name in known}
+    return "ERROR" if "ERROR" in found else "WARN" if "WARN" in found else "PASS"

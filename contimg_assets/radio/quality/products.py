@@ -1,0 +1,165 @@
+"""What completes an image's folder: noise map, source list, thumbnail, verdict, metadata, checksums.
+
+Belongs here: everything that is made from the engine's images and published with
+them, so that the folder speaks for itself wherever it is copied.  Does not
+belong here: comparisons with catalogues, which can be made again at any time
+(``image.py``).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from scipy.constants import c as SPEED_OF_LIGHT
+
+from contimg_assets.radio.catalogues.store import sha256
+from contimg_assets.radio.imaging.fits import celestial_wcs, write_image
+from contimg_assets.radio.plots.image import plot_image
+from contimg_assets.radio.quality.limits import load_limits, verdict
+from contimg_assets.radio.quality.noise import noise_map, robust_rms
+from contimg_assets.radio.quality.source_table import source_table
+from contimg_assets.radio.quality.sources import find_sources, read_plane
+
+#: Sources are listed above this many times the local noise.
+SOURCE_SIGMA = 5.0
+#: Nothing is listed where the beam is below this.
+LEAST_POWER = 0.1
+THUMBNAIL, CHECKSUMS, OBSCORE = "thumbnail.png", "SHA256SUMS", "obscore.json"
+
+
+def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, Any]) -> dict[str, float]:
+    """Numbers that any image has, be it empty or blank.
+
+    Parameters
+    ----------
+    pixels, residual : ndarray
+        Image before correction for the beam, and what CLEAN left.
+    summary : dict
+        Of the imaging stage.
+
+    Returns
+    -------
+    dict
+        With NaN or infinity where the image gives no better: both are judged as bad.
+    """
+    rms = robust_rms(residual)
+    finite = np.isfinite(pixels)
+    expected = float(summary["expected_rms_mjy_beam"])
+    peak = float(pixels[finite].max()) if finite.any() else float("nan")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "finite_fraction": float(finite.mean()),
+            "rms_mjy_beam": 1e3 * rms,
+            "expected_rms_mjy_beam": expected,
+            "rms_ratio": 1e3 * rms / expected,
+            # A noise far below what is possible is no noise: an empty or constant image.
+            "rms_deficit": float(np.divide(expected, 1e3 * rms)),
+            "peak_jy_beam": peak,
+            "dynamic_range": float(np.divide(peak, rms)) if rms > 0 else float("nan"),
+            "flag_fraction": float(summary["flag_fraction"]),
+            "beam_major_arcsec": float(summary["beam_major_arcsec"]),
+            "beam_minor_arcsec": float(summary["beam_minor_arcsec"]),
+        }
+
+
+def complete_products(folder: Path, name: str) -> dict[str, Any]:
+    """Add to an image's folder what is made from its images.
+
+    Parameters
+    ----------
+    folder : Path
+        Not published yet, with ``summary.json`` and the engine's FITS files.
+    name : str
+        Stem of the products' names.
+
+    Returns
+    -------
+    dict
+        ``n_sources`` and the ``verdict`` by the limits of the day: PASS, WARN or ERROR.
+    """
+    plane = read_plane(folder / f"{name}.image.fits")
+    residual = read_plane(folder / f"{name}.residual.fits").pixels
+    power = read_plane(folder / f"{name}.pb.fits").pixels
+    header = fits.getheader(folder / f"{name}.image.fits")
+    summary = json.loads((folder / "summary.json").read_text())
+    local = noise_map(residual, plane.major_pixels)
+    write_image(folder / f"{name}.noise.fits", local, _without_checksum(header))
+    sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
+    meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
+    cell = abs(header["CDELT2"]) * 3600
+    source_table(sources, cell, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA}).write(
+        folder / f"{name}.sources.fits", overwrite=True
+    )
+    numbers = basic_numbers(plane.pixels, residual, summary)
+    plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
+    judged = verdict("image_qa", numbers)
+    for path in sorted(folder.glob(f"{name}.*.fits")):
+        with fits.open(path, mode="update") as hdus:
+            own = hdus[0].header
+            own["QAVERDIC"] = (judged, "by the numbers that imaging itself gives")
+            own["QALIMITS"] = (load_limits().version, "version of the limits")
+            for hdu in hdus:
+                hdu.add_checksum()
+    (folder / OBSCORE).write_text(json.dumps(obscore(folder / f"{name}.pbcor.fits", name), indent=1))
+    made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
+    (folder / CHECKSUMS).write_text("".join(f"{sha256(p)}  {p.name}\n" for p in made))
+    return {"n_sources": len(sources), "verdict": judged}
+
+
+def _without_checksum(header: fits.Header) -> fits.Header:
+    own = header.copy()
+    for key in ("CHECKSUM", "DATASUM"):
+        own.remove(key, ignore_missing=True)
+    return own
+
+
+def obscore(image: Path, identifier: str) -> dict[str, Any]:
+    """Metadata of an image in the IVOA's ObsCore 1.1 terms.
+
+    Parameters
+    ----------
+    image : Path
+        The science product.
+    identifier : str
+        Of the observation.
+    """
+    header = fits.getheader(image)
+    wcs = celestial_wcs(header)
+    nx, ny = int(header["NAXIS1"]), int(header["NAXIS2"])
+    corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], 0)
+    middle, width = float(header["CRVAL3"]), float(header["CDELT3"])
+    cell = abs(float(header["CDELT2"]))
+    return {
+        "dataproduct_type": "image",
+        "calib_level": 3,
+        "obs_collection": "DSA-110 continuum",
+        "obs_id": identifier,
+        "target_name": header["OBJECT"],
+        "s_ra": float(header["CRVAL1"]),
+        "s_dec": float(header["CRVAL2"]),
+        "s_fov": max(nx, ny) * cell,
+        "s_region": "POLYGON ICRS " + " ".join(f"{value:.6f}" for value in corners.ravel()),
+        "s_resolution": float(np.sqrt(header["BMAJ"] * header["BMIN"])) * 3600,
+        "s_pixel_scale": cell * 3600,
+        "s_xel1": nx,
+        "s_xel2": ny,
+        "t_min": float(header["MJD-OBS"]),
+        "t_max": float(header["MJD-END"]),
+        "t_exptime": float(header["EXPTIME"]),
+        "t_resolution": float(header["EXPTIME"]),
+        "t_xel": 1,
+        "em_min": SPEED_OF_LIGHT / (middle + width / 2),
+        "em_max": SPEED_OF_LIGHT / (middle - width / 2),
+        "em_res_power": middle / width,
+        "em_xel": 1,
+        "o_ucd": "phot.flux.density;em.radio.750-1500MHz",
+        "pol_states": "/I/",
+        "pol_xel": 1,
+        "facility_name": "OVRO",
+        "instrument_name": header["TELESCOP"],
+        "access_url": image.name,
+        "access_format": "image/fits",
+        "access_estsize": image.stat().st_size // 1024,
+    }

@@ -1,0 +1,171 @@
+"""What quality says of images whose faults are known, and of such as hold nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from contimg_assets.radio.catalogues.store import install, sha256
+from contimg_assets.radio.quality.image import image_numbers
+from contimg_assets.radio.quality.limits import load_limits, verdict
+from contimg_assets.radio.quality.products import complete_products
+from contimg_assets.radio.quality.sources import read_plane
+from contimg_assets.radio.sky import Source
+from contimg_assets.settings import CatalogueSettings
+from contimg_assets.simulation.catalogue import nvss_line
+from contimg_assets_tests.radio.image_folder import (
+    BEAM_PIXELS,
+    CELL_ARCSEC,
+    N,
+    beam_shape,
+    spread_sources,
+    write_image_folder,
+)
+
+
+def _numbers(folder: Path, **choices: Any) -> dict[str, Any]:
+    complete_products(folder, "g")
+    out = folder.parent / "qa"
+    out.mkdir()
+    return image_numbers(folder, out, folder.parent / "catalogues", CatalogueSettings(**choices))
+
+
+def _judged(numbers: dict[str, Any]) -> dict[str, str]:
+    limits = load_limits().limits["image_qa"]
+    return {
+        name: "ERROR" if value is None else limits[name].judge(value)
+        for name, value in numbers.items()
+        if name in limits
+    }
+
+
+def _install_survey(folder: Path, east_arcsec: float = 0.0, factor: float = 1.0) -> None:
+    """The folder's true sources as NVSS would have them, moved and scaled."""
+    plane = read_plane(folder / "g.image.fits")
+    lines = []
+    for x, y, flux in spread_sources():
+        ra, dec = plane.sky(x, y)
+        lines.append(
+            nvss_line(Source("", ra + east_arcsec / 3600 / np.cos(np.deg2rad(dec)), dec, flux * factor, -0.7))
+        )
+    path = folder.parent / "nvss.dat"
+    path.write_text("\n".join(lines) + "\n")
+    install(folder.parent / "catalogues", path, "nvss")
+
+
+def test_a_clean_image_is_good_in_every_number(tmp_path: Path) -> None:
+    """Sources in noise with the beam's shape: all numbers within their limits, none missing."""
+    folder = write_image_folder(tmp_path / "image", spread_sources())
+    _install_survey(folder)
+    numbers = _numbers(folder)
+    assert {name for name, status in _judged(numbers).items() if status != "PASS"} == set()
+    assert set(load_limits().limits["image_qa"]) - set(numbers) == set()
+    # 40 sources of 13 to 100σ: all found, none invented; medians of some 25 to a few hundredths.
+    assert numbers["n_sources"] == pytest.approx(40, abs=2)
+    assert numbers["flux_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert numbers["completeness_7sigma"] == 1.0
+    assert numbers["injected_completeness_10sigma"] > 0.95
+    assert numbers["injected_flux_ratio"] == pytest.approx(1.0, abs=0.05)
+    report = (tmp_path / "qa" / "report.html").read_text()
+    assert "✓ good" in report
+    assert "http://" not in report.replace("http://www.w3.org", "")
+
+
+def test_wrong_scale_and_place_are_measured_and_corrected_only_on_request(tmp_path: Path) -> None:
+    """A survey 25 % brighter and 6″ east shows as ratio 0.8 and offset −6″; the list follows if asked."""
+    folder = write_image_folder(tmp_path / "image", spread_sources())
+    _install_survey(folder, east_arcsec=6.0, factor=1.25)
+    numbers = _numbers(folder)
+    assert numbers["flux_ratio"] == pytest.approx(0.8, abs=0.02)
+    assert numbers["offset_east_arcsec"] == pytest.approx(-6.0, abs=0.5)
+    statuses = _judged(numbers)
+    assert statuses["flux_ratio_deviation"] == "WARN"
+    assert statuses["astrometric_offset_arcsec"] == "WARN"
+    raw = Table.read(tmp_path / "qa" / "sources.fits")
+    (tmp_path / "qa").rename(tmp_path / "first")
+    for stale in ("g.noise.fits", "g.sources.fits"):
+        (folder / stale).unlink()
+    _numbers(folder, apply_corrections=True)
+    corrected = Table.read(tmp_path / "qa" / "sources.fits")
+    assert (raw.meta["CORRECTD"], corrected.meta["CORRECTD"]) == (False, True)
+    assert float(np.median(corrected["flux_jy"] / raw["flux_jy"])) == pytest.approx(1.25, abs=0.03)
+    moved = (corrected["ra_deg"] - raw["ra_deg"]) * np.cos(np.deg2rad(raw["dec_deg"])) * 3600
+    assert float(np.median(moved)) == pytest.approx(6.0, abs=0.5)
+
+
+def _stripes() -> np.ndarray:
+    yy, xx = np.mgrid[:N, :N]
+    return 2e-3 * np.cos(2 * np.pi * (xx + 2 * yy) / 40)
+
+
+def _bowls() -> np.ndarray:
+    return -sum(5e-3 * (beam_shape(x, y) ** 0.05 - beam_shape(x, y) ** 0.5) for x, y, _ in spread_sources())
+
+
+@pytest.mark.parametrize(
+    ("artefact", "told_by"), [(_stripes, ("stripe_fraction", "rms_ratio")), (_bowls, ("bowl_sigma",))]
+)
+def test_artefacts_are_told_by_their_numbers(
+    artefact: Callable[[], np.ndarray], told_by: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Stripes of 2σ, and negative bowls of 5σ around the sources, are past their soft limits at least."""
+    statuses = _judged(_numbers(write_image_folder(tmp_path / "image", spread_sources(jy=0.3), artefact())))
+    assert "PASS" not in {statuses[name] for name in told_by}
+
+
+@pytest.mark.parametrize("artefact", [float("nan"), "constant"])
+def test_an_image_that_holds_nothing_is_never_good(artefact: Any, tmp_path: Path) -> None:
+    """Blank or constant: numbers, a report that says bad, ERROR in header and verdict."""
+    folder = write_image_folder(tmp_path / "image", [], 0.0 if isinstance(artefact, str) else artefact)
+    if isinstance(artefact, str):
+        for kind in ("image", "residual", "pbcor"):
+            with fits.open(folder / f"g.{kind}.fits", mode="update") as hdus:
+                hdus[0].data[:] = 0.3
+                hdus[0].add_checksum()
+    numbers = _numbers(folder)
+    assert "ERROR" in _judged(numbers).values()
+    assert "✕ bad" in (tmp_path / "qa" / "report.html").read_text()
+    assert fits.getheader(folder / "g.pbcor.fits")["QAVERDIC"] == "ERROR"
+    json.dumps(numbers, allow_nan=False)
+
+
+def test_noise_alone_is_judged_without_sources(tmp_path: Path) -> None:
+    """An empty sky: right noise, no sources, and a dynamic range that says so."""
+    numbers = _numbers(write_image_folder(tmp_path / "image", []))
+    assert numbers["rms_ratio"] == pytest.approx(1.0, abs=0.05)
+    assert numbers["n_sources"] <= 2
+    assert _judged(numbers)["dynamic_range"] != "PASS"
+
+
+def test_products_are_complete_and_vouched_for(tmp_path: Path) -> None:
+    """Noise map, list, ObsCore, checksums that fit, verdict and FITS checksums in every header."""
+    folder = write_image_folder(tmp_path / "image", spread_sources())
+    complete_products(folder, "g")
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert sha256(folder / name) == digest
+    for path in folder.glob("*.fits"):
+        with fits.open(path, checksum=True) as hdus:
+            assert hdus[0].header["QAVERDIC"] == "PASS"
+            assert hdus[0].header["QALIMITS"] == load_limits().version
+    assert np.median(fits.getdata(folder / "g.noise.fits")) == pytest.approx(1e-3, rel=0.1)
+    listed = Table.read(folder / "g.sources.fits")
+    assert str(listed["flux_jy"].unit) == "Jy"
+    assert (np.abs(listed["major_arcsec"][:5] - BEAM_PIXELS[0] * CELL_ARCSEC) < 10).all()
+    known = json.loads((folder / "obscore.json").read_text())
+    assert known["s_fov"] == pytest.approx(N * CELL_ARCSEC / 3600)
+    assert known["em_min"] == pytest.approx(0.2, abs=0.01)
+    assert known["s_region"].startswith("POLYGON ICRS 35")
+    assert len(known["s_region"].split()) == 10
+
+
+def test_verdict_is_the_worst_of_those_that_are_there() -> None:
+    """WARN beats PASS, ERROR beats both, numbers without limits say nothing."""
+    assert verdict("image_qa", {"rms_ratio": 1.0, "anything": 9e9}) == "PASS"
+    assert verdict("image_qa", {"rms_ratio": 1.6, "flag_fraction": 0.0}) == "WARN"
+    assert verdict("image_qa", {"rms_ratio": 1.6, "flag_fraction": float("nan")}) == "ERROR"
