@@ -27,7 +27,9 @@ GOOD: dict[str, dict[str, float]] = {
         "phase_scatter_deg": 2.0,
     },
     "qa image": {
+        "finite_fraction": 1.0,
         "rms_ratio": 1.1,
+        "rms_deficit": 0.9,
         "flag_fraction": 0.1,
         "dynamic_range": 200.0,
         "beam_major_arcsec": 53.0,

@@ -54,7 +54,7 @@ def calibration_qa(
 
 
 @asset(
-    description="Numbers, picture and report of an image: noise against expectation, dynamic range, beam.",
+    description="Numbers and report of an image: noise, artefacts, injected sources, comparison with a survey.",
     partitions_def=observation_group,
     group_name="quality",
     kinds={"python"},

@@ -104,7 +104,8 @@ def _stripes() -> np.ndarray:
 
 
 def _bowls() -> np.ndarray:
-    return -sum(5e-3 * (beam_shape(x, y) ** 0.05 - beam_shape(x, y) ** 0.5) for x, y, _ in spread_sources())
+    bowls = [beam_shape(x, y) ** 0.05 - beam_shape(x, y) ** 0.5 for x, y, _ in spread_sources()]
+    return -5e-3 * np.sum(bowls, axis=0)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def plot_residual(
     with _square(folder / "distribution.png", pictures, "The residual's values over the local noise") as axes:
         values = (residual[::4, ::4] / noise[::4, ::4]).ravel()
         edges = np.linspace(-8, 8, 129)
-        axes.hist(np.clip(values, -8, 8), edges, color=BLUE, log=True, label="residual")
+        axes.hist(np.clip(values, -8, 8), edges.tolist(), color=BLUE, log=True, label="residual")
         middle = (edges[1:] + edges[:-1]) / 2
         normal = np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi) * (edges[1] - edges[0]) * values.size
         axes.plot(middle, normal, color=VERMILION, label="noise")

@@ -120,7 +120,7 @@ def compare_with_survey(
         best = max(near, key=lambda k: expected[k])
         # Components that we do not resolve are one source to us.
         total = float(expected[near].sum())
-        names[i] = (rows["name"][best].decode(), total)
+        names[i] = (bytes(rows["name"][best]).decode(), total)
         around = tree.query_ball_point(places[best], _ISOLATED_BEAMS * coarser)
         others = float(expected[around].sum()) - total
         alone = np.hypot(*(found_at - found_at[i]).T) < _ISOLATED_BEAMS * coarser

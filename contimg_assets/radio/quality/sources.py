@@ -288,7 +288,9 @@ def find_peaks(plane: ImagePlane, noise: NDArray[np.float32], n_sigma: float) ->
         axis=1,
     )
     kept = np.ones(len(at), bool)
-    for i, near in enumerate(cKDTree(scaled).query_ball_point(scaled, 0.75) if len(at) else ()):
+    if not len(at):
+        return at
+    for i, near in enumerate(cKDTree(scaled).query_ball_point(scaled, 0.75)):
         if kept[i]:
             kept[[j for j in near if j > i]] = False
     return at[kept]
