@@ -54,7 +54,7 @@ def calibration_qa(
 
 
 @asset(
-    description="Numbers and report of an image: noise, artefacts, injected sources, comparison with a survey.",
+    description="Numbers and report of an image: noise, artefacts, injected sources, a survey.",
     partitions_def=observation_group,
     group_name="quality",
     kinds={"python"},
