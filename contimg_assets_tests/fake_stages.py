@@ -20,7 +20,18 @@ ANTENNAS = ["5", "13", "31", "102"]
 TARGET, CALIBRATOR = "2026-01-15T03:00:00", "2026-01-15T05:00:00"
 MJD = {TARGET: 61055.1268, CALIBRATOR: 61055.2101}
 GOOD: dict[str, dict[str, float]] = {
-    "qa ms": {"flagged_fraction": 0.0, "zero_fraction": 0.0, "uvw_error_mm": 0.1, "n_dead_antennas": 2},
+    "qa ms": {
+        "flagged_fraction": 0.0,
+        "zero_fraction": 0.0,
+        "not_finite_fraction": 0.0,
+        "uvw_error_mm": 0.1,
+        "baseline_length_error_mm": 0.0,
+        "channel_step_error_khz": 0.0,
+        "time_step_error_s": 0.0,
+        "centre_offset_arcsec": 0.0,
+        "n_dead_antennas": 2,
+        "n_dark_subbands": 0,
+    },
     "qa calibration": {
         "failed_solution_fraction": 0.0,
         "gain_amplitude_scatter": 0.01,

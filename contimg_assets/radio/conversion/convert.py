@@ -1,7 +1,7 @@
 """One observation group's files in, one validated Measurement Set out.
 
-Belongs here: choosing phase centre and writer, checking what was written.
-Does not belong here: how a writer works (``direct.py``, ``reference.py``).
+Belongs here: choosing phase centre and writer.  Does not belong here: how a
+writer works (``direct.py``, ``reference.py``), what is checked (``validate.py``).
 """
 
 import shutil
@@ -15,6 +15,7 @@ import numpy as np
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.finish import finish_subtables
+from contimg_assets.radio.conversion.validate import validate
 from contimg_assets.radio.errors import BadSubbandFileError, ConversionError, GroupError
 from contimg_assets.radio.grouping import FileGroup, group_files
 
@@ -94,7 +95,7 @@ def convert(paths: Sequence[Path], out: Path, writer: Writer = "direct") -> dict
         except BadSubbandFileError:
             group = one_group(paths)
             facts = _write(used, group, building)
-        _validate(building, group)
+        facts |= validate(building, group.headers)
         building.rename(out)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -160,25 +161,3 @@ def _iso(mjd: float) -> str:
     from astropy.time import Time
 
     return str(Time(mjd, format="mjd", scale="utc").isot)
-
-
-def _validate(ms: Path, group: FileGroup) -> None:
-    from casacore.tables import table
-
-    first = group.headers[min(group.headers)]
-    rows = first.n_baselines * first.n_integrations
-    channels = first.n_channels * telescope.N_SUBBANDS
-    with table(str(ms), ack=False) as main, table(f"{ms}::SPECTRAL_WINDOW", ack=False) as window:
-        frequencies = window.getcol("CHAN_FREQ")
-        if main.nrows() != rows or frequencies.shape != (1, channels):
-            raise ConversionError(
-                f"{ms}: found {main.nrows()} rows and channels {frequencies.shape}; "
-                f"expected {rows} rows and (1, {channels})"
-            )
-        steps = np.diff(frequencies[0])
-        # A quarter of a channel: far above rounding, far below a subband out of place.
-        if np.any(np.abs(steps - first.channel_width_hz) > 0.25 * first.channel_width_hz):
-            raise ConversionError(
-                f"{ms}: channels are not ascending and contiguous: steps from {steps.min():.0f} to "
-                f"{steps.max():.0f} Hz; expected {first.channel_width_hz:.0f} Hz"
-            )

@@ -1,13 +1,15 @@
 """Numbers about a Measurement Set; they judge nothing (``limits.toml`` does)."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import phasing
-from contimg_assets.radio.measurement_set import GroupShape, read_column, read_shape
+from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.measures import measures_uvw
 from contimg_assets.radio.plots.measurement_set import plot_measurement_set
 
@@ -18,7 +20,7 @@ _LEAST_AUTOCORRELATION = 0.1
 
 
 def measurement_set_numbers(ms: Path, out: Path) -> dict[str, Any]:
-    """Look a converted Measurement Set over.
+    """Look a converted Measurement Set over, integration by integration.
 
     Parameters
     ----------
@@ -31,51 +33,160 @@ def measurement_set_numbers(ms: Path, out: Path) -> dict[str, Any]:
     -------
     dict
         Numbers with units in their names.
+
+    Raises
+    ------
+    ConversionError
+        If its rows are not integrations of the same baselines.
     """
     shape = read_shape(ms)
-    data = read_column(shape, "DATA")
-    flags = read_column(shape, "FLAG").astype(bool)
+    uvw, n_scans = _rows(shape)
+    found = _survey(shape)
     cross = shape.cross
-    zero = (data == 0) & ~flags
-    bad = ~np.isfinite(data) & ~flags
-    amplitude = np.abs(data[:, :, :, 0]).mean(axis=0)
-    auto = amplitude[~cross].astype(float)
-    gone = (flags | zero)[..., 0][:, ~cross].all(axis=0)
-    auto_level = np.where(gone, 0.0, auto)
-    level = np.median(auto_level, axis=1) / max(float(np.median(auto_level)), 1e-30)
-    dead = [
-        shape.antenna_names[a]
-        for a, value in zip(shape.antenna_1[~cross], level, strict=True)
-        if value < _LEAST_AUTOCORRELATION
-    ]
-    uvw = _uvw(shape)
-    lengths = np.linalg.norm(uvw[0], axis=-1)
-    steps = np.diff(shape.frequencies_hz)
-    plot_measurement_set(out / "thumbnail.png", shape, uvw, amplitude, auto_level)
+    n_values = shape.n_times * int(cross.sum()) * shape.n_channels * shape.n_polarisations
+    lengths = np.linalg.norm(uvw, axis=-1)
+    positions = shape.antenna_positions
+    true_lengths = np.linalg.norm(positions[shape.antenna_2] - positions[shape.antenna_1], axis=-1)
+    levels = _levels(found.autocorrelation[shape.antennas])
+    names = [shape.antenna_names[a] for a in shape.antennas]
+    dead = [name for name, level in zip(names, levels, strict=True) if level < _LEAST_AUTOCORRELATION]
+    by_subband = _by_subband(found.amplitude[shape.antennas])
+    in_band = by_subband / max(_median(by_subband), 1e-30)
+    plot_measurement_set(out / "thumbnail.png", shape, uvw, found.amplitude, found.autocorrelation)
     return {
         "n_rows": shape.n_times * shape.n_baselines,
         "n_antennas": len(shape.antennas),
+        "n_baselines": int(cross.sum()),
         "n_integrations": shape.n_times,
         "n_channels": shape.n_channels,
-        "flagged_fraction": float(flags[:, cross].mean()),
-        "zero_fraction": float(zero[:, cross].mean()),
-        "not_finite_fraction": float(bad.mean()),
+        "n_polarisations": shape.n_polarisations,
+        "n_scans": n_scans,
+        "flagged_fraction": found.n_flagged / n_values,
+        "zero_fraction": found.n_zero / n_values,
+        "not_finite_fraction": found.n_not_finite / n_values,
         "uvw_error_mm": _uvw_error_mm(shape, uvw),
+        "baseline_length_error_mm": float(1e3 * np.abs(lengths - true_lengths).max()),
         "uvw_longest_m": float(lengths.max()),
-        "channel_step_error_khz": float(np.abs(steps - shape.channel_width_hz).max() / 1e3),
+        "uvw_shortest_m": float(lengths[:, cross].min()) if cross.any() else 0.0,
+        "channel_step_error_khz": _step_error(shape.frequencies_hz, shape.channel_width_hz) / 1e3,
+        "time_step_error_s": _step_error(shape.times_jd * 86400.0, shape.integration_s),
         "n_dead_antennas": len(dead),
         "dead_antennas": dead,
-        "median_amplitude": float(np.median(amplitude[cross])),
+        "n_dark_subbands": int(np.count_nonzero(in_band < _LEAST_AUTOCORRELATION)),
+        "median_amplitude": _median(found.amplitude[shape.antennas]),
+        "amplitude_by_subband": [None if np.isnan(x) else float(x) for x in by_subband],
+        "autocorrelation_by_antenna": dict(zip(names, levels.tolist(), strict=True)),
         "declination_deg": float(np.rad2deg(shape.declination_rad)),
         "centre_offset_arcsec": _centre_offset_arcsec(shape),
     }
 
 
-def _uvw(shape: GroupShape) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _Survey:
+    """What all values together say."""
+
+    amplitude: NDArray[np.float64]
+    """Mean over an antenna's unflagged cross-correlations; NaN without any; shape
+    (n_antennas_telescope, n_channels, n_polarisations)."""
+    autocorrelation: NDArray[np.float64]
+    """The same of its autocorrelation; zero where all is flagged or zero."""
+    n_flagged: int
+    """Cross-correlations."""
+    n_zero: int
+    """Exact zeros among those not flagged."""
+    n_not_finite: int
+    """The same, NaN or infinite."""
+
+
+@numba.njit(parallel=True, cache=True)
+def _add(
+    data: NDArray[np.complex64],
+    flags: NDArray[np.bool_],
+    antenna_1: NDArray[np.int32],
+    antenna_2: NDArray[np.int32],
+    sums: NDArray[np.float64],
+    numbers: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Add one integration; axes of ``sums``: 0 cross-, 1 autocorrelations; antenna; channel; product."""
+    n_baselines, n_channels, n_polarisations = data.shape
+    # Channels in parallel, so no two threads write to one place.
+    block = max(1, (n_channels + 63) // 64)
+    for part in numba.prange((n_channels + block - 1) // block):
+        for b in range(n_baselines):
+            one, two = antenna_1[b], antenna_2[b]
+            auto = 1 if one == two else 0
+            for f in range(part * block, min((part + 1) * block, n_channels)):
+                for p in range(n_polarisations):
+                    if flags[b, f, p]:
+                        counts[f, auto, 0] += 1
+                        continue
+                    value = data[b, f, p]
+                    amplitude = np.sqrt(np.float64(value.real) ** 2 + np.float64(value.imag) ** 2)
+                    if amplitude == 0:
+                        counts[f, auto, 1] += 1
+                    elif not np.isfinite(amplitude):
+                        counts[f, auto, 2] += 1
+                        continue
+                    sums[auto, one, f, p] += amplitude
+                    numbers[auto, one, f, p] += 1
+                    if not auto:
+                        sums[auto, two, f, p] += amplitude
+                        numbers[auto, two, f, p] += 1
+
+
+def _survey(shape: GroupShape) -> _Survey:
+    from casacore.tables import table
+
+    size = (2, len(shape.antenna_names), shape.n_channels, shape.n_polarisations)
+    sums, numbers = np.zeros(size), np.zeros(size, np.int64)
+    counts = np.zeros((shape.n_channels, 2, 3), np.int64)
+    data = np.empty(shape.data_shape[1:], np.complex64)
+    with table(str(shape.path), ack=False) as main:
+        for t in range(shape.n_times):
+            rows = t * shape.n_baselines, shape.n_baselines
+            main.getcolnp("DATA", data, *rows)
+            _add(data, main.getcol("FLAG", *rows), shape.antenna_1, shape.antenna_2, sums, numbers, counts)
+    means = np.divide(sums, numbers, where=numbers > 0, out=np.full(size, np.nan))
+    flagged, zero, not_finite = (int(n) for n in counts[:, 0].sum(axis=0))
+    return _Survey(means[0], np.nan_to_num(means[1]), flagged, zero, not_finite)
+
+
+def _rows(shape: GroupShape) -> tuple[NDArray[np.float64], int]:
+    """uvw, shape (n_times, n_baselines, 3), and how many scans there are."""
     from casacore.tables import table
 
     with table(str(shape.path), ack=False) as main:
-        return main.getcol("UVW").reshape(shape.n_times, shape.n_baselines, 3)
+        uvw = main.getcol("UVW").reshape(shape.n_times, shape.n_baselines, 3)
+        return uvw, len(np.unique(main.getcol("SCAN_NUMBER")))
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else 0.0
+
+
+def _levels(autocorrelation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each antenna's median autocorrelation over the array's, of the feed that has less.
+
+    Channels in which no antenna has any (missing subbands) do not count.
+    """
+    hands = autocorrelation[:, :, [0, -1]]
+    present = hands.any(axis=(0, 2))
+    if not present.any():
+        return np.zeros(len(hands))
+    by_feed = np.median(hands[:, present], axis=1)
+    return (by_feed / np.maximum(np.median(by_feed, axis=0), 1e-30)).min(axis=1)
+
+
+def _by_subband(amplitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median amplitude in each subband, from the highest frequency down; NaN without data."""
+    parts = np.split(amplitude[:, :, [0, -1]], telescope.N_SUBBANDS, axis=1)[::-1]
+    return np.array([np.median(x[np.isfinite(x)]) if np.isfinite(x).any() else np.nan for x in parts])
+
+
+def _step_error(values: NDArray[np.float64], expected: float) -> float:
+    return float(np.abs(np.diff(values) - expected).max(initial=0.0))
 
 
 def _uvw_error_mm(shape: GroupShape, uvw: NDArray[np.float64]) -> float:
