@@ -169,6 +169,10 @@ def calibrated_ms(
         return published
 
 
+#: What the provenance keeps of self-calibration; the rest is in its sidecar.
+_SELFCAL = ("rounds_kept", "ended", "rms_before_mjy_beam", "rms_after_mjy_beam", "flux_ratio", "tables")
+
+
 @dataclass(frozen=True)
 class _Work:
     """The calibration of one group, tried with one set after the other."""
@@ -202,4 +206,5 @@ class _Work:
             self.context.log.warning("%s: self-calibration on the field did not converge", chosen.set_id)
             shutil.rmtree(built)
             return None
-        return {**result, "self_calibration": improved}
+        told = {name: improved[name] for name in _SELFCAL if name in improved}
+        return {**result, "self_calibration_rounds": improved["rounds_kept"], "self_calibration": told}

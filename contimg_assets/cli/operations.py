@@ -180,7 +180,12 @@ def _summary(records: list[dict[str, Any]]) -> None:
             click.echo(f"  verdict  {worst(described)}")
         if described["calibration"]:
             used = described["calibration"]
-            click.echo(f"  calibration  {used['set_id']} ({used['calibrator']}, {used['hours']:+.1f} h)")
+            how = used["fallback"].replace("_", " ")
+            click.echo(
+                f"  calibration  {used['set_id']} ({used['calibrator']}, {used['hours']:+.1f} h, {how})"
+            )
+            if used["warning"]:
+                click.echo(f"  warning  {used['warning']}")
         for name, path in described["files"].items():
             click.echo(f"  {name.replace('_', ' ')}  {path}")
 

@@ -36,11 +36,15 @@ _LOG = logging.getLogger(__name__)
 #: Least signal-to-noise ratio that the model promises for the median antenna and
 #: interval: 5 is a phase error of 11 deg, 20 an amplitude error of 5 %.
 _PHASE_SNR, _AMPLITUDE_SNR = 5.0, 20.0
-#: A round is kept if it lowers the noise by this part; …
+#: A round is kept if it lowers the noise by this part without losing dynamic range, …
 _PROGRESS = 0.01
-#: … two in a row that do not are convergence; one that raises it by this much is divergence.
+#: … or raises the dynamic range by that while the noise falls by this much.
+_LEAST_FALL = 0.003
+#: Two rounds in a row that do neither are convergence (one, at the shortest interval);
+#: one that raises the noise by this much is divergence.
 _DIVERGENCE = 0.02
 _PATIENCE = 2
+_MOST_ROUNDS = 10
 #: More failed solutions than this part and the round is not tried on the image.
 _MOST_FAILED = 0.2
 #: A round with amplitudes that moves the flux scale by more than this is refused.
@@ -263,7 +267,7 @@ def _phase_rounds(field: _Field, first: _State, rounds: list[dict[str, Any]]) ->
     """Phases over shorter and shorter intervals; the best state and why it ended."""
     best, idle = first, 0
     integrations = field.shape.n_times
-    while True:
+    while len(rounds) < _MOST_ROUNDS:
         model = field.predict(best)
         promised = field.promised_snr(model) * np.sqrt(integrations)
         if promised < _PHASE_SNR:
@@ -275,11 +279,10 @@ def _phase_rounds(field: _Field, first: _State, rounds: list[dict[str, Any]]) ->
             return best, "a round raised the noise"
         else:
             idle += 1
-            if idle == _PATIENCE:
-                return best, f"{_PATIENCE} rounds made no progress"
-        if integrations == 1:
-            return best, "the shortest interval was reached"
+            if idle == _PATIENCE or integrations == 1:
+                return best, f"no progress ({outcome})"
         integrations = max(1, integrations // 2)
+    return best, f"{_MOST_ROUNDS} rounds were made"
 
 
 def _amplitude_round(field: _Field, best: _State, rounds: list[dict[str, Any]]) -> tuple[_State, str]:
@@ -303,7 +306,7 @@ def _try(
     promised: float,
 ) -> tuple[str, _State]:
     """One round: solve, image, compare; its outcome is noted in ``rounds``."""
-    path = field.solve(f"{mode}{integrations}.cal", mode, integrations, before, model)
+    path = field.solve(f"{mode}{integrations}-{len(rounds)}.cal", mode, integrations, before, model)
     gains = read_gains(path, field.shape)
     entry: dict[str, Any] = {
         "mode": mode,
@@ -328,13 +331,18 @@ def _try(
         outcome = "worse"
     elif mode == "ap" and abs(ratio - 1) > _FLUX_TOLERANCE:
         outcome = "moved the flux scale"
-    elif state.rms > (1 - _PROGRESS) * best.rms or state.dynamic_range < best.dynamic_range:
-        outcome = "no progress"
-    else:
+    elif _better(state, best):
         outcome = "kept"
+    else:
+        outcome = "no progress"
     entry["outcome"] = outcome
     _LOG.info("self-calibration: %s", entry)
     return outcome, state
+
+
+def _better(state: _State, best: _State) -> bool:
+    quieter, clearer = 1 - state.rms / best.rms, state.dynamic_range / best.dynamic_range - 1
+    return (quieter >= _PROGRESS and clearer >= 0) or (quieter >= _LEAST_FALL and clearer >= _PROGRESS)
 
 
 def _flux_ratio(before: _State, after: _State) -> float:
