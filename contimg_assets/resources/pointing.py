@@ -9,7 +9,7 @@ groups (``product_catalog.py``).
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from contimg_assets.resources.database import reading, transaction
@@ -22,6 +22,9 @@ _DAY_S = 86400.0
 
 def note_pointing(session: Session, registration: Registration) -> None:
     """Enter a group's pointing, and set it and the next group against what came before."""
+    if session.get_bind().dialect.name == "postgresql":
+        # Two neighbours that are entered at once must see each other; SQLite has one writer at a time anyway.
+        session.execute(text("LOCK TABLE pointing IN SHARE ROW EXCLUSIVE MODE"))
     half = registration.duration_s / 2 / _DAY_S
     own = session.merge(
         Pointing(

@@ -146,9 +146,12 @@ class IncomingFolder:
         """Deal with one group as far as it is time to; whether it became ready."""
         paths = _paths(group)
         waited_s = now - max(self.open[path.name].since for path in paths)
-        if group.status != "complete" and _any_near(paths, expected, self.settings.ingest.cluster_s):
-            waited_s = 0.0
         overdue = waited_s >= self.settings.ingest.timeout_s
+        if _any_near(paths, expected, self.settings.ingest.cluster_s):
+            if group.status == "complete" and not overdue:
+                return False  # a second file of one of its subbands, as it seems: let it be compared
+            if group.status != "complete":
+                waited_s, overdue = 0.0, False
         if overdue and group.status != "complete" and self._to_be_read_again(group):
             return False
         known = self.catalog.find(group.key) if group.key is not None else None

@@ -196,6 +196,21 @@ def test_files_of_a_group_that_another_process_has_taken_are_no_late_ones(
     assert outcomes(catalog, settings) == {"used": 16}
 
 
+def test_a_second_file_of_a_subband_is_compared_before_its_group_is_taken(
+    settings: Settings, catalog: ProductCatalog, look: Look
+) -> None:
+    paths = write_group(settings.incoming_folder)
+    look(0)
+    rival = settings.incoming_folder / file_name(4, START + timedelta(seconds=7))
+    rival.write_bytes(paths[4].read_bytes()[:-1] + b"?")
+    assert look(5) == []
+    assert look(10) == []
+    assert look(905) == []
+    assert look(910) == [TARGET]
+    assert catalog.group(TARGET).missing_subbands == [4]
+    assert outcomes(catalog, settings) == {"used": 15, "refused": 2}
+
+
 def test_a_late_file_is_accounted_for_and_changes_nothing(
     settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,7 +85,8 @@ def plan_night(folder: Path, n_groups: int, rng: random.Random) -> Plan:
                 twin = folder / file_name(k, start + timedelta(seconds=stamps[-1] + 61))
                 write(twin, contents(k, start=start, n_times=24, order=(30, 4), seed=0 if same else 1))
                 plan.waves[0].append(twin)
-                plan.outcomes |= {path.name: "used", twin.name: "duplicate"} if same else {}
+                first, second = sorted((path.name, twin.name))
+                plan.outcomes |= {first: "used", second: "duplicate"} if same else {}
                 if not same:
                     plan.outcomes |= {path.name: "refused", twin.name: "refused"}
                     continue

@@ -1,5 +1,6 @@
 """Changes of declination and gaps are found in whatever order the groups come."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def test_the_history_does_not_depend_on_the_order_of_arrival(
     assert [spell.first for spell in history.spells(KEYS[1])] == [KEYS[1], KEYS[2], KEYS[3]]
     assert [key for key, _ in history.untold(10)] == [KEYS[2], KEYS[3]]
     assert history.untold(10) == []
+
+
+def test_neighbours_that_are_entered_at_once_see_each_other(engine: Engine, tmp_path: Path) -> None:
+    catalog = ProductCatalog(engine)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: enter(catalog, tmp_path, number), [3, 2, 1, 0] * 3))
+    history = PointingHistory(engine, IngestSettings())
+    assert [spell.first for spell in history.spells()] == [KEYS[0], KEYS[2], KEYS[3]]
 
 
 def test_a_gap_is_told_only_when_the_group_may_not_come_any_more(engine: Engine, tmp_path: Path) -> None:
