@@ -95,19 +95,27 @@ class CalibrationSettings(BaseModel):
 class ImagingSettings(BaseModel):
     """The image and how it is deconvolved."""
 
-    engine: Literal["wgridder", "tclean"] = "wgridder"
-    """``wgridder``: our CLEAN on ducc0's w-gridder; ``tclean``: CASA's, with w-projection."""
+    engine: Literal["wgridder", "tclean", "wsclean"] = "wgridder"
+    """``wgridder``: our CLEAN on ducc0's w-gridder; ``tclean``: CASA's, with w-projection; ``wsclean``: the
+    system's program, with its w-gridder."""
     field_deg: float = Field(default=6.0, gt=0, le=8)
     """Width of the image, deg: to the beam's first null, since what lies outside leaves stripes."""
     samples_per_beam: float = Field(default=4.0, ge=3)
     """Pixels across the narrow side of the dirty beam."""
     weighting: Literal["natural", "uniform", "briggs"] = "briggs"
     """Visibility weighting."""
-    robust: float = Field(default=0.5, ge=-2, le=2)
-    """Briggs robustness."""
+    robust: float = Field(default=0.0, ge=-2, le=2)
+    """Briggs robustness: at 0.5 the dirty beam stands on a plateau that no Gaussian fits (66″ × 40″),
+    at 0 it is 45″ × 17″ for 13 % more noise."""
+    shortest_wavelengths: float = Field(default=0.0, ge=0)
+    """Shorter projected baselines are left out, wavelengths."""
+    longest_wavelengths: float = Field(default=float("inf"), gt=0)
+    """Longer projected baselines are left out, wavelengths."""
     iterations: int = Field(default=50_000, ge=0)
     """Most CLEAN components."""
-    threshold_sigma: float = Field(default=2.0, gt=0)
+    major_cycles: int = Field(default=15, ge=1)
+    """Most major cycles of our own engine."""
+    threshold_sigma: float = Field(default=3.0, gt=0)
     """CLEAN stops at this multiple of the noise, measured or expected, whichever is higher."""
     gain: float = Field(default=0.1, gt=0, le=1)
     """CLEAN loop gain."""
@@ -115,6 +123,17 @@ class ImagingSettings(BaseModel):
     """Planes of CASA's w-projection."""
     beam_cutoff: float = Field(default=0.1, gt=0, lt=1)
     """The beam-corrected image is blank where the beam is below this."""
+
+    def quick(self) -> "ImagingSettings":
+        """The same for a quick look: a beam of 85″ × 46″ and a shallow CLEAN of the main lobe's field."""
+        return self.model_copy(
+            update={
+                "field_deg": min(self.field_deg, 4.5),
+                "longest_wavelengths": min(self.longest_wavelengths, 5000.0),
+                "major_cycles": min(self.major_cycles, 2),
+                "threshold_sigma": max(self.threshold_sigma, 5.0),
+            }
+        )
 
 
 class CatalogueSettings(BaseModel):

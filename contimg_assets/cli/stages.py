@@ -212,23 +212,52 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
 @click.option(
     "--provenance", type=click.Path(path_type=Path, exists=True), help="JSON of what calibrated MS."
 )
+@click.option("--quick", is_flag=True, help="A quick look: coarse, shallow, in seconds.")
+@click.option("--dry-run", is_flag=True, help="Say what the image will be and need; read no visibility.")
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    type=_FOLDER,
+    help="Calibration table to apply to DATA on the way, instead of reading CORRECTED_DATA.",
+)
 @json_option
-def image(ms: Path, out: Path, name: str, provenance: Path | None, as_json: bool) -> None:
+def image(
+    ms: Path,
+    out: Path,
+    name: str,
+    provenance: Path | None,
+    quick: bool,
+    dry_run: bool,
+    tables: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Image the Measurement Set MS; write the FITS products into the folder OUT."""
 
     def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.imaging.image import make_image
+        from contimg_assets.radio.imaging.image import make_image, plan
+        from contimg_assets.radio.measurement_set import read_shape
 
+        choices = settings.imaging.quick() if quick else settings.imaging
+        if dry_run:
+            planned = plan(read_shape(ms), choices)
+            return {
+                "n_pixels": planned.n_pixels,
+                "cell_arcsec": planned.cell_arcsec,
+                "n_averaged_visibilities": planned.n_visibilities,
+                "memory_mib": planned.memory_bytes / 2**20,
+            }
         origin = json.loads(provenance.read_text()) if provenance else None
         with Store(settings.home).scratch_folder("image") as folder:
             return make_image(
                 ms,
                 out,
                 folder,
-                settings.imaging,
+                choices,
                 name=name,
                 provenance=origin,
                 threads=settings.threads,
+                tables=tables,
             )
 
     run_stage(work, as_json)

@@ -9,63 +9,90 @@ from dataclasses import dataclass
 import ducc0
 import numpy as np
 from numpy.typing import NDArray
-
-from contimg_assets.radio.imaging.visibilities import StokesI
+from scipy.constants import c as SPEED_OF_LIGHT
 
 
 @dataclass(frozen=True)
 class Gridder:
-    """One geometry: data, weights and the image that they make."""
+    """One geometry: where visibilities lie, what they weigh, the image that they make."""
 
-    data: StokesI
+    uvw: NDArray[np.float64]
+    """Wavelengths, shape (n_visibilities, 3)."""
     weights: NDArray[np.float32]
+    """Shape (n_visibilities,), zero where flagged."""
     n_pixels: int
     cell_rad: float
     threads: int
     accuracy: float = 1e-5
-    """Relative to the brightest thing gridded; far below any dynamic range reached."""
+    """Largest error, root mean square over the image, relative to what is gridded."""
 
     def dirty(self, visibilities: NDArray[np.complex64]) -> NDArray[np.float32]:
         """Dirty image of weighted visibilities, Jy/beam, shape (n_pixels, n_pixels)."""
         image = ducc0.wgridder.vis2dirty(
-            uvw=self.data.uvw_m,
-            freq=self.data.frequencies_hz,
-            vis=visibilities,
-            wgt=self.weights,
+            vis=visibilities[:, None],
+            wgt=self.weights[:, None],
             npix_x=self.n_pixels,
             npix_y=self.n_pixels,
-            pixsize_x=self.cell_rad,
-            pixsize_y=self.cell_rad,
-            epsilon=self.accuracy,
             do_wgridding=True,
-            flip_v=True,
-            divide_by_n=False,
-            nthreads=self.threads,
+            **self._geometry,
         )
-        return np.ascontiguousarray((image / self.total).T, dtype=np.float32)
+        return np.ascontiguousarray((image / np.float32(self.total)).T, dtype=np.float32)
 
     def predict(self, model: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """Visibilities of a model image, Jy/pixel."""
+        """Visibilities of a model image, Jy/pixel, shape (n_visibilities,); 0 where flagged."""
         return ducc0.wgridder.dirty2vis(
-            uvw=self.data.uvw_m,
-            freq=self.data.frequencies_hz,
-            dirty=np.ascontiguousarray(model.T, dtype=np.float32),
-            wgt=None,
-            mask=(self.weights > 0).astype(np.uint8),
-            pixsize_x=self.cell_rad,
-            pixsize_y=self.cell_rad,
-            epsilon=self.accuracy,
+            dirty=np.ascontiguousarray(model.T),
+            mask=(self.weights > 0).astype(np.uint8)[:, None],
             do_wgridding=True,
-            flip_v=True,
-            divide_by_n=False,
-            nthreads=self.threads,
-        )
+            **self._geometry,
+        )[:, 0]
+
+    def psf_half(self, n_north: int, n_west: int) -> NDArray[np.float32]:
+        """Dirty beam without its w term, the half that the other mirrors, peak 1.
+
+        Parameters
+        ----------
+        n_north, n_west : int
+            Even.  Pixels from −n_north to n_north − 1 (rows) and from 0 to
+            n_west − 1 (columns) are made.
+
+        Returns
+        -------
+        ndarray, float32, shape (2 n_north, n_west)
+        """
+        ones = np.ones((len(self.uvw), 1), np.complex64)
+        halves = [
+            ducc0.wgridder.vis2dirty(
+                vis=ones,
+                wgt=self.weights[:, None],
+                npix_x=n_west,
+                npix_y=n_north,
+                center_x=n_west // 2 * self.cell_rad,
+                # A flipped v flips the centre with it.
+                center_y=-(n_north // 2 + offset) * self.cell_rad,
+                do_wgridding=False,
+                **self._geometry,
+            )
+            for offset in (-n_north, 0)
+        ]
+        scaled = np.concatenate(halves, axis=1) / np.float32(self.total)
+        return np.ascontiguousarray(scaled.T, dtype=np.float32)
+
+    @property
+    def _geometry(self) -> dict[str, object]:
+        return {
+            "uvw": self.uvw,
+            # Wavelengths: the frequency at which a metre is one.
+            "freq": np.array([SPEED_OF_LIGHT]),
+            "pixsize_x": self.cell_rad,
+            "pixsize_y": self.cell_rad,
+            "epsilon": self.accuracy,
+            "flip_v": True,
+            "divide_by_n": False,
+            "nthreads": self.threads,
+        }
 
     @property
     def total(self) -> float:
         """Sum of weights: the dirty beam's peak before it is set to one."""
         return float(self.weights.sum(dtype=np.float64))
-
-    def psf(self) -> NDArray[np.float32]:
-        """Dirty beam, peak 1."""
-        return self.dirty(np.ones_like(self.data.values))

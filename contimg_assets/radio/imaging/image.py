@@ -2,25 +2,43 @@
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing
+from contimg_assets.radio.calibration.jones import read_jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.beam_image import drift_beam
+from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.tclean import run_tclean
-from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
-from contimg_assets.radio.imaging.weights import imaging_weights
+from contimg_assets.radio.imaging.visibilities import (
+    StokesI,
+    channels_to_average,
+    read_stokes_i,
+    unflagged,
+)
+from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.imaging.wgridder import run_wgridder
-from contimg_assets.radio.measurement_set import read_column, read_shape
+from contimg_assets.radio.imaging.wsclean import run_wsclean
+from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.quality.products import complete_products
 
 _ARCSEC = np.pi / 180 / 3600
+#: Peak memory of a process with our own engine: libraries and compiled code, …
+_BASE_BYTES = 500_000_000
+#: … uvw, values, weights and what is left, of each visibility, …
+_VISIBILITY_BYTES = 90
+#: … and images, dirty beam and the gridder's planes, of each pixel.
+_PIXEL_BYTES = 100
 
 
 class ImagingChoices(Protocol):
@@ -31,7 +49,10 @@ class ImagingChoices(Protocol):
     samples_per_beam: float
     weighting: Any
     robust: float
+    shortest_wavelengths: float
+    longest_wavelengths: float
     iterations: int
+    major_cycles: int
     threshold_sigma: float
     gain: float
     w_planes: int
@@ -52,6 +73,47 @@ def image_size(field_deg: float, cell_arcsec: float) -> int:
         n += 2
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What an image will be, before a visibility is read."""
+
+    factors: NDArray[np.int64]
+    """Channels of each baseline to average into one."""
+    cell_arcsec: float
+    n_pixels: int
+    n_visibilities: int
+    """After averaging."""
+    memory_bytes: int
+    """Peak of the whole process, for our own engine."""
+
+
+def plan(shape: GroupShape, choices: ImagingChoices) -> Plan:
+    """Averaging, pixels and memory of an image, from the group's geometry alone.
+
+    The cell follows from the dirty beam that unflagged data would have.
+    """
+    factors = channels_to_average(shape, beam.half_power_radius(shape.frequencies_hz.mean()))
+    data = unflagged(shape, factors)
+    weights = _weights(shape, data, choices)
+    narrowest = weights.narrowest_beam_rad / _ARCSEC
+    cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)
+    n_pixels = image_size(choices.field_deg, cell)
+    return Plan(
+        factors,
+        float(cell),
+        n_pixels,
+        len(data.counts),
+        _BASE_BYTES + _VISIBILITY_BYTES * len(data.counts) + _PIXEL_BYTES * n_pixels**2,
+    )
+
+
+def _weights(shape: GroupShape, data: StokesI, choices: ImagingChoices) -> Weights:
+    lengths = (choices.shortest_wavelengths, choices.longest_wavelengths)
+    return imaging_weights(
+        shape, data, choices.weighting, choices.robust, np.deg2rad(choices.field_deg), lengths
+    )
+
+
 def make_image(
     ms: Path,
     out: Path,
@@ -61,6 +123,7 @@ def make_image(
     name: str,
     provenance: dict[str, Any] | None,
     threads: int,
+    tables: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Image a group and write its products.
 
@@ -79,6 +142,9 @@ def make_image(
         What calibrated the data.
     threads : int
         That gridding may use.
+    tables : sequence of Path
+        Calibration tables to apply to DATA on the way, instead of reading
+        CORRECTED_DATA; our own engine only.
 
     Returns
     -------
@@ -97,49 +163,33 @@ def make_image(
     shape = read_shape(ms)
     with table(str(ms), ack=False) as main:
         column = "corrected" if "CORRECTED_DATA" in main.colnames() else "data"
-    if provenance is not None and column == "data":
+    if tables:
+        if choices.engine != "wgridder":
+            raise ImagingError(f"{ms}: {choices.engine} cannot apply tables; expected the engine wgridder")
+        column = "data"
+    elif provenance is not None and column == "data":
         raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
-    flags = read_column(shape, "FLAG")
-    flag_fraction = float(flags[:, shape.cross].mean())
-    del flags
-    field_rad = np.deg2rad(choices.field_deg)
-    factor = channels_to_average(shape, beam.half_power_radius(shape.frequencies_hz.mean()))
-    data = read_stokes_i(shape, "CORRECTED_DATA" if column == "corrected" else "DATA", factor)
-    weights = imaging_weights(shape, data, choices.weighting, choices.robust, field_rad)
-    narrowest = weights.narrowest_beam_rad / _ARCSEC
-    cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)
-    n_pixels = image_size(choices.field_deg, cell)
-    if choices.engine == "tclean":
-        result = run_tclean(
-            ms,
-            work,
-            column=column,
-            n_pixels=n_pixels,
-            cell_arcsec=cell,
-            weighting=choices.weighting,
-            robust=choices.robust,
-            iterations=choices.iterations,
-            gain=choices.gain,
-            threshold_jy=choices.threshold_sigma * weights.expected_noise_jy,
-            threshold_sigma=choices.threshold_sigma,
-            w_planes=choices.w_planes,
-        )
-    else:
-        gridder = Gridder(data, weights.values, n_pixels, cell * _ARCSEC, threads)
-        result = run_wgridder(
-            gridder,
-            iterations=choices.iterations,
-            gain=choices.gain,
-            threshold_sigma=choices.threshold_sigma,
-            expected_noise_jy=weights.expected_noise_jy,
-        )
-    power = drift_beam(shape, data.frequencies_hz, weights.by_time_channel, n_pixels, cell * _ARCSEC)
+    planned = plan(shape, choices)
+    data = read_stokes_i(
+        shape,
+        "CORRECTED_DATA" if column == "corrected" else "DATA",
+        planned.factors,
+        read_jones(tables, shape) if tables else None,
+    )
+    weights = _weights(shape, data, choices)
+    cell, n_pixels = planned.cell_arcsec, planned.n_pixels
+    result = _run(choices, ms, work, column, planned, threads, shape, data, weights)
+    if not np.isfinite(result.image).all():
+        raise ImagingError(f"{ms}: {choices.engine} made an image that is not finite")
+    power = drift_beam(shape, weights.bin_frequencies_hz, weights.by_time_frequency, n_pixels, cell * _ARCSEC)
     corrected = np.where(power >= choices.beam_cutoff, result.image / power, np.nan).astype(np.float32)
     rms = robust_rms(result.residual)
-    frequency = float(np.average(data.frequencies_hz, weights=weights.by_time_channel.sum(axis=0)))
+    frequency = float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
     settings = {
         "column": column,
-        "channels_averaged": factor,
+        "channels_averaged": float(
+            shape.n_channels * shape.n_times * np.count_nonzero(shape.cross) / planned.n_visibilities
+        ),
         **{key: getattr(choices, key) for key in sorted(ImagingChoices.__annotations__)},
     }
     header = image_header(
@@ -170,7 +220,7 @@ def make_image(
         "beam_major_arcsec": result.beam.major_arcsec,
         "beam_minor_arcsec": result.beam.minor_arcsec,
         "beam_pa_deg": result.beam.position_angle_deg,
-        "flag_fraction": flag_fraction,
+        "flag_fraction": data.flag_fraction,
         "n_visibilities": weights.n_visibilities,
         "n_pixels": n_pixels,
         "cell_arcsec": cell,
@@ -183,3 +233,43 @@ def make_image(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
     return summary | complete_products(out, name)
+
+
+def _run(
+    choices: ImagingChoices,
+    ms: Path,
+    work: Path,
+    column: str,
+    planned: Plan,
+    threads: int,
+    shape: GroupShape,
+    data: StokesI,
+    weights: Weights,
+) -> EngineImages:
+    """The engine that is asked for."""
+    if choices.engine == "wgridder":
+        return run_wgridder(
+            Gridder(data.uvw, weights.values, planned.n_pixels, planned.cell_arcsec * _ARCSEC, threads),
+            data.values,
+            Drift(shape, data, weights),
+            iterations=choices.iterations,
+            gain=choices.gain,
+            threshold_sigma=choices.threshold_sigma,
+            expected_noise_jy=weights.expected_noise_jy,
+            major_cycles=choices.major_cycles,
+        )
+    shared: dict[str, Any] = {
+        "column": column,
+        "n_pixels": planned.n_pixels,
+        "cell_arcsec": planned.cell_arcsec,
+        "weighting": choices.weighting,
+        "robust": choices.robust,
+        "uv_range": (choices.shortest_wavelengths, choices.longest_wavelengths),
+        "iterations": choices.iterations,
+        "gain": choices.gain,
+        "threshold_sigma": choices.threshold_sigma,
+    }
+    if choices.engine == "wsclean":
+        return run_wsclean(ms, work, threads=threads, **shared)
+    threshold_jy = choices.threshold_sigma * weights.expected_noise_jy
+    return run_tclean(ms, work, threshold_jy=threshold_jy, w_planes=choices.w_planes, **shared)

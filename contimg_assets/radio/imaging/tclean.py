@@ -10,6 +10,9 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import RestoringBeam
 
+#: Wavelengths; beyond any baseline.
+_LONGEST = 1e9
+
 
 def run_tclean(
     ms: Path,
@@ -20,6 +23,7 @@ def run_tclean(
     cell_arcsec: float,
     weighting: str,
     robust: float,
+    uv_range: tuple[float, float],
     iterations: int,
     gain: float,
     threshold_jy: float,
@@ -36,7 +40,7 @@ def run_tclean(
         Folder for CASA's images; the caller removes it.
     column : {"data", "corrected"}
     n_pixels, cell_arcsec : int, float
-    weighting, robust, iterations, gain, w_planes
+    weighting, robust, uv_range, iterations, gain, w_planes
         See ``ImagingSettings``.
     threshold_jy : float
         CLEAN stops at this residual, Jy/beam …
@@ -55,12 +59,16 @@ def run_tclean(
     from casatasks import tclean
 
     name = work / "image"
+    shortest, longest = uv_range
+    # CASA reads a single length as the shortest.
+    lengths = f"{shortest}~{min(longest, _LONGEST)}lambda" if uv_range != (0.0, np.inf) else ""
     report: Any = tclean(
         vis=str(ms),
         imagename=str(name),
         datacolumn=column,
         imsize=[n_pixels, n_pixels],
         cell=f"{cell_arcsec}arcsec",
+        uvrange=lengths,
         stokes="I",
         specmode="mfs",
         gridder="wproject",

@@ -1,60 +1,117 @@
-"""Stokes I visibilities of a group, averaged as far as the field allows."""
+"""Stokes I visibilities of a group, averaged as far as the field allows.
+
+Every baseline has its own number of channels to average: most of ours are far
+shorter than the longest, and what smears a long one away leaves a short one whole.
+"""
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import phasing
+from contimg_assets.radio.calibration.jones import Jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.measurement_set import GroupShape
 
-#: Loss of peak by channel averaging at the beam's half-power radius, on the
-#: array's root-mean-square baseline, that is accepted.
-MAX_SMEARING_LOSS = 0.005
+#: Loss of any visibility of a source at the beam's half-power radius, by averaging
+#: channels, that is accepted.  Most baselines, and so the image's peak, lose far less.
+MAX_SMEARING_LOSS = 0.01
 
 
 @dataclass(frozen=True)
 class StokesI:
-    """Cross-correlations ready for gridding; rows = integrations × baselines."""
+    """Cross-correlations ready for gridding.
 
-    uvw_m: NDArray[np.float64]
-    """Shape (n_rows, 3)."""
+    An integration has ``n_slots`` of them, the same baselines and averaged
+    channels in each; all integrations follow one another.
+    """
+
+    uvw: NDArray[np.float64]
+    """Wavelengths, shape (n_times × n_slots, 3)."""
     frequencies_hz: NDArray[np.float64]
-    """Centres of the averaged channels, shape (n_channels,)."""
+    """Of each slot, shape (n_slots,)."""
     values: NDArray[np.complex64]
-    """(XX + YY) / 2, or the one that is left, shape (n_rows, n_channels)."""
+    """(XX + YY) / 2, or the one that is left, Jy, shape (n_times × n_slots,)."""
     counts: NDArray[np.float32]
     """Samples (polarisation × channel) in each; zero where all are flagged."""
     n_times: int
+    flag_fraction: float = 0.0
+    """Part of the samples that is flagged."""
 
 
-def channels_to_average(shape: GroupShape, half_power_rad: float) -> int:
-    """Channels that may become one within :data:`MAX_SMEARING_LOSS`.
+def channels_to_average(
+    shape: GroupShape, half_power_rad: float, max_loss: float = MAX_SMEARING_LOSS
+) -> NDArray[np.int64]:
+    """Channels of each baseline that may become one.
 
     A channel of width Δν attenuates a source at θ on a baseline b by
     ``sinc(π b θ Δν / c)``, of which the first term of the loss is x²/6.
+
+    Parameters
+    ----------
+    shape : GroupShape
+    half_power_rad : float
+        Radius at which the loss is reckoned, rad.
+    max_loss : float
+
+    Returns
+    -------
+    ndarray of int, shape (n_cross,)
+        Divisors of the number of channels, at least 1.
     """
-    positions = shape.antenna_positions[shape.antennas]
-    squared = np.mean(np.sum((positions[:, None] - positions[None]) ** 2, axis=-1))
-    x = np.pi * np.sqrt(squared) * half_power_rad * shape.channel_width_hz / SPEED_OF_LIGHT
-    most = np.sqrt(6.0 * MAX_SMEARING_LOSS) / x
-    factor = 1
-    while factor * 2 <= most and shape.n_channels % (factor * 2) == 0:
-        factor *= 2
-    return factor
+    divisors = np.array([n for n in range(1, shape.n_channels + 1) if shape.n_channels % n == 0])
+    positions, cross = shape.antenna_positions, shape.cross
+    lengths = np.linalg.norm(positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]], axis=1)
+    x = np.pi * np.maximum(lengths, 1.0) * half_power_rad * shape.channel_width_hz / SPEED_OF_LIGHT
+    most = np.sqrt(6.0 * max_loss) / x
+    # Past a sixteenth of the band a channel's own spread in (u, v) would matter.
+    most = np.minimum(most, max(1, shape.n_channels // 16))
+    return divisors[np.maximum(np.searchsorted(divisors, most, side="right") - 1, 0)]
 
 
-def read_stokes_i(shape: GroupShape, column: str, factor: int) -> StokesI:
+@numba.njit(cache=True, parallel=True)
+def _average(
+    data: NDArray[np.complex64],
+    flags: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    factors: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    values: NDArray[np.complex64],
+    counts: NDArray[np.float32],
+) -> None:
+    last = data.shape[2] - 1
+    for b in numba.prange(len(rows)):
+        row, factor = rows[b], factors[b]
+        for slot in range(data.shape[1] // factor):
+            total, number = 0j, 0
+            for f in range(slot * factor, (slot + 1) * factor):
+                # The first and the last are XX and YY with two polarisations and with four.
+                if not flags[row, f, 0]:
+                    total += data[row, f, 0]
+                    number += 1
+                if not flags[row, f, last]:
+                    total += data[row, f, last]
+                    number += 1
+            counts[starts[b] + slot] = number
+            values[starts[b] + slot] = total / max(number, 1)
+
+
+def read_stokes_i(
+    shape: GroupShape, column: str, factors: NDArray[np.int64], jones: Jones | None = None
+) -> StokesI:
     """Read a group integration by integration, averaging channels.
 
     Parameters
     ----------
     shape : GroupShape
     column : {"DATA", "CORRECTED_DATA"}
-    factor : int
-        Channels to average into one.
+    factors : ndarray of int, shape (n_cross,)
+        Channels of each baseline to average into one.
+    jones : Jones, optional
+        Calibration to apply on the way.
 
     Returns
     -------
@@ -67,28 +124,47 @@ def read_stokes_i(shape: GroupShape, column: str, factor: int) -> StokesI:
     """
     from casacore.tables import table
 
-    cross = shape.cross
-    n_cross = int(cross.sum())
-    n_channels = shape.n_channels // factor
-    values = np.zeros((shape.n_times * n_cross, n_channels), np.complex64)
+    rows = np.flatnonzero(shape.cross)
+    starts = np.concatenate([[0], np.cumsum(shape.n_channels // factors)])
+    values = np.zeros((shape.n_times, int(starts[-1])), np.complex64)
     counts = np.zeros(values.shape, np.float32)
-    # The first and the last are XX and YY with two polarisations and with four.
-    hands = [0, shape.n_polarisations - 1]
+    data = np.empty(shape.data_shape[1:], np.complex64)
+    flags = np.empty(data.shape, np.bool_)
     with table(str(shape.path), ack=False) as main:
         for t in range(shape.n_times):
             start = t * shape.n_baselines
-            good = ~main.getcol("FLAG", start, shape.n_baselines)[cross][:, :, hands]
-            data = main.getcol(column, start, shape.n_baselines)[cross][:, :, hands]
-            data = np.where(good, data, 0)
-            number = good.reshape(n_cross, n_channels, -1).sum(axis=-1, dtype=np.float32)
-            total = data.reshape(n_cross, n_channels, -1).sum(axis=-1)
-            rows = slice(t * n_cross, (t + 1) * n_cross)
-            counts[rows] = number
-            values[rows] = total / np.maximum(number, 1.0)
-    if not counts.any():
+            main.getcolnp("FLAG", flags, start, shape.n_baselines)
+            main.getcolnp(column, data, start, shape.n_baselines)
+            used = (data, flags) if jones is None else jones.apply(t, data, flags)
+            _average(*used, rows, factors, starts, values[t], counts[t])
+    samples = float(counts.sum(dtype=np.float64))
+    if samples == 0:
         raise ImagingError(f"{shape.path}: every visibility is flagged; there is nothing to image")
+    return StokesI(
+        *_layout(shape, factors),
+        values.reshape(-1),
+        counts.reshape(-1),
+        shape.n_times,
+        1.0 - samples / (shape.n_times * len(rows) * shape.n_channels * min(2, shape.n_polarisations)),
+    )
+
+
+def unflagged(shape: GroupShape, factors: NDArray[np.int64]) -> StokesI:
+    """Visibilities of a group before it is read: zeros, nothing flagged."""
+    uvw, frequencies = _layout(shape, factors)
+    samples = np.repeat(factors, shape.n_channels // factors) * min(2, shape.n_polarisations)
+    counts = np.tile(samples.astype(np.float32), shape.n_times)
+    return StokesI(uvw, frequencies, np.zeros(len(counts), np.complex64), counts, shape.n_times)
+
+
+def _layout(shape: GroupShape, factors: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """uvw of every averaged visibility, wavelengths, and the frequency of each slot, Hz."""
+    cross = shape.cross
     positions = phasing.to_meridian_frame(shape.antenna_positions)
-    baselines = (positions[shape.antenna_2] - positions[shape.antenna_1])[cross]
-    uvw = np.einsum("tij,bj->tbi", shape.axes(), baselines).reshape(-1, 3)
-    frequencies = shape.frequencies_hz.reshape(n_channels, factor).mean(axis=1)
-    return StokesI(uvw, frequencies, values, counts, shape.n_times)
+    baselines = positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]]
+    of_slot = np.repeat(np.arange(len(baselines)), shape.n_channels // factors)
+    frequencies = np.concatenate([shape.frequencies_hz.reshape(-1, k).mean(axis=1) for k in factors])
+    uvw = np.empty((shape.n_times, len(of_slot), 3))
+    for t, axes in enumerate(shape.axes()):
+        np.multiply((baselines @ axes.T)[of_slot], (frequencies / SPEED_OF_LIGHT)[:, None], out=uvw[t])
+    return uvw.reshape(-1, 3), frequencies

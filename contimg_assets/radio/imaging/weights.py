@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import telescope
+from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.measurement_set import GroupShape
+
+#: Frequency bins in which the sums of weights are kept: the beam's averages need no more.
+_BAND_BINS = 16
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,13 @@ class Weights:
     """Imaging weights of a group."""
 
     values: NDArray[np.float32]
-    """Of each visibility, zero where flagged, shape (n_rows, n_channels)."""
+    """Of each visibility, zero where flagged or outside the uv range, shape (n_visibilities,)."""
     expected_noise_jy: float
     """Thermal noise of the image, Jy/beam."""
-    by_time_channel: NDArray[np.float64]
-    """Sum of weights, shape (n_times, n_channels)."""
+    by_time_frequency: NDArray[np.float64]
+    """Sum of weights, shape (n_times, n_bins)."""
+    bin_frequencies_hz: NDArray[np.float64]
+    """Weighted mean frequency of each bin, shape (n_bins,)."""
     n_visibilities: int
     """Unflagged samples; each polarisation and channel counts."""
     narrowest_beam_rad: float
@@ -43,24 +48,18 @@ def _cell_of(u: float, v: float, cell: float, half: int) -> tuple[int, int]:
 
 @numba.njit(cache=True)
 def _fill(
-    uvw: NDArray[np.float64],
-    per_metre: NDArray[np.float64],
-    counts: NDArray[np.float32],
-    cell: float,
-    grid: NDArray[np.float64],
+    uvw: NDArray[np.float64], counts: NDArray[np.float32], cell: float, grid: NDArray[np.float64]
 ) -> None:
     half = grid.shape[1] // 2
-    for r in range(uvw.shape[0]):
-        for f in range(per_metre.shape[0]):
-            if counts[r, f] > 0:
-                i, j = _cell_of(uvw[r, 0] * per_metre[f], uvw[r, 1] * per_metre[f], cell, half)
-                grid[i, j] += counts[r, f]
+    for r in range(len(counts)):
+        if counts[r] > 0:
+            i, j = _cell_of(uvw[r, 0], uvw[r, 1], cell, half)
+            grid[i, j] += counts[r]
 
 
 @numba.njit(cache=True)
 def _weigh(
     uvw: NDArray[np.float64],
-    per_metre: NDArray[np.float64],
     counts: NDArray[np.float32],
     cell: float,
     grid: NDArray[np.float64],
@@ -70,23 +69,27 @@ def _weigh(
 ) -> tuple[float, float, float, float]:
     half = grid.shape[1] // 2
     variance, uu, uv, vv = 0.0, 0.0, 0.0, 0.0
-    for r in range(uvw.shape[0]):
-        for f in range(per_metre.shape[0]):
-            if counts[r, f] > 0:
-                u, v = uvw[r, 0] * per_metre[f], uvw[r, 1] * per_metre[f]
-                i, j = _cell_of(u, v, cell, half)
-                w = counts[r, f] / (offset + slope * grid[i, j])
-                out[r, f] = w
-                # The mean of n samples has a variance of one over n.
-                variance += w * w / counts[r, f]
-                uu += w * u * u
-                uv += w * u * v
-                vv += w * v * v
+    for r in range(len(counts)):
+        if counts[r] > 0:
+            u, v = uvw[r, 0], uvw[r, 1]
+            i, j = _cell_of(u, v, cell, half)
+            w = counts[r] / (offset + slope * grid[i, j])
+            out[r] = w
+            # The mean of n samples has a variance of one over n.
+            variance += w * w / counts[r]
+            uu += w * u * u
+            uv += w * u * v
+            vv += w * v * v
     return variance, uu, uv, vv
 
 
 def imaging_weights(
-    shape: GroupShape, data: StokesI, weighting: str, robust: float, field_rad: float
+    shape: GroupShape,
+    data: StokesI,
+    weighting: str,
+    robust: float,
+    field_rad: float,
+    uv_range: tuple[float, float] = (0.0, np.inf),
 ) -> Weights:
     """Weights of every visibility.
 
@@ -99,34 +102,62 @@ def imaging_weights(
         Briggs robustness, −2 (uniform) … 2 (natural).
     field_rad : float
         Width of the image: the uv cell is its inverse.
+    uv_range : (float, float)
+        Shortest and longest projected baseline that counts, wavelengths.
 
     Returns
     -------
     Weights
+
+    Raises
+    ------
+    ImagingError
+        If no visibility is left.
     """
-    per_metre = data.frequencies_hz / SPEED_OF_LIGHT
+    distance = np.hypot(data.uvw[:, 0], data.uvw[:, 1])
+    counts = np.where((distance >= uv_range[0]) & (distance <= uv_range[1]), data.counts, np.float32(0))
     cell = 1.0 / field_rad
-    extent = int(np.ceil(np.abs(data.uvw_m[:, :2]).max() * per_metre.max() / cell)) + 2
+    extent = int(np.ceil(np.abs(data.uvw[:, :2]).max() / cell)) + 2
     grid = np.zeros((extent, 2 * extent + 1))
-    _fill(data.uvw_m, per_metre, data.counts, cell, grid)
+    _fill(data.uvw, counts, cell, grid)
     n_visibilities = float(grid.sum())
+    if n_visibilities == 0:
+        raise ImagingError(f"{shape.path}: no visibility has a baseline of {uv_range} wavelengths")
     if weighting == "natural":
         offset, slope = 1.0, 0.0
     elif weighting == "uniform":
         offset, slope = 0.0, 1.0
     else:
         offset, slope = 1.0, (5.0 * 10.0**-robust) ** 2 / (float((grid**2).sum()) / n_visibilities)
-    values = np.zeros(data.counts.shape, np.float32)
-    variance, uu, uv, vv = _weigh(data.uvw_m, per_metre, data.counts, cell, grid, offset, slope, values)
-    by_time = values.reshape(data.n_times, -1, len(per_metre)).sum(axis=1, dtype=np.float64)
-    total = float(by_time.sum())
+    values = np.zeros(counts.shape, np.float32)
+    variance, uu, uv, vv = _weigh(data.uvw, counts, cell, grid, offset, slope, values)
+    bins, centres = _by_frequency(data, values)
+    total = float(bins.sum())
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
     widest = float(np.linalg.eigvalsh(np.array([[uu, uv], [uv, vv]]) / total)[-1])
     return Weights(
         values,
         float(sigma * np.sqrt(variance) / total),
-        by_time,
+        bins,
+        centres,
         int(n_visibilities),
         # 1 − 2π²⟨u²⟩θ² of the beam against 1 − 4 ln 2 (θ/FWHM)² of a Gaussian.
         float(np.sqrt(4 * np.log(2) / (2 * np.pi**2 * widest))),
     )
+
+
+def _by_frequency(
+    data: StokesI, weights: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of weights by integration and frequency bin, and the bins' mean frequencies."""
+    frequencies = data.frequencies_hz
+    edges = np.linspace(frequencies.min(), frequencies.max(), _BAND_BINS + 1)
+    bins = np.clip(np.searchsorted(edges, frequencies, side="right") - 1, 0, _BAND_BINS - 1)
+    by_time = weights.reshape(data.n_times, -1)
+    sums = np.array([np.bincount(bins, row, _BAND_BINS) for row in by_time], np.float64)
+    by_slot = by_time.sum(axis=0, dtype=np.float64)
+    moments = np.bincount(bins, by_slot * frequencies, _BAND_BINS).astype(np.float64)
+    total = sums.sum(axis=0)
+    middle = (edges[1:] + edges[:-1]) / 2
+    means = np.divide(moments, total, where=total > 0, out=middle)
+    return sums, means

@@ -1,155 +1,156 @@
 """Our own engine: Cotton–Schwab CLEAN on a w-gridder.
 
-Clark's minor cycle works on the list of bright pixels with the whole dirty
-beam; each major cycle predicts the model into the visibilities and grids what
-is left, so errors of the minor cycle do not stay.  CLEAN looks only where a
-peak has stood out of the *measured* noise, and goes deep there.
+The minor cycle works on the list of bright pixels (``minor.py``); each major
+cycle predicts what it found into the visibilities and grids what is left, so
+errors of the minor cycle do not stay, and their size, seen there, says how deep
+the next may go.  CLEAN looks only where a peak has stood out of the noise
+*measured around it*, and goes deep there.
 """
 
 import logging
 from dataclasses import replace
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
+from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
+from contimg_assets.radio.imaging.minor import Plane, minor_cycle
 from contimg_assets.radio.imaging.restore import fit_beam, restore
-from contimg_assets.radio.quality.noise import robust_rms
+from contimg_assets.radio.quality.noise import noise_map, robust_rms
 
 _LOG = logging.getLogger(__name__)
 #: A peak this many times the noise opens the mask around it.
 _MASK_SIGMA = 5.0
-#: A minor cycle stops at this part of the peak (or at the dirty beam's worst
-#: sidelobe, if that is higher).
-_MINOR_DEPTH = 0.15
-_MAX_MAJOR_CYCLES = 15
-#: A minor cycle in which the peak grows by this is given up, …
-_RUNAWAY = 1.5
-#: … and a major cycle that raises the noise by this is taken back.
+#: The first minor cycle stops at this part of the peak …
+_FIRST_DEPTH = 0.1
+#: … and later ones at this many times the error that the last was seen to make, …
+_DEPTH_OF_ERROR = 2.0
+#: … within these bounds.
+_DEPTHS = (0.01, 0.3)
+#: A major cycle that raises the noise by this is taken back.
 _WORSE = 1.02
 #: Pixels that a minor cycle works on at most: its cost a component.
-_LONGEST_LIST = 50_000
-#: When nothing stands out any more, a major cycle that lowers the noise by less
-#: than this is the last.
-_LEAST_PROGRESS = 0.01
-
-
-@numba.njit(cache=True)
-def minor_cycle(
-    ys: NDArray[np.int64],
-    xs: NDArray[np.int64],
-    flux: NDArray[np.float32],
-    psf: NDArray[np.float32],
-    gain: float,
-    stop: float,
-    iterations: int,
-    model: NDArray[np.float32],
-) -> int:
-    """CLEAN a list of pixels down to ``stop``; adds to ``model``, returns the steps taken.
-
-    ``psf`` reaches as far as any two pixels are apart: cut off, it would no
-    longer be positive definite, and CLEAN could run away.
-    """
-    centre = psf.shape[0] // 2
-    best = np.argmax(np.abs(flux))
-    runaway = _RUNAWAY * abs(flux[best])
-    for step in range(iterations):
-        if abs(flux[best]) <= stop or abs(flux[best]) > runaway:
-            return step
-        amount = gain * flux[best]
-        y0, x0 = ys[best], xs[best]
-        model[y0, x0] += amount
-        largest = np.float32(-1.0)
-        # Subtracting and looking for the next peak is one pass over the list.
-        for k in range(len(flux)):
-            flux[k] -= amount * psf[ys[k] - y0 + centre, xs[k] - x0 + centre]
-            if abs(flux[k]) > largest:
-                largest, best = abs(flux[k]), k
-    return iterations
-
-
-def worst_sidelobe(psf: NDArray[np.float32], beam_pixels: float) -> float:
-    """Largest absolute value of the dirty beam outside its core."""
-    centre = psf.shape[0] // 2
-    y, x = np.ogrid[: psf.shape[0], : psf.shape[1]]
-    outside = (y - centre) ** 2 + (x - centre) ** 2 > (1.5 * beam_pixels) ** 2
-    return float(np.abs(psf[outside]).max())
+_LONGEST_LIST = 100_000
+#: A major cycle that lowers the noise by less than the one and leaves the peak above
+#: the other part of what it was is the last.
+_LEAST_PROGRESS, _LEAST_FALL = 0.01, 0.5
+#: Islands this near to a component are subtracted from at once.
+_NEAR_BEAMS = 10.0
+#: Accuracies of the gridder, and the error of an image, in units of its expected
+#: noise, for which it is chosen between them.
+_ACCURACIES = (1e-5, 1e-3)
+_GRIDDING_ERROR = 0.3
+#: The change of components through the group is taken away once one of them exceeds
+#: the expected noise by this and CLEAN has gone down to this part of it.
+_DRIFT_SIGMA = 30.0
+_DRIFT_DEPTH = 0.05
 
 
 def run_wgridder(
     gridder: Gridder,
+    visibilities: NDArray[np.complex64],
+    drift: Drift | None,
     *,
     iterations: int,
     gain: float,
     threshold_sigma: float,
     expected_noise_jy: float,
+    major_cycles: int,
 ) -> EngineImages:
     """Image and deconvolve.
 
     Parameters
     ----------
     gridder : Gridder
-        Data, weights and image geometry.
+        Image geometry and weights.
+    visibilities : ndarray, shape (n_visibilities,)
+    drift : Drift, optional
+        How components change through the group; None: not at all.
     iterations : int
         Most CLEAN components.
     gain : float
         Loop gain.
     threshold_sigma : float
-        CLEAN stops at this multiple of the residual's measured noise, or of
-        the expected noise, whichever is higher.
+        CLEAN stops at this multiple of the residual's noise, measured around each
+        pixel, or of the expected noise, whichever is higher.
     expected_noise_jy : float
+    major_cycles : int
+        Most major cycles.
 
     Returns
     -------
     EngineImages
     """
-    cell_arcsec = float(np.rad2deg(gridder.cell_rad) * 3600.0)
-    wide_psf = replace(gridder, n_pixels=2 * gridder.n_pixels).psf()
-    quarter = gridder.n_pixels // 2
-    psf = np.ascontiguousarray(wide_psf[quarter:-quarter, quarter:-quarter])
+    n, cell_arcsec = gridder.n_pixels, float(np.rad2deg(gridder.cell_rad) * 3600.0)
+    plane = Plane.fit(gridder.uvw, gridder.weights)
+    reach = n + plane.margin(n, gridder.cell_rad)
+    half = replace(gridder, accuracy=_ACCURACIES[1]).psf_half(reach + reach % 2, reach + reach % 2)
+    psf = _whole(half, n)
     beam = fit_beam(psf, cell_arcsec)
-    sidelobe = worst_sidelobe(psf, beam.major_arcsec / cell_arcsec)
-    model = np.zeros_like(psf)
-    residual = gridder.dirty(gridder.data.values)
-    mask = np.zeros(psf.shape, bool)
-    reach = np.ones((3, 3), bool)
+    model = np.zeros((n, n), np.float32)
+    #: Components whose change through the group has not been taken away yet.
+    owed = np.zeros_like(model)
+    left = visibilities
+    residual = replace(gridder, accuracy=1e-4).dirty(left)
+    mask = np.zeros((n, n), bool)
+    square = np.ones((3, 3), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
-    used, cycles, last_noise = 0, 0, np.inf
-    while cycles < _MAX_MAJOR_CYCLES and used < iterations:
-        noise = max(robust_rms(residual), expected_noise_jy)
-        threshold = threshold_sigma * noise
-        mask |= binary_dilation(residual > _MASK_SIGMA * noise, reach, iterations=grow)
-        if not mask.any():
+    used, cycles, depth = 0, 0, _FIRST_DEPTH
+    last_noise, last_peak = np.inf, np.inf
+    while cycles < major_cycles and used < iterations:
+        noise = max(_rms(residual), expected_noise_jy)
+        local = np.maximum(
+            noise_map(residual, beam.major_arcsec / cell_arcsec), np.float32(expected_noise_jy)
+        )
+        mask |= binary_dilation(residual > _MASK_SIGMA * local, square, iterations=grow)
+        above = mask & (np.abs(residual) > threshold_sigma * local)
+        peak = float(np.abs(residual[above]).max()) if above.any() else 0.0
+        _LOG.info(
+            "major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components, next to %.2g of the peak",
+            *(cycles, noise, peak, used, depth),
+        )
+        # A peak that another cycle has not lowered is not one that CLEAN can take away.
+        settled = noise > (1 - _LEAST_PROGRESS) * last_noise and peak > _LEAST_FALL * last_peak
+        if peak == 0 or settled:
             break
-        peak = float(np.abs(residual[mask]).max())
-        _LOG.info("major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components", cycles, noise, peak, used)
-        settled = noise > (1 - _LEAST_PROGRESS) * last_noise
-        if peak <= threshold or (settled and peak < _MASK_SIGMA * noise):
-            break
-        last_noise = noise
-        stop = max(threshold, peak * max(_MINOR_DEPTH, min(1.2 * sidelobe, 0.7)))
-        # Pixels below the stop cannot become the peak but through sidelobes of what is
-        # taken; the next major cycle sees those.
-        active = mask & (np.abs(residual) > 0.8 * stop)
-        ys, xs = np.nonzero(active)
-        if len(ys) > _LONGEST_LIST:
-            brightest = np.abs(residual[active])
-            least = float(np.partition(brightest, -_LONGEST_LIST)[-_LONGEST_LIST])
-            stop = max(stop, least)
-            active &= np.abs(residual) >= least
-            ys, xs = np.nonzero(active)
-        before = model.copy()
-        used += minor_cycle(ys, xs, residual[active], wide_psf, gain, stop, iterations - used, model)
+        last_noise, last_peak = noise, peak
+        active, stop = _active(above, residual, depth * peak)
+        minor = minor_cycle(
+            active,
+            residual,
+            (threshold_sigma * local).astype(np.float32),
+            half,
+            plane,
+            gridder.cell_rad,
+            near_pixels=_NEAR_BEAMS * beam.major_arcsec / cell_arcsec,
+            gain=gain,
+            stop=stop,
+            iterations=iterations - used,
+            threads=gridder.threads,
+        )
+        used += minor.n_components
         cycles += 1
-        after = gridder.dirty(gridder.data.values - gridder.predict(model))
-        if robust_rms(after) > _WORSE * robust_rms(residual):
+        now = replace(
+            gridder, accuracy=float(np.clip(_GRIDDING_ERROR * expected_noise_jy / peak, *_ACCURACIES))
+        )
+        after_left = left - now.predict(minor.model)
+        owed += minor.model
+        due = max(_DRIFT_SIGMA * expected_noise_jy, stop / _DRIFT_DEPTH)
+        if drift is not None and owed.max() > due:
+            _LOG.info("the change of components through the group is taken away")
+            after_left -= _change(now, drift, owed)
+            owed[:] = 0.0
+        after = now.dirty(after_left)
+        if _rms(after) > _WORSE * _rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
-            model = before
             break
-        residual = after
+        error = float(np.quantile(np.abs(after[minor.ys, minor.xs] - minor.flux), 0.999)) / peak
+        depth = float(np.clip(_DEPTH_OF_ERROR * error, *_DEPTHS))
+        model += minor.model
+        left, residual = after_left, after
     return EngineImages(
         image=restore(model, residual, beam, cell_arcsec),
         residual=residual,
@@ -159,3 +160,45 @@ def run_wgridder(
         n_iterations=used,
         n_major_cycles=cycles,
     )
+
+
+def _rms(residual: NDArray[np.float32]) -> float:
+    """Noise from every third pixel: neighbours in a beam say the same."""
+    return robust_rms(residual[::3, ::3])
+
+
+def _active(
+    above: NDArray[np.bool_], residual: NDArray[np.float32], stop: float
+) -> tuple[NDArray[np.bool_], float]:
+    """Pixels for a minor cycle, and where it has to stop for there not to be too many.
+
+    A pixel below the stop cannot become the peak but through sidelobes of what is
+    taken; the next major cycle sees those.
+    """
+    active = above & (np.abs(residual) > 0.8 * stop)
+    if np.count_nonzero(active) > _LONGEST_LIST:
+        stop = float(np.partition(np.abs(residual[active]), -_LONGEST_LIST)[-_LONGEST_LIST])
+        active &= np.abs(residual) >= stop
+    return active, stop
+
+
+def _change(gridder: Gridder, drift: Drift, model: NDArray[np.float32]) -> NDArray[np.complex64]:
+    """Visibilities of how a model's components change through the group."""
+    ys, xs = np.nonzero(model)
+    half, cell = gridder.n_pixels // 2, gridder.cell_rad
+    change = np.zeros(len(gridder.weights), np.complex64)
+    l, m = -cell * (xs - half).astype(np.float64), cell * (ys - half).astype(np.float64)
+    for coefficients, factors in drift.modes(l, m, model[ys, xs]):
+        image = np.zeros_like(model)
+        image[ys, xs] = model[ys, xs] * coefficients
+        change += factors * gridder.predict(image)
+    return change
+
+
+def _whole(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Dirty beam of the image's size, peak at n // 2, from the half that the other mirrors."""
+    north, edge = half.shape[0] // 2, n // 2
+    right = half[north - edge : north + edge, :edge]
+    # (y, x) → (−y, −x)
+    left = half[north - edge + 1 : north + edge + 1, 1 : edge + 1][::-1, ::-1]
+    return np.ascontiguousarray(np.concatenate([left, right], axis=1))

@@ -1,0 +1,132 @@
+"""The three imaging engines on the same data, and what they leave to be said before and after."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from contimg_assets.radio.calibration.jones import Jones
+from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.imaging import wsclean
+from contimg_assets.radio.imaging.image import make_image, plan
+from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
+from contimg_assets.radio.measurement_set import read_shape
+from contimg_assets.radio.quality.sources import fit_point, read_plane
+from contimg_assets.settings import ImagingSettings
+from contimg_assets.simulation.observation import simulate
+from contimg_assets.simulation.presets import UNCORRUPTED
+from contimg_assets_tests.radio.skies import START, around, observe
+
+pytestmark = [
+    pytest.mark.usefixtures("casa_data"),
+    pytest.mark.filterwarnings("ignore:Recalculating uvw_array:UserWarning"),
+]
+
+DEC_DEG = 54.57
+#: East, north (deg) and Jy; the noise of a tiny group's image is some 3 mJy.
+SOURCES = [(0.0, 0.1, 2.0), (0.4, -0.3, 1.0), (-0.5, 0.45, 0.8)]
+CHOICES = ImagingSettings(field_deg=2.0)
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, float]]]:
+    """Measurement Set and the true sources."""
+    folder = tmp_path_factory.mktemp("engines")
+    simulate(observe(around(START, DEC_DEG, SOURCES), DEC_DEG, UNCORRUPTED), folder)
+    convert(sorted(folder.glob("*.hdf5")), folder / "group.ms")
+    (truth,) = folder.glob("*.truth.json")
+    return folder / "group.ms", json.loads(truth.read_text())["sources"]
+
+
+def products(ms: Path, folder: Path, choices: ImagingSettings) -> Path:
+    (folder / "work").mkdir(parents=True)
+    make_image(ms, folder / "out", folder / "work", choices, name="field", provenance=None, threads=2)
+    return folder / "out"
+
+
+@pytest.mark.parametrize("engine", ["wgridder", "wsclean", "tclean"])
+def test_every_engine_finds_the_true_places_and_flux_densities(
+    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path, engine: str
+) -> None:
+    """Positions to 3″ and apparent flux densities to 3 %, with the same products and header.
+
+    A tiny group's beam is some 200″ wide: 3″ is 1.5 % of it, and 3 % of 0.8 Jy eight times the noise.
+    """
+    ms, truth = observed
+    out = products(ms, tmp_path, CHOICES.model_copy(update={"engine": engine}))
+    header = fits.getheader(out / "field.image.fits")
+    assert header["BUNIT"] == "Jy/beam"
+    kinds = {path.name.split(".")[1] for path in out.glob("field.*.fits")}
+    assert {"image", "pbcor", "pb", "residual", "model", "psf"} <= kinds
+    plane = read_plane(out / "field.image.fits")
+    for source in truth:
+        found = fit_point(plane, *plane.pixel(source["ra_deg"], source["dec_deg"]))
+        assert found is not None
+        east = (found.ra_deg - source["ra_deg"]) * np.cos(np.deg2rad(source["dec_deg"]))
+        assert 3600 * np.hypot(east, found.dec_deg - source["dec_deg"]) < 3.0
+        assert found.flux_jy == pytest.approx(source["mean_apparent_jy"], rel=0.03)
+
+
+def test_a_plan_says_what_the_image_will_be(
+    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    """Pixels and cell, told before a visibility is read, are those of the image."""
+    planned = plan(read_shape(observed[0]), CHOICES)
+    header = fits.getheader(products(observed[0], tmp_path, CHOICES) / "field.image.fits")
+    assert header["NAXIS1"] == planned.n_pixels
+    # Pixels are scaled by aberration, 1e-4.
+    assert 3600 * header["CDELT2"] == pytest.approx(planned.cell_arcsec, rel=2e-4)
+
+
+def test_a_quick_look_is_coarser(observed: tuple[Path, list[dict[str, float]]]) -> None:
+    """Long baselines left out make larger cells, and so fewer pixels and less memory."""
+    shape = read_shape(observed[0])
+    choices = CHOICES.model_copy(update={"longest_wavelengths": 1500.0})
+    full, quick = plan(shape, CHOICES), plan(shape, choices.quick())
+    assert quick.cell_arcsec > full.cell_arcsec
+    assert quick.memory_bytes < full.memory_bytes
+
+
+def test_calibration_on_the_way_equals_calibration_beforehand(
+    observed: tuple[Path, list[dict[str, float]]],
+) -> None:
+    """DATA calibrated while it is read is DATA calibrated first, averaged after, to float32's rounding."""
+    shape = read_shape(observed[0])
+    rng = np.random.default_rng(1)
+    gains = rng.normal(size=(1, len(shape.antenna_names), shape.n_channels, 2, 2))
+    inverse = np.asarray(gains[..., 0] + 1j * gains[..., 1], np.complex64)
+    inverse[0, shape.antennas[3]] = 0
+    jones = Jones(
+        inverse,
+        np.zeros(shape.n_times, np.int64),
+        shape.antenna_1,
+        shape.antenna_2,
+        np.array([[0, 0], [1, 1]]),
+    )
+    ones = np.ones(int(shape.cross.sum()), np.int64)
+    factors = channels_to_average(shape, 0.02)
+    plain, found = read_stokes_i(shape, "DATA", ones), read_stokes_i(shape, "DATA", factors, jones)
+    without = (shape.antenna_1 == shape.antennas[3]) | (shape.antenna_2 == shape.antennas[3])
+    counts = found.counts.reshape(shape.n_times, -1)
+    of_slot = np.repeat(np.arange(len(factors)), shape.n_channels // factors)
+    assert np.all((counts == 0) == without[shape.cross][of_slot])
+    # One polarisation's gain times the other's does not commute with their mean: XX alone.
+    both = jones.inverse.copy()
+    both[..., 1] = both[..., 0]
+    same = Jones(both, jones.solution, jones.antenna_1, jones.antenna_2, jones.hands)
+    calibrated = read_stokes_i(shape, "DATA", ones, same).values.reshape(shape.n_times, -1, shape.n_channels)
+    one, two = both[0, shape.antenna_1[shape.cross]], both[0, shape.antenna_2[shape.cross]]
+    expected = plain.values.reshape(calibrated.shape) * one[..., 0] * np.conj(two[..., 0])
+    assert np.allclose(calibrated, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max()))
+
+
+def test_without_wsclean_the_message_says_so(
+    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing and where it comes from."""
+    monkeypatch.setattr(wsclean.shutil, "which", lambda _: None)
+    with pytest.raises(ImagingError, match="Debian package wsclean"):
+        products(observed[0], tmp_path, CHOICES.model_copy(update={"engine": "wsclean"}))
