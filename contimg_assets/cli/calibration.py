@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from contimg_assets.cli.common import Opened, json_option, told_plainly
+from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 from contimg_assets.cli.describe import describe_set
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.resources.calibration_registry import SOLUTIONS
@@ -95,7 +94,10 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
         return
     table = Table(title=f"Calibrators at {declination:+.2f}° on {day} (UTC)")
     for column in ("calibrator", "role", "transit", "off axis", "apparent, Jy", "S/N", "groups"):
-        table.add_column(column, justify="left" if column in ("calibrator", "role", "groups") else "right")
+        table.add_column(
+            column,
+            justify="left" if column in ("calibrator", "role", "groups") else "right",
+        )
     for row in rows:
         table.add_row(
             row["calibrator"],
@@ -104,7 +106,7 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             f"{row['separation_deg']:.2f}°",
             f"{row['apparent_jy']:.2f}",
             f"{row['expected_snr']:.0f}",
-            "\n".join(f"{g['group']} ({g['state']}, {g['apparent_jy']:.1f} Jy)" for g in row["groups"])
+            "\n".join(f"{g['group']} ({g['apparent_jy']:.1f} Jy, {g['state']})" for g in row["groups"])
             or "none",
         )
     if first is None:
@@ -113,7 +115,7 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             f"{declination:+.2f} deg on {day}: a longer list goes into CONTIMG_CALIBRATION__CALIBRATOR_LIST"
         )
         return
-    Console().print(table)
+    console().print(table)
     click.echo("S/N: of one antenna's gain in one channel and polarisation, from one group of 96 antennas.")
     click.echo(f"first choice: {first}; back-ups: {', '.join(backups) or 'none'}")
 
@@ -124,7 +126,10 @@ def registry() -> None:
 
 
 def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str]) -> None:
-    table = Table("set", "status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", *columns)
+    table = Table()
+    table.add_column("set", no_wrap=True)  # to be copied into the next command
+    for name in ("status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", *columns):
+        table.add_column(name)
     for found in sets:
         table.add_row(
             found["id"],
@@ -136,7 +141,7 @@ def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str
             found["refant"],
             *(column(found) for column in columns.values()),
         )
-    Console().print(table)
+    console().print(table)
 
 
 @registry.command("list")
@@ -219,7 +224,7 @@ def registry_import(folders: tuple[Path, ...], as_json: bool) -> None:
         return
     for set_id, status in entered.items():
         click.echo(f"{set_id}  {status}")
-    click.echo(f"{len(entered)} sets entered")
+    click.echo(f"{len(entered)} sets")
 
 
 def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """What commands of a home share: opening it, and showing errors plainly."""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
 
 import click
 from dagster import DagsterInstance
+from rich.console import Console
 
 from contimg_assets.cli.describe import describe_products
 from contimg_assets.cli.home import initialise
@@ -15,8 +17,15 @@ from contimg_assets.resources.dagster_resources import CatalogResource, StoreRes
 from contimg_assets.settings import Settings, get_settings
 
 P = ParamSpec("P")
+#: Columns of output that goes to a file or another program, which has no width of its own.
+PIPED_WIDTH = 160
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough that nothing is cut short."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 def told_plainly(function: Callable[P, None]) -> Callable[P, None]:

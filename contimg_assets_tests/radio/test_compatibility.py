@@ -40,8 +40,9 @@ def write_table(
     ra, dec = phasing.meridian_centre(mid_mjd + phasing.JD_OF_MJD_0, np.deg2rad(dec_deg))
     centres = np.linspace(LOW, high_hz, 64)
     width = centres[1] - centres[0]
+    widths = np.full(64, width)
     if channels == 1:
-        centres = np.array([centres.mean()])
+        centres, widths = np.array([centres.mean()]), np.array([high_hz - LOW + width])
     main = [
         makescacoldesc("TIME", 0.0),
         makescacoldesc("ANTENNA1", 0),
@@ -61,8 +62,9 @@ def write_table(
             window,
             {
                 "CHAN_FREQ": centres[None],
-                "CHAN_WIDTH": np.full((1, len(centres)), width),
-                "TOTAL_BANDWIDTH": [high_hz - LOW + width],
+                "CHAN_WIDTH": widths[None],
+                # As CASA writes it for one channel: not a width at all.
+                "TOTAL_BANDWIDTH": [centres.mean()],
             },
         ),
         "FIELD": ([makearrcoldesc("PHASE_DIR", 0.0, ndim=2)], {"PHASE_DIR": np.array([[[ra, dec]]])}),

@@ -128,9 +128,8 @@ def table_coverage(path: Path) -> Coverage:
     with table(f"{path}::ANTENNA", ack=False) as antennas:
         names = antennas.getcol("NAME")
     with table(f"{path}::SPECTRAL_WINDOW", ack=False) as window:
+        # Not TOTAL_BANDWIDTH: in tables of one channel CASA has the frequency there.
         centres, widths = window.getcell("CHAN_FREQ", 0), np.abs(window.getcell("CHAN_WIDTH", 0))
-        if len(centres) == 1:  # one solution for the band, whose width is said for the whole
-            widths = np.atleast_1d(window.getcell("TOTAL_BANDWIDTH", 0))
     with table(f"{path}::FIELD", ack=False) as field:
         ra, dec = field.getcell("PHASE_DIR", 0)[0]
     # The phase centre is the meridian point at mid-scan: its apparent declination is the pointing's.
