@@ -82,6 +82,8 @@ class CalibrationSettings(BaseModel):
     """Declinations within this of each other are one strip, deg."""
     overlap_hours: float = Field(default=0.5, ge=0)
     """Sets whose distances in time differ by less than this are equally near: the better one is taken, h."""
+    interpolate: bool = True
+    """Take gains between the sets before and after a group, if both fit, in place of the nearest alone."""
     bandpass_hours: float = Field(default=36.0, gt=0)
     """A set this near gives its bandpass to a field that can calibrate its own gains, h."""
     earlier_days: float = Field(default=7.0, gt=0)

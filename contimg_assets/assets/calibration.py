@@ -192,14 +192,10 @@ class _Work:
         output = ms_path(built, self.making.key)
         if not (needed or get_settings().calibration.self_calibrate):
             built.mkdir()
-            return self.stages.run(
-                self.context, ["apply"], self.measurement_set, self.flags, chosen.path, output
-            )
+            return self._apply(chosen, output)
         applied = ms_path(built.with_name("applied"), self.making.key)
         applied.parent.mkdir()
-        result = self.stages.run(
-            self.context, ["apply"], self.measurement_set, self.flags, chosen.path, applied
-        )
+        result = self._apply(chosen, applied)
         improved = self.stages.run(self.context, ["selfcal"], applied, built)
         shutil.rmtree(applied.parent)
         if needed and improved["rounds_kept"] == 0:
@@ -208,3 +204,11 @@ class _Work:
             return None
         told = {name: improved[name] for name in _SELFCAL if name in improved}
         return {**result, "self_calibration_rounds": improved["rounds_kept"], "self_calibration": told}
+
+    def _apply(self, chosen: ChosenSet, output: Path) -> dict[str, Any]:
+        options: list[str | Path] = []
+        if chosen.other is not None:
+            options = ["--other", chosen.other.path, "--weight", f"{chosen.weight:.6f}"]
+        return self.stages.run(
+            self.context, ["apply"], *options, self.measurement_set, self.flags, chosen.path, output
+        )

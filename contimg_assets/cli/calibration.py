@@ -329,13 +329,15 @@ def provenance(image: Path, as_json: bool) -> None:
         ("flux_model", "flux model"),
         ("refant", "reference antenna"),
         ("flags", "flags"),
+        ("interpolated", "interpolated towards"),
         ("self_calibration", "self-calibration"),
         ("solved_with", "solved with"),
         ("software", "software"),
     ):
-        value = found.get(name, "not recorded" if name != "self_calibration" else "none")
+        optional = name in ("interpolated", "self_calibration")
+        value = found.get(name, "none" if optional else "not recorded")
         if isinstance(value, dict):
-            value = ", ".join(f"{key} {item}" for key, item in value.items())
+            value = ", ".join(f"{key} {item}" for key, item in value.items() if key != "tables")
         click.echo(f"{label}: {value}")
     for table in tables:
         click.echo(f"table {table.type:3s} {table.file}  sha256 {table.sha256}  {table.status}: {table.path}")

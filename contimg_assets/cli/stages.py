@@ -162,8 +162,17 @@ def solve(
 @click.argument("flags", type=_FOLDER)
 @click.argument("tables", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
+@click.option("--other", type=_FOLDER, help="A set on the other side in time, to interpolate towards.")
+@click.option(
+    "--weight",
+    type=click.FloatRange(0.0, 0.5),
+    default=0.0,
+    help="Part of the time between the sets since TABLES.",
+)
 @json_option
-def apply(ms: Path, flags: Path, tables: Path, out: Path, as_json: bool) -> None:
+def apply(
+    ms: Path, flags: Path, tables: Path, out: Path, other: Path | None, weight: float, as_json: bool
+) -> None:
     """Apply flags and the calibration set TABLES to a clone of MS, written as OUT."""
 
     def work(settings: Settings) -> dict[str, Any]:
@@ -173,8 +182,9 @@ def apply(ms: Path, flags: Path, tables: Path, out: Path, as_json: bool) -> None
         from contimg_assets.radio.measurement_set import read_shape
 
         files = [name for _, _, name in TABLES]
-        refuse_misfits(tables, files, shape_coverage(read_shape(ms)), settings.calibration)
-        return run(ms, flags, tables, out)
+        for folder in [tables, *([other] if other else [])]:
+            refuse_misfits(folder, files, shape_coverage(read_shape(ms)), settings.calibration)
+        return run(ms, flags, tables, out, other_set=other, weight=weight)
 
     run_stage(work, as_json)
 

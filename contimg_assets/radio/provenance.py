@@ -40,6 +40,7 @@ _STRUCTURED = (
     ("CALFLUX", "flux_model", "flux density model of the calibrator"),
     ("CALSOFT", "solved_with", "software that solved"),
     ("FLAGVERS", "flags", "version of the flags, by content"),
+    ("CALINTER", "interpolated", "set towards which gains were interpolated"),
     ("SELFCAL", "self_calibration", "self-calibration on the field"),
     ("SOFTWARE", "software", "software that flagged and applied"),
 )
@@ -147,8 +148,8 @@ def verify_tables(provenance: Mapping[str, Any], sets: Path) -> Iterator[TableOn
     ------
     TableOnDisk
     """
-    folders = [Path(str(provenance.get("path", ""))), sets / str(provenance.get("set_id"))]
-    for table in provenance["tables"]:
+    for table, origin in _tables(provenance):
+        folders = [Path(str(origin.get("path", ""))), sets / str(origin.get("set_id"))]
         places = [folder / str(table["file"]) for folder in folders]
         place = next((p for p in places if p.is_dir()), None)
         status = "missing"
@@ -157,3 +158,10 @@ def verify_tables(provenance: Mapping[str, Any], sets: Path) -> Iterator[TableOn
         yield TableOnDisk(
             table["type"], str(table["file"]), table["sha256"], status, str(place or places[-1])
         )
+
+
+def _tables(provenance: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Every table, with the set that it belongs to."""
+    for origin in (provenance, provenance.get("interpolated") or {}):
+        for table in origin.get("tables", ()):
+            yield table, origin

@@ -6,7 +6,7 @@ compatibility.py``), what is registered (``calibration_registry.py``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from contimg_assets.resources.models import FALLBACKS, CalibrationSet, Calibrati
 from contimg_assets.resources.product_catalog import ProductCatalog
 from contimg_assets.settings import CalibrationSettings
 
+#: The nearer of two sets leads; one of better quality may be a little farther.
+_LARGEST_WEIGHT = 0.5
 SAME_DAY, BACKUP, BANDPASS, EARLIER = FALLBACKS
 
 
@@ -40,6 +42,10 @@ class ChosenSet:
     """How it was come by: one of ``FALLBACKS``."""
     warning: str
     """What the user should know about the choice; empty if nothing."""
+    other: CalibrationSet | None = None
+    """A set on the other side in time, towards which gains are interpolated."""
+    weight: float = 0.0
+    """Part of the time between the two that has passed since the nearer."""
 
     @property
     def set_id(self) -> str:
@@ -66,6 +72,18 @@ class ChosenSet:
             "hours": self.hours,
             "fallback": self.fallback,
             "warning": self.warning,
+            "interpolated": self._interpolated(),
+        }
+
+    def _interpolated(self) -> dict[str, Any] | None:
+        if self.other is None:
+            return None
+        return {
+            "set_id": self.other.id,
+            "path": self.other.path,
+            "calibrator": self.other.calibrator,
+            "weight": self.weight,
+            "tables": [dict(table) for table in table_entries(self.other)],
         }
 
     def check_intact(self) -> None:
@@ -76,9 +94,10 @@ class ChosenSet:
         CalibrationError
             If a table is missing or is not the one that was registered.
         """
-        outcome = verify_set(self.found)
-        if outcome.status != "ok":
-            raise CalibrationError(f"calibration set {self.set_id} is {outcome.status}: {outcome.detail}")
+        for used in [self.found, *([self.other] if self.other else [])]:
+            outcome = verify_set(used)
+            if outcome.status != "ok":
+                raise CalibrationError(f"calibration set {used.id} is {outcome.status}: {outcome.detail}")
 
 
 @dataclass(frozen=True)
@@ -198,7 +217,17 @@ class CalibrationSelection:
             return held, float(found.quality.get("median_snr") or 0.0), -abs(hours)
 
         hours, best = max(near, key=quality)
-        return ChosenSet(best, hours, fallback, self._warning(best, hours, fallback, need))
+        chosen = ChosenSet(best, hours, fallback, self._warning(best, hours, fallback, need))
+        # Across the group in time, so that it lies between the two.
+        across = [item for item in candidates if item[0] * hours < 0]
+        if fallback != SAME_DAY or not (self.settings.interpolate and across):
+            return chosen
+        other_hours, other = min(across, key=lambda item: abs(item[0]))
+        weight = abs(hours) / (abs(hours) + abs(other_hours))
+        # Beside a set of the same half hour the other one has nothing to add but its noise.
+        if abs(hours) <= self.settings.overlap_hours or weight > _LARGEST_WEIGHT:
+            return chosen
+        return replace(chosen, other=other, weight=weight)
 
     def _warning(self, best: CalibrationSet, hours: float, fallback: str, need: Coverage) -> str:
         """What the user should know about a choice."""

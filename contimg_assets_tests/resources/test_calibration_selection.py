@@ -63,8 +63,21 @@ def test_the_nearest_set_on_either_side_is_chosen(sets: Sets) -> None:
     chosen = sets.choose()
     assert (chosen.set_id, chosen.fallback, chosen.warning) == (after, "same_day", "")
     assert chosen.hours == pytest.approx(2)
+    # Its gains are taken towards the set on the other side, two fifths of the way.
+    assert chosen.other is not None
+    assert (chosen.other.id, round(chosen.weight, 6)) == (before, 0.4)
+    told = chosen.provenance()["interpolated"]
+    assert (told["set_id"], len(told["tables"])) == (before, 3)
     earlier = Coverage(MID - 2 / 24, 54.57, *BAND_HZ, frozenset(ANTENNAS))
     assert sets.choose(earlier).set_id == before
+
+
+def test_a_set_of_the_same_half_hour_or_on_one_side_only_is_taken_alone(sets: Sets) -> None:
+    sets.enter(0.3)
+    sets.enter(-5)
+    assert sets.choose().other is None
+    later = Coverage(MID + 1 / 24, 54.57, *BAND_HZ, frozenset(ANTENNAS))
+    assert sets.choose(later).other is None
 
 
 def test_of_sets_that_are_equally_near_the_better_one_is_chosen(sets: Sets) -> None:

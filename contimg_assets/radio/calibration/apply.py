@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.calibration.interpolation import interpolate
 from contimg_assets.radio.calibration.jones import Jones, read_jones
 from contimg_assets.radio.calibration.solve import TABLES
 from contimg_assets.radio.errors import CalibrationError
@@ -19,7 +20,15 @@ from contimg_assets.store import clone_tree
 _INTEGRATIONS, _CHANNELS = 7, 5
 
 
-def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str, Any]:
+def apply(
+    ms: Path,
+    flags_folder: Path,
+    set_folder: Path,
+    out: Path,
+    *,
+    other_set: Path | None = None,
+    weight: float = 0.0,
+) -> dict[str, Any]:
     """Make the calibrated Measurement Set of a group, integration by integration.
 
     Weights are not calibrated: they count samples, and after calibration every
@@ -36,6 +45,10 @@ def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str
         Calibration tables, from :func:`solve.solve`.
     out : Path
         The new Measurement Set, with FLAG and CORRECTED_DATA.
+    other_set : Path, optional
+        A set on the other side of the group in time, to interpolate towards.
+    weight : float
+        Part of the time between the sets that has passed since the first.
 
     Returns
     -------
@@ -52,6 +65,10 @@ def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str
     began = time.monotonic()
     shape = read_shape(ms)
     jones = read_jones([set_folder / name for _, _, name in TABLES], shape)
+    drift: dict[str, float] = {}
+    if other_set is not None:
+        other = read_jones([other_set / name for _, _, name in TABLES], shape)
+        jones, drift = interpolate(jones, other, weight)
     with open_flags(flags_folder, shape.data_shape) as flags_of:
         clone_tree(ms, out)
         add_data_column(out, "CORRECTED_DATA")
@@ -65,6 +82,7 @@ def apply(ms: Path, flags_folder: Path, set_folder: Path, out: Path) -> dict[str
         "corrected_median_amplitude_jy": _verify(out, shape, set_folder),
         "n_antennas_without_solutions": len(without),
         "antennas_without_solutions": without,
+        **drift,
         "wall_seconds": time.monotonic() - began,
     }
 
