@@ -73,7 +73,12 @@ class CalibrationSettings(BaseModel):
     minimum_snr: float = Field(default=3.0, gt=0)
     """Solutions below this signal-to-noise ratio are flagged."""
     minimum_uv_m: float = Field(default=0.0, ge=0)
-    """Baselines shorter than this are not used in solving, m."""
+    """Baselines shorter than this are not used in solving, m: the shortest see what the model lacks."""
+    gain_interval_s: float | None = Field(default=None, gt=0)
+    """Gains are solved for in intervals of this length, s; None: one for the scan, since in five minutes
+    they drift less than the noise of a part of it.  Bandpass and delays always take the whole scan."""
+    fast: bool = False
+    """Quick look: gains in phase only, for a calibrator whose flux density is not to be trusted."""
     validity_hours: float = Field(default=12.0, gt=0)
     """A set is valid this long on either side of its mid-time, h."""
     warn_hours: float = Field(default=6.0, gt=0)

@@ -36,6 +36,8 @@ GOOD: dict[str, dict[str, float]] = {
         "failed_solution_fraction": 0.0,
         "gain_amplitude_scatter": 0.01,
         "phase_scatter_deg": 2.0,
+        "chi_squared_excess": 0.01,
+        "closure_phase_deg": 1.0,
     },
     "qa image": {
         "finite_fraction": 1.0,

@@ -149,9 +149,11 @@ def solve(
                 group=group_key(float(shape.times_jd[0]), shape.integration_s),
                 calibrator=source,
                 field_sources=field,
-                reference_antenna=refant or choices.reference_antenna,
+                wanted_reference=refant or choices.reference_antenna,
                 minimum_snr=choices.minimum_snr,
                 minimum_uv_m=choices.minimum_uv_m,
+                gain_interval_s=choices.gain_interval_s,
+                fast=choices.fast,
             )
 
     run_stage(work, as_json)

@@ -1,7 +1,7 @@
 """Solving and applying with CASA, against the gains that the simulator put in."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,29 @@ from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
+from contimg_assets.radio.calibration.reference import choose_reference
+from contimg_assets.radio.calibration.scan import sum_scan, write_averaged
 from contimg_assets.radio.calibration.solutions import read_table
-from contimg_assets.radio.calibration.solve import choose_reference, solve
+from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import CalibrationError, MissingInputError
 from contimg_assets.radio.flagging.flag import flag
-from contimg_assets.radio.flagging.flag_file import read_flags
-from contimg_assets.radio.measurement_set import GroupShape, read_column, read_shape
+from contimg_assets.radio.flagging.flag_file import read_flags, write_flags
+from contimg_assets.radio.measurement_set import (
+    GroupShape,
+    add_data_column,
+    read_column,
+    read_shape,
+    write_column,
+)
+from contimg_assets.radio.quality.calibration import calibration_numbers, grade
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import FlaggingSettings
 from contimg_assets.simulation.corruption import Gains
 from contimg_assets.simulation.night import transit_start
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED, Corruption
+from contimg_assets.store import clone_tree
 from contimg_assets_tests.radio.skies import TINY, around, observe
 
 pytestmark = [
@@ -242,7 +252,7 @@ def test_the_user_s_reference_antenna_is_taken_by_name(scan: Scan) -> None:
     A float32 phase of zero is exact but for rounding, 1e-6 rad.
     """
     assert {"1", "2"} <= set(scan.truth["antennas"])
-    sidecar = scan.solve("named", reference_antenna="1")
+    sidecar = scan.solve("named", wanted_reference="1")
     assert sidecar["refant"] == "1"
     bandpass = read_table(scan.folder / "named" / "B.cal")
     assert np.abs(np.angle(bandpass.values[0][~bandpass.flags[0]])).max() < 1e-6
@@ -252,26 +262,30 @@ def test_the_user_s_reference_antenna_is_taken_by_name(scan: Scan) -> None:
     assert np.all(delays[1] != 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("200", "no antenna is named '200'"), ("10", "has no unflagged data")]
-)
-def test_an_impossible_reference_antenna_is_refused(scan: Scan, name: str, reason: str) -> None:
-    """A name that does not exist, and a station that is not in the data; CASA would silently take another."""
-    with pytest.raises(CalibrationError, match=reason):
-        scan.solve(f"refused-{name}", reference_antenna=name)
+def test_a_reference_antenna_that_does_not_exist_is_refused(scan: Scan) -> None:
+    """CASA would silently take another."""
+    with pytest.raises(CalibrationError, match="no antenna is named '200'"):
+        scan.solve("refused", wanted_reference="200")
+
+
+def test_a_reference_antenna_without_data_is_replaced_and_the_set_says_so(scan: Scan) -> None:
+    """Station 10 is not in the data: a night's calibration does not fail for the user's choice."""
+    sidecar = scan.solve("replaced", wanted_reference="10")
+    assert sidecar["refant"] != "10"
+    assert sidecar["refant_reason"].startswith("10, the user's choice, has no unflagged data")
 
 
 def test_the_chosen_reference_is_central_and_unflagged(scan: Scan) -> None:
     """Of the antennas with hardly any flags, the one nearest to the others; a flagged one is passed over."""
     shape = scan.shape
     flags = read_flags(scan.flags, shape.data_shape)
-    first = choose_reference(shape, flags)
+    first = choose_reference(shape, flags[:, shape.cross].mean(axis=(0, 2, 3)))
     positions = shape.antenna_positions[shape.antennas]
     distance = np.median(np.linalg.norm(positions[:, None] - positions[None], axis=-1), axis=1)
     assert first == shape.antenna_names[shape.antennas[np.argmin(distance)]]
     index = shape.antenna_names.index(first)
     flags[:, (shape.antenna_1 == index) | (shape.antenna_2 == index)] = True
-    assert choose_reference(shape, flags) != first
+    assert choose_reference(shape, flags[:, shape.cross].mean(axis=(0, 2, 3))) != first
 
 
 def test_a_dead_antenna_gets_no_solutions_and_is_flagged_in_targets(tmp_path: Path) -> None:
@@ -309,3 +323,133 @@ def test_a_set_without_one_of_its_tables_is_refused(scan: Scan, tmp_path: Path) 
     with pytest.raises(MissingInputError, match=r"K\.cal"):
         apply(scan.ms, scan.flags, tmp_path / "set", tmp_path / "out.ms")
     assert not (tmp_path / "out.ms").exists()
+
+
+def numbers_of(scan: Scan, name: str) -> dict[str, Any]:
+    """Quality numbers of a set that was solved into that folder."""
+    (scan.folder / f"{name}.qa").mkdir()
+    return calibration_numbers(scan.folder / name, scan.folder / f"{name}.qa")
+
+
+def test_the_averaged_scan_gives_the_solutions_of_the_whole(scan: Scan, tmp_path: Path) -> None:
+    """The bandpass that CASA solves on every integration, and that on the scan's average, are one.
+
+    They differ by a fifth of a solution's noise in the median: weights of the whole scan do not follow
+    the model through the beam and its fringes, those of the average do.
+    """
+    from casatasks import bandpass
+
+    shape = scan.shape
+    clone = tmp_path / "whole.ms"
+    clone_tree(scan.ms, clone)
+    add_data_column(clone, "MODEL_DATA")
+    model = model_visibilities(shape, [CALIBRATOR, *visible_sources(shape, FIELD)])
+    write_column(read_shape(clone), "MODEL_DATA", np.repeat(model[..., None], 2, axis=-1))
+    flags = read_flags(scan.flags, shape.data_shape)
+    flags[:, ~shape.cross] = True
+    write_column(read_shape(clone), "FLAG", flags)
+    sums = sum_scan(shape, scan.flags, [CALIBRATOR, *visible_sources(shape, FIELD)], 1)
+    write_averaged(shape, sums, tmp_path / "averaged.ms")
+    options: dict[str, Any] = {"refant": "43", "solint": "inf", "bandtype": "B", "minblperant": 4}
+    found = []
+    for name in ("whole", "averaged"):
+        bandpass(vis=str(tmp_path / f"{name}.ms"), caltable=str(tmp_path / f"{name}.cal"), **options)
+        found.append(read_table(tmp_path / f"{name}.cal"))
+    good = ~found[0].flags & ~found[1].flags
+    assert np.mean(found[0].flags != found[1].flags) < 0.01
+    ratio = found[0].values[good] / found[1].values[good]
+    assert np.median(np.abs(ratio - 1)) < 0.3 * expected_error(scan)
+
+
+def test_the_quality_of_a_good_set(scan: Scan, solved: dict[str, Any]) -> None:
+    """χ² of one, closure as noise has it, the true ripple and delays, a good grade; all per antenna too."""
+    assert solved["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.05)
+    numbers = numbers_of(scan, "set")
+    assert numbers["grade"] in ("excellent", "good")
+    assert abs(numbers["closure_excess"]) < 0.15
+    assert numbers["delay_scatter_ns"] == pytest.approx(
+        1e9 * np.std(scan.truth["gains"]["delay_s"], axis=0).mean(), rel=0.05
+    )
+    # Ripples of 0.03 ± 0.015 are 0.02 rms, and the noise of a solution is as much.
+    assert 0.01 < numbers["bandpass_ripple"] < 0.05
+    assert numbers["phase_wander_deg"] < 2.0
+    assert set(numbers["antennas"]) == {str(s) for s in TINY.stations}
+    for antenna in numbers["antennas"].values():
+        assert antenna["chi_squared"] == pytest.approx([1.0, 1.0], abs=0.15)
+        assert set(antenna["grade"]) <= {"excellent", "good", "marginal"}
+    assert solved["delays"].startswith("kept")
+
+
+def test_grades_are_by_the_limits() -> None:
+    """Half of a soft limit, the soft one and the hard one part them; the worst number decides."""
+    assert grade({"phase_scatter_deg": 7.0}) == "excellent"
+    assert grade({"phase_scatter_deg": 14.0}) == "good"
+    assert grade({"phase_scatter_deg": 7.0, "gain_amplitude_scatter": 0.2}) == "marginal"
+    assert grade({"phase_scatter_deg": 46.0}) == "poor"
+    assert grade({"phase_scatter_deg": float("nan")}) == "poor"
+
+
+def test_gains_in_intervals_and_in_phase_only(scan: Scan) -> None:
+    """Three intervals give three rows an antenna, two integrations apart; phases alone have amplitude 1."""
+    from casacore.tables import table
+
+    scan.solve("parts", gain_interval_s=2 * telescope.INTEGRATION_S, fast=True)
+    with table(str(scan.folder / "parts" / "G.cal"), ack=False) as rows:
+        times, gains, flags = rows.getcol("TIME"), rows.getcol("CPARAM"), rows.getcol("FLAG")
+    assert np.diff(np.unique(times)) == pytest.approx(2 * telescope.INTEGRATION_S, abs=1e-3)
+    assert np.abs(gains[~flags]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_dead_reference_antenna_is_replaced(tmp_path: Path) -> None:
+    """The user's choice is alive in other scans; in this one it hears nothing, and another is taken."""
+    dead = str(TINY.stations[4])
+    scan = scan_of(tmp_path, [CALIBRATOR], Corruption(rfi=False, dead_antennas=(dead,)))
+    sidecar = scan.solve("set", field_sources=[], wanted_reference=dead)
+    assert sidecar["refant"] != dead
+    assert dead in sidecar["refant_reason"]
+
+
+def test_half_of_the_antennas_dead(tmp_path: Path) -> None:
+    """Eleven of 24 hear nothing: found, flagged, and the other 13 have a set of their own."""
+    dead = tuple(str(s) for s in TINY.stations[1::2][:11])
+    scan = scan_of(tmp_path, [CALIBRATOR], Corruption(rfi=False, dead_antennas=dead))
+    sidecar = scan.solve("set", field_sources=[])
+    assert set(sidecar["antennas"]) == {str(s) for s in TINY.stations} - set(dead)
+    assert sidecar["quality"]["n_antennas_solved"] == 13
+
+
+def test_a_calibrator_of_half_a_jansky_is_no_excellent_set(tmp_path: Path) -> None:
+    """Its solutions have a signal-to-noise ratio of 8: a set with a warning on it, or none."""
+    faint = replace(CALIBRATOR, flux_jy=0.5)
+    scan = scan_of(tmp_path, [faint], Corruption(rfi=False))
+    sidecar = scan.solve("set", calibrator=faint, field_sources=[])
+    assert sidecar["quality"]["median_snr"] < 15
+    assert numbers_of(scan, "set")["grade"] in ("marginal", "poor")
+
+
+def test_a_calibrator_that_is_flagged_whole_is_refused(scan: Scan, tmp_path: Path) -> None:
+    """Nothing to solve on: said in so many words, before CASA is asked."""
+    write_flags(tmp_path, np.ones(scan.shape.data_shape, bool))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(CalibrationError, match="every visibility of the scan is flagged"):
+        solve(scan.ms, tmp_path, tmp_path / "set", tmp_path / "work", group=KEY, calibrator=CALIBRATOR)
+
+
+def test_two_calibrators_in_one_beam(tmp_path: Path) -> None:
+    """Both in the model: a good set. One alone: χ² tells, and the set is not called good."""
+    second = around(START, DEC_DEG, [(0.5, -0.3, 9.0)])
+    scan = scan_of(tmp_path, [CALIBRATOR, *second], Corruption(rfi=False))
+    both = scan.solve("both", field_sources=second)
+    assert both["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.05)
+    assert numbers_of(scan, "both")["grade"] in ("excellent", "good")
+    scan.solve("one", field_sources=[])
+    assert numbers_of(scan, "one")["grade"] in ("marginal", "poor")
+
+
+def test_four_missing_subbands(tmp_path: Path) -> None:
+    """Twelve subbands are solved, four have no solutions, and the numbers say how many."""
+    scan = scan_of(tmp_path, [CALIBRATOR], Corruption(rfi=False, missing_subbands=(0, 5, 6, 15)))
+    sidecar = scan.solve("set", field_sources=[])
+    assert sidecar["quality"]["failed_solution_fraction"] == pytest.approx(0.25, abs=0.01)
+    assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.05)
+    assert numbers_of(scan, "set")["grade"] == "marginal"

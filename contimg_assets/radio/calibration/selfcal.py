@@ -25,7 +25,7 @@ from contimg_assets.radio import telescope
 from contimg_assets.radio.calibration.field_model import predict_field
 from contimg_assets.radio.calibration.gains import Gains, no_gains, read_gains
 from contimg_assets.radio.calibration.hashing import tree_sha256
-from contimg_assets.radio.calibration.solve import choose_reference
+from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
 from contimg_assets.radio.measurement_set import add_data_column, read_column, read_shape, write_column
@@ -90,7 +90,7 @@ class _Field:
         self.work, self.choices, self.threads, self.minimum_snr = work, choices, threads, minimum_snr
         self.shape, self.target = read_shape(ms), read_shape(target)
         flags = read_column(self.shape, "FLAG").astype(bool)
-        self.reference = choose_reference(self.shape, flags)
+        self.reference = choose_reference(self.shape, flags[:, self.shape.cross].mean(axis=(0, 2, 3)))
         self.factor = max(n for n in range(1, _MOST_AVERAGED + 1) if self.shape.n_channels % n == 0)
         hands = [0, self.shape.n_polarisations - 1]
         good = ~flags[:, self.shape.cross][..., hands]
