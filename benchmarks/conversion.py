@@ -10,50 +10,21 @@ copies the input's files and writes as many bytes as the Measurement Set has.
 import os
 import shutil
 import statistics
-import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from processes import Cost, contimg, run
 from rich.console import Console
 from rich.table import Table
 
 _FLOOR = 'cp --reflink=never "$0"/*.hdf5 "$1" && head --bytes "$2" /dev/zero > "$1"/output'
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one process."""
-
-    wall_s: float
-    cpu_s: float
-    peak_mib: float
-
-
-def run(command: list[str], environment: dict[str, str]) -> Cost:
-    """Run a command to its end.
-
-    Raises
-    ------
-    SystemExit
-        If it fails.
-    """
-    began = time.monotonic()
-    silence = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    process = os.posix_spawnp(command[0], command, os.environ | environment, file_actions=silence)
-    _, status, usage = os.wait4(process, 0)
-    if status:
-        sys.exit(f"{' '.join(command)}: failed")
-    return Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
-
-
 def convert(writer: str, source: Path, out: Path) -> Cost:
     """Run ``contimg convert``, replacing what the last round left."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "contimg_assets.cli", "convert", str(source), str(out)]
-    return run(command, {"CONTIMG_INGEST__WRITER": writer})
+    return contimg("convert", source, out, CONTIMG_INGEST__WRITER=writer)
 
 
 def floor(source: Path, work: Path, n_bytes: int) -> Cost:

@@ -61,22 +61,22 @@ class Gridder:
         ndarray, float32, shape (2 n_north, n_west)
         """
         ones = np.ones((len(self.uvw), 1), np.complex64)
-        halves = [
-            ducc0.wgridder.vis2dirty(
+        half = np.empty((2 * n_north, n_west), np.float32)
+        # Two tiles: the gridder's own grid is larger than what it makes.
+        for start in (0, n_north):
+            tile = ducc0.wgridder.vis2dirty(
                 vis=ones,
                 wgt=self.weights[:, None],
                 npix_x=n_west,
                 npix_y=n_north,
                 center_x=n_west // 2 * self.cell_rad,
                 # A flipped v flips the centre with it.
-                center_y=-(n_north // 2 + offset) * self.cell_rad,
+                center_y=-(start - n_north // 2) * self.cell_rad,
                 do_wgridding=False,
                 **self._geometry,
             )
-            for offset in (-n_north, 0)
-        ]
-        scaled = np.concatenate(halves, axis=1) / np.float32(self.total)
-        return np.ascontiguousarray(scaled.T, dtype=np.float32)
+            np.divide(tile.T, np.float32(self.total), out=half[start : start + n_north])
+        return half
 
     @property
     def _geometry(self) -> dict[str, object]:

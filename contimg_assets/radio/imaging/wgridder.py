@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import maximum_filter1d
 
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
@@ -37,6 +37,8 @@ _LONGEST_LIST = 100_000
 #: A major cycle that lowers the noise by less than the one and leaves the peak above
 #: the other part of what it was is the last.
 _LEAST_PROGRESS, _LEAST_FALL = 0.01, 0.5
+#: Width of the part of the dirty beam to which the restoring beam is fitted.
+_CORE_PIXELS = 512
 #: Islands this near to a component are subtracted from at once.
 _NEAR_BEAMS = 10.0
 #: Accuracies of the gridder, and the error of an image, in units of its expected
@@ -88,15 +90,13 @@ def run_wgridder(
     plane = Plane.fit(gridder.uvw, gridder.weights)
     reach = n + plane.margin(n, gridder.cell_rad)
     half = replace(gridder, accuracy=_ACCURACIES[1]).psf_half(reach + reach % 2, reach + reach % 2)
-    psf = _whole(half, n)
-    beam = fit_beam(psf, cell_arcsec)
+    beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
     model = np.zeros((n, n), np.float32)
     #: Components whose change through the group has not been taken away yet.
     owed = np.zeros_like(model)
     left = visibilities
     residual = replace(gridder, accuracy=1e-4).dirty(left)
     mask = np.zeros((n, n), bool)
-    square = np.ones((3, 3), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
@@ -105,8 +105,9 @@ def run_wgridder(
         local = np.maximum(
             noise_map(residual, beam.major_arcsec / cell_arcsec), np.float32(expected_noise_jy)
         )
-        mask |= binary_dilation(residual > _MASK_SIGMA * local, square, iterations=grow)
-        above = mask & (np.abs(residual) > threshold_sigma * local)
+        mask |= _around(residual > _MASK_SIGMA * local, grow)
+        low = np.multiply(local, threshold_sigma, out=local, dtype=np.float32)
+        above = mask & (np.abs(residual) > low)
         peak = float(np.abs(residual[above]).max()) if above.any() else 0.0
         _LOG.info(
             "major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components, next to %.2g of the peak",
@@ -121,7 +122,7 @@ def run_wgridder(
         minor = minor_cycle(
             active,
             residual,
-            (threshold_sigma * local).astype(np.float32),
+            low,
             half,
             plane,
             gridder.cell_rad,
@@ -155,7 +156,7 @@ def run_wgridder(
         image=restore(model, residual, beam, cell_arcsec),
         residual=residual,
         model=model,
-        psf=psf,
+        psf=_whole(half, n),
         beam=beam,
         n_iterations=used,
         n_major_cycles=cycles,
@@ -165,6 +166,14 @@ def run_wgridder(
 def _rms(residual: NDArray[np.float32]) -> float:
     """Noise from every third pixel: neighbours in a beam say the same."""
     return robust_rms(residual[::3, ::3])
+
+
+def _around(peaks: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Squares of pixels around some."""
+    grown = peaks.view(np.uint8)
+    for axis in (0, 1):
+        grown = maximum_filter1d(grown, 2 * reach + 1, axis=axis, mode="constant")
+    return grown.view(np.bool_)
 
 
 def _active(
