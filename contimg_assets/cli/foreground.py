@@ -15,9 +15,10 @@ from dagster import DagsterEventType, DagsterInstance, ExecuteInProcessResult, R
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.jobs import convert_group, image_group, solve_calibrator
-from contimg_assets.partitions import OBSERVATION_GROUP, PARTITION_TAG, add_keys
+from contimg_assets.partitions import OBSERVATION_GROUP, PARTITION_TAG, add_keys, key_time
 from contimg_assets.radio.errors import VerdictError
-from contimg_assets.radio.grouping import FileGroup, find_groups, group_files
+from contimg_assets.radio.grouping import FileGroup, find_groups, group_files, list_names
+from contimg_assets.radio.uvh5 import file_stamp
 from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.resources.product_catalog import ProductCatalog
@@ -199,11 +200,26 @@ class Foreground:
         return sorted([*outcomes, *busy, *done], key=lambda outcome: outcome.key)
 
     def reprocess(self, key: str) -> list[Outcome]:
-        """Make everything of one group again, from its files on."""
+        """Make everything of one group again, from its files on: those that came late are taken too."""
         row = self.catalog.group(key)
         add_keys(self.instance, key, calibrator=row.calibrator_name is not None)
         with self._claimed([key], "completed", "failed") as (keys, busy):
+            for free in keys:
+                self._look_again(free)
             return [*busy, *self._run_all(keys)]
+
+    def _look_again(self, key: str) -> None:
+        """Register a pending group anew, from what lies beside its files now."""
+        cluster_s = self.settings.ingest.cluster_s
+        near: list[Path] = []
+        for folder in {Path(path).parent for path in self.catalog.group(key).files.values()}:
+            for name in list_names(folder) if folder.is_dir() else ():
+                stamp = file_stamp(name)
+                if stamp and abs((stamp[0] - key_time(key)).total_seconds()) <= cluster_s:
+                    near.append(folder / name)
+        for group in group_files(near, cluster_s=cluster_s):
+            if group.key == key and group.status != "bad":
+                register(group, self.settings, self.catalog)
 
     def _run_all(self, keys: list[str]) -> list[Outcome]:
         calibrators = [key for key in keys if self.catalog.group(key).calibrator_name is not None]

@@ -91,6 +91,18 @@ def test_a_condemned_measurement_set_fails_its_group_only(folder: Path, stages: 
     assert {call["stage"] for call in calls()} == {"convert", "qa ms", "flag"}
 
 
+def test_reprocessing_takes_a_file_that_came_late(folder: Path) -> None:
+    (last,) = folder.glob("*_sb15.hdf5")
+    content = last.read_bytes()
+    last.unlink()
+    contimg("process", folder)
+    last.write_bytes(content)
+    assert set(outcomes(contimg("process", folder)).values()) == {"skipped"}
+    assert CatalogResource().catalog().group(CALIBRATOR).missing_subbands == [15]
+    assert outcomes(contimg("reprocess", "--group", CALIBRATOR)) == {CALIBRATOR: "completed"}
+    assert CatalogResource().catalog().group(CALIBRATOR).missing_subbands == []
+
+
 @pytest.mark.usefixtures("folder")
 def test_reprocessing_an_unknown_group_says_so() -> None:
     told = contimg("reprocess", "--group", "2020-01-01T00:00:00", code=3)
