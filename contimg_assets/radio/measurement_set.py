@@ -167,13 +167,23 @@ def add_data_column(ms: Path, column: str) -> None:
     ``addImagingColumns`` leaves its cells without an array, on which CASA's
     applycal fails; a column added here is written whole by its maker.
     """
-    from casacore.tables import maketabdesc, table
+    from casacore.tables import table
 
     with table(str(ms), readonly=False, ack=False) as main:
-        if column in main.colnames():
-            return
-        description = main.getcoldesc("DATA")
-        description["comment"] = column
-        managers = main.getdminfo("DATA")
-        managers["NAME"] = f"Tiled{column}"
-        main.addcols(maketabdesc([{"name": column, "desc": description}]), managers)
+        if column not in main.colnames():
+            add_column_like_data(main, column)
+
+
+def add_column_like_data(main: Any, column: str) -> None:
+    """The same with an open table.
+
+    Whoever writes the column before the table is closed saves that its tiles
+    are filled with zeros first.
+    """
+    from casacore.tables import maketabdesc
+
+    description = main.getcoldesc("DATA")
+    description["comment"] = column
+    managers = main.getdminfo("DATA")
+    managers["NAME"] = f"Tiled{column}"
+    main.addcols(maketabdesc([{"name": column, "desc": description}]), managers)

@@ -13,7 +13,7 @@ from contimg_assets.radio.calibration.jones import Jones, read_jones
 from contimg_assets.radio.calibration.solve import TABLES
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.flagging.flag_file import open_flags
-from contimg_assets.radio.measurement_set import GroupShape, add_data_column, read_shape
+from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
 from contimg_assets.store import clone_tree
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
@@ -71,7 +71,6 @@ def apply(
         jones, drift = interpolate(jones, other, weight)
     with open_flags(flags_folder, shape.data_shape) as flags_of:
         clone_tree(ms, out)
-        add_data_column(out, "CORRECTED_DATA")
         n_flagged = _write(out, shape, jones, flags_of)
     n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
     if n_flagged == n_cross:
@@ -94,6 +93,7 @@ def _write(out: Path, shape: GroupShape, jones: Jones, flags_of: Callable[[int],
     n_flagged, cross = 0, shape.cross
     data = np.empty(shape.data_shape[1:], np.complex64)
     with table(str(out), readonly=False, ack=False) as main:
+        add_column_like_data(main, "CORRECTED_DATA")
         for t in range(shape.n_times):
             rows = t * shape.n_baselines, shape.n_baselines
             main.getcolnp("DATA", data, *rows)

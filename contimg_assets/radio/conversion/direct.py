@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -104,14 +105,14 @@ def convert_group(
         files = [stack.enter_context(_open(header)) for header in headers.values()]
         baselines = _baselines(files[0])
         layout = _layout(files[0], _band(headers), centre, history)
-        create(out, layout, baselines.antenna_1, baselines.antenna_2)
+        main = stack.enter_context(create(out, layout, baselines.antenna_1, baselines.antenna_2))
         axes = phasing.uvw_axes(template.times_jd, *centre)
         uvw = np.einsum("tij,bj->tbi", axes, baselines.vectors_m)
         # The files are phased to the meridian at the pointing's declination.
         meridian = phasing.pointing_vector(np.deg2rad(template.declination_deg))
         path_m = uvw[..., 2] - baselines.vectors_m @ meridian
         delays_s = np.where(baselines.conjugated, -path_m, path_m) / SPEED_OF_LIGHT
-        _stream(out, files, baselines.conjugated, delays_s, uvw)
+        _stream(main, files, baselines.conjugated, delays_s, uvw)
 
 
 @contextmanager
@@ -236,18 +237,16 @@ class _Reader:
 
 
 def _stream(
-    out: Path,
+    main: Any,
     files: list[_Subband],
     conjugated: NDArray[np.bool_],
     delays_s: NDArray[np.float64],
     uvw: NDArray[np.float64],
 ) -> None:
-    from casacore.tables import table
-
     n_times, n_baselines = delays_s.shape
     reader = _Reader(files, conjugated, delays_s)
     blocks = [reader.new_block() for _ in range(min(2, n_times))]
-    with table(str(out), readonly=False, ack=False) as main, ThreadPoolExecutor(max_workers=1) as thread:
+    with ThreadPoolExecutor(max_workers=1) as thread:
         pending = thread.submit(reader.read, 0, blocks[0])
         for t in range(n_times):
             block = pending.result()

@@ -4,6 +4,8 @@ Belongs here: what a set looks like before any visibility is in it.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +55,14 @@ class Layout:
     history: str
 
 
-def create(ms: Path, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: NDArray[np.int64]) -> None:
+@contextmanager
+def create(
+    ms: Path, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: NDArray[np.int64]
+) -> Iterator[Any]:
     """Make the set with all of its rows and sub-tables.
 
-    To be filled in: UVW, DATA, FLAG, WEIGHT_SPECTRUM, WEIGHT, SIGMA.
+    To be filled in: UVW, DATA, FLAG, WEIGHT_SPECTRUM, WEIGHT, SIGMA, before the
+    table is closed: closing fills with zeros whatever tile has not been written.
 
     Parameters
     ----------
@@ -64,6 +70,11 @@ def create(ms: Path, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: ND
     layout : Layout
     antenna_1, antenna_2 : ndarray, shape (n_baselines,)
         Ids.
+
+    Yields
+    ------
+    casacore.tables.table
+        The main table, writable.
     """
     from casacore import tables
 
@@ -114,8 +125,9 @@ def create(ms: Path, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: ND
         main.putcolkeyword("DATA", "QuantumUnits", "uncalib")
         # pyuvdata's note on which antenna comes first: uvw are antenna 2 less antenna 1.
         main.putkeyword("pyuvdata_flip_conj", False)
-    _instrument(ms, layout)
-    _sky(ms, layout)
+        _instrument(ms, layout)
+        _sky(ms, layout)
+        yield main
 
 
 def _fill(ms: Path, name: str, n_rows: int, **columns: Any) -> None:
