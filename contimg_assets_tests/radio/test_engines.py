@@ -130,3 +130,16 @@ def test_without_wsclean_the_message_says_so(
     monkeypatch.setattr(wsclean.shutil, "which", lambda _: None)
     with pytest.raises(ImagingError, match="Debian package wsclean"):
         products(observed[0], tmp_path, CHOICES.model_copy(update={"engine": "wsclean"}))
+
+
+def test_one_thread_gives_the_same_image_every_time(
+    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path
+) -> None:
+    """Bit for bit.  (With more threads the gridder adds in no fixed order: 1e-6 of the peak.)"""
+    images = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        folder = tmp_path / name / "out"
+        make_image(observed[0], folder, tmp_path / name, CHOICES, name="field", provenance=None, threads=1)
+        images.append(fits.getdata(folder / "field.image.fits"))
+    assert np.array_equal(*images)
