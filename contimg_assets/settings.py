@@ -68,6 +68,9 @@ class CalibrationSettings(BaseModel):
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
     sky_catalogue: Path | None = None
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the field model."""
+    image_field: bool = False
+    """Without a ``sky_catalogue``: image the calibrator's scan, add the sources found to its model and solve
+    again, if χ² falls by it.  Takes as long as an image."""
     reference_antenna: str | None = None
     """Name (1-based) of the reference antenna; None: chosen from the data."""
     minimum_snr: float = Field(default=3.0, gt=0)

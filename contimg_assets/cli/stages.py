@@ -115,6 +115,7 @@ def solve(
 
     def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.calibration.calibrators import find_calibrator, named_calibrator
+        from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
         from contimg_assets.radio.calibration.solve import solve as run
         from contimg_assets.radio.errors import NoCalibratorError
         from contimg_assets.radio.measurement_set import read_shape
@@ -141,20 +142,19 @@ def solve(
             source = scan.source
         field = read_sources(choices.sky_catalogue) if choices.sky_catalogue else []
         with Store(settings.home).scratch_folder("solve") as folder:
-            return run(
-                ms,
-                flags,
-                out,
-                folder,
-                group=group_key(float(shape.times_jd[0]), shape.integration_s),
-                calibrator=source,
-                field_sources=field,
-                wanted_reference=refant or choices.reference_antenna,
-                minimum_snr=choices.minimum_snr,
-                minimum_uv_m=choices.minimum_uv_m,
-                gain_interval_s=choices.gain_interval_s,
-                fast=choices.fast,
-            )
+            options: dict[str, Any] = {
+                "group": group_key(float(shape.times_jd[0]), shape.integration_s),
+                "calibrator": source,
+                "wanted_reference": refant or choices.reference_antenna,
+                "minimum_snr": choices.minimum_snr,
+                "minimum_uv_m": choices.minimum_uv_m,
+                "gain_interval_s": choices.gain_interval_s,
+                "fast": choices.fast,
+            }
+            if choices.image_field and not field:
+                imaging = FieldImaging(settings.imaging, settings.threads)
+                return solve_with_field(ms, flags, out, folder, imaging, **options)
+            return run(ms, flags, out, folder, field_sources=field, **options)
 
     run_stage(work, as_json)
 
