@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing
@@ -24,6 +23,7 @@ from contimg_assets.radio.measurement_set import (
     read_shape,
     write_column,
 )
+from contimg_assets.radio.quality.sources import fit_point, read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
@@ -65,32 +65,37 @@ def drifting_phases(shape: GroupShape, rms_deg: float) -> NDArray[np.float64]:
     return np.deg2rad(rms_deg) * drift / np.sqrt(3)
 
 
-def image(ms: Path, folder: Path) -> tuple[float, float, NDArray[np.float32]]:
-    """Noise in mJy/beam, sum of the peaks' neighbourhood in Jy, and the image."""
+def image(ms: Path, folder: Path, sources: list[Source]) -> tuple[float, NDArray[np.float64]]:
+    """Noise in mJy/beam, and flux densities fitted at the sources' places, Jy."""
     summary = make_image(ms, folder, folder, CHOICES, name="x", provenance=None, threads=2)
-    plane = np.asarray(fits.getdata(folder / "x.image.fits"), np.float32)[0, 0]
-    return summary["rms_mjy_beam"], float(plane.max()), plane
+    plane = read_plane(folder / "x.image.fits")
+    fits = [fit_point(plane, *plane.pixel(s.ra_deg, s.dec_deg)) for s in sources]
+    return summary["rms_mjy_beam"], np.array([f.flux_jy if f else np.nan for f in fits])
 
 
 def test_drifting_phase_errors_are_taken_out_and_the_flux_scale_is_held(tmp_path: Path) -> None:
     """20° through the group: the noise comes back to within 1.2 of the uncorrupted image's (measured: 1.0),
-    and the sources to within 2 % of theirs, though the errors had taken 10 % away."""
-    good = calibrated(tmp_path, around(START, DEC_DEG, BRIGHT))
+    and the sources to within 2 % of theirs (measured: 0.985 to 0.991), of which the errors had taken 15 %.
+
+    A shift of all sources alike is not held here: no self-calibration can tell it from the sky's own place.
+    """
+    sources = around(START, DEC_DEG, BRIGHT)
+    good = calibrated(tmp_path, sources)
     shape = read_shape(good)
     bad = tmp_path / "bad.ms"
     clone_tree(good, bad)
     Gains(np.exp(-1j * drifting_phases(shape, 20.0)), 0.0).divide_out(shape, read_shape(bad))
     before = tree_sha256(bad)
-    noise, peak, _ = image(good, tmp_path / "good")
-    bad_noise, bad_peak, _ = image(bad, tmp_path / "bad")
+    noise, flux = image(good, tmp_path / "good", sources)
+    bad_noise, bad_flux = image(bad, tmp_path / "bad", sources)
     work = tmp_path / "work"
     work.mkdir()
     report = self_calibrate(bad, tmp_path / "out", work, CHOICES, threads=2, minimum_snr=3.0)
-    new_noise, new_peak, _ = image(tmp_path / "out" / "bad.ms", tmp_path / "new")
+    new_noise, new_flux = image(tmp_path / "out" / "bad.ms", tmp_path / "new", sources)
     assert bad_noise > 1.5 * noise
-    assert bad_peak < 0.95 * peak
+    assert np.all(bad_flux < 0.95 * flux)
     assert new_noise < 1.2 * noise
-    assert new_peak == pytest.approx(peak, rel=0.02)
+    assert new_flux == pytest.approx(flux, rel=0.02)
     assert report["rounds_kept"] >= 1
     assert report["rms_before_mjy_beam"] == pytest.approx(bad_noise, rel=1e-3)
     assert report["rms_after_mjy_beam"] == pytest.approx(new_noise, rel=1e-3)

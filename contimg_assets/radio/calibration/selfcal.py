@@ -208,7 +208,7 @@ def self_calibrate(
     work : Path
         Folder for clones and tables; the caller removes it.
     choices : ImagingChoices
-        As the target will be imaged; the w-gridder is used whatever the engine.
+        As the target will be imaged.
     threads : int
         That gridding may use.
     minimum_snr : float
