@@ -57,6 +57,10 @@ def plot_image(path: Path, image: Path, rms_jy: float) -> None:
         )
     )
     axes.text(side, 1.5 * side, "beam", color="white", ha="center", va="bottom", fontsize=8)
+    # Left to itself, matplotlib moves labels to the top at high declinations, into the title.
+    for axis, side_of in ((0, "b"), (1, "l")):
+        axes.coords[axis].set_ticklabel_position(side_of)
+        axes.coords[axis].set_axislabel_position(side_of)
     axes.set_xlabel("Right ascension (ICRS)")
     axes.set_ylabel("Declination (ICRS)")
     axes.grid(color="white", alpha=0.15, lw=0.5)
