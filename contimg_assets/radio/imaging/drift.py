@@ -21,7 +21,7 @@ from contimg_assets.radio.measurement_set import GroupShape
 #: differs from dish to dish.
 _LEAST_BEAM = 0.03
 #: Modes at most, …
-_MOST_MODES = 4
+_MOST_MODES = 3
 #: … and the part of the change's energy that they may leave.
 _LEFT_OVER = 0.01
 #: Sources are taken to have the mean spectral index of the sky at 1.4 GHz

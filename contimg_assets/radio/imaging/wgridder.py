@@ -24,6 +24,8 @@ from contimg_assets.radio.quality.noise import noise_map, robust_rms
 _LOG = logging.getLogger(__name__)
 #: A peak this many times the noise opens the mask around it.
 _MASK_SIGMA = 5.0
+#: CLEAN is done when nothing stands out of the noise by this: hardly enough to open the mask.
+_DONE_SIGMA = 6.0
 #: The first minor cycle stops at this part of the peak …
 _FIRST_DEPTH = 0.1
 #: … and later ones at this many times the error that the last was seen to make, …
@@ -115,7 +117,7 @@ def run_wgridder(
         )
         # A peak that another cycle has not lowered is not one that CLEAN can take away.
         settled = noise > (1 - _LEAST_PROGRESS) * last_noise and peak > _LEAST_FALL * last_peak
-        if peak == 0 or settled:
+        if peak < _DONE_SIGMA * noise or settled:
             break
         last_noise, last_peak = noise, peak
         active, stop = _active(above, residual, depth * peak)
