@@ -68,7 +68,7 @@ class CalibrationSettings(BaseModel):
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
     sky_catalogue: Path | None = None
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the field model."""
-    image_field: bool = False
+    image_field: bool = True
     """Without a ``sky_catalogue``: image the calibrator's scan, add the sources found to its model and solve
     again, if χ² falls by it.  Takes as long as an image."""
     reference_antenna: str | None = None
