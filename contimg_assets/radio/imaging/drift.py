@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam, phasing
+from contimg_assets.radio import beam
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
@@ -75,14 +75,10 @@ class Drift:
     def _change(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Beam × spectrum over its weighted mean, less one, shape (n, n_times, n_bins)."""
         weights, frequencies = self.weights.by_time_frequency, self.weights.bin_frequencies_hz
-        axes, pointing = self.shape.axes(), phasing.pointing_vector(self.shape.declination_rad)
         local = np.stack([l, m, np.sqrt(1.0 - l * l - m * m)], axis=-1)
-        spectrum = (frequencies / frequencies.mean()) ** _SPECTRAL_INDEX
-        power = np.empty((len(l), *weights.shape))
-        for t in range(self.shape.n_times):
-            chord = np.linalg.norm(local - axes[t] @ pointing, axis=-1)
-            sine = chord * np.sqrt(1.0 - chord**2 / 4.0)
-            power[:, t] = beam.airy_power(sine[:, None], frequencies) * spectrum
+        directions = np.einsum("si,tij->tsj", local, self.shape.axes())
+        power = beam.drifting_power(directions, self.shape.declination_rad, frequencies).swapaxes(0, 1)
+        power *= (frequencies / frequencies.mean()) ** _SPECTRAL_INDEX
         mean = np.tensordot(power, weights, axes=2) / weights.sum()
         trusted = mean > _LEAST_BEAM
         change = power / np.where(trusted, mean, 1.0)[:, None, None] - 1.0
