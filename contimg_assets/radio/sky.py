@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from contimg_assets.radio.errors import CatalogueError
 
+#: Mean spectral index of the sky at 1.4 GHz (Condon 1984, ApJ 287, 461), for sources whose own is not known.
+TYPICAL_SPECTRAL_INDEX = -0.7
 #: Frequency at which a source's ``flux_jy`` is given unless it says otherwise, Hz.
 REFERENCE_HZ = 1.4e9
 

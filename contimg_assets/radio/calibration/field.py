@@ -21,14 +21,12 @@ from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
 from contimg_assets.radio.quality.noise import noise_map
 from contimg_assets.radio.quality.sources import find_sources, read_plane
-from contimg_assets.radio.sky import REFERENCE_HZ, Source
+from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
 #: Sources of the image count from this signal-to-noise ratio, …
 _LEAST_SIGMA = 10.0
 #: … where the beam is at least this: below, its model is less sure than the source is bright.
 _LEAST_POWER = 0.1
-#: Spectral index of a source that the image shows at one frequency.
-_TYPICAL_INDEX = -0.7
 #: χ² must fall by this part of it, or the first solution stays.
 _LEAST_GAIN = 0.005
 #: What lies this near to the calibrator is the calibrator, in full widths of the restoring beam.
@@ -107,7 +105,7 @@ def _sources_around(
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
     cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")
-    at_reference = (REFERENCE_HZ / _frequency_hz(folder / "field.image.fits")) ** _TYPICAL_INDEX
+    at_reference = (REFERENCE_HZ / _frequency_hz(folder / "field.image.fits")) ** TYPICAL_SPECTRAL_INDEX
     sources = []
     for source in found:
         position = SkyCoord(source.point.ra_deg, source.point.dec_deg, unit="deg")
@@ -118,7 +116,7 @@ def _sources_around(
                     source.point.ra_deg,
                     source.point.dec_deg,
                     source.flux_jy * at_reference,
-                    _TYPICAL_INDEX,
+                    TYPICAL_SPECTRAL_INDEX,
                 )
             )
     return sources

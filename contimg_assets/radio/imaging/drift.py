@@ -16,6 +16,7 @@ from contimg_assets.radio import beam
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 
 #: Where the mean beam is below this, how it changes is not trusted: a null's place
 #: differs from dish to dish.
@@ -24,9 +25,6 @@ _LEAST_BEAM = 0.03
 _MOST_MODES = 3
 #: … and the part of the change's energy that they may leave.
 _LEFT_OVER = 0.01
-#: Sources are taken to have the mean spectral index of the sky at 1.4 GHz
-#: (Condon 1984, ApJ 287, 461); it shapes their change over the band, not their mean.
-_SPECTRAL_INDEX = -0.7
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,8 @@ class Drift:
         local = np.stack([l, m, np.sqrt(1.0 - l * l - m * m)], axis=-1)
         directions = np.einsum("si,tij->tsj", local, self.shape.axes())
         power = beam.drifting_power(directions, self.shape.declination_rad, frequencies).swapaxes(0, 1)
-        power *= (frequencies / frequencies.mean()) ** _SPECTRAL_INDEX
+        # It shapes the change over the band, not the mean.
+        power *= (frequencies / frequencies.mean()) ** TYPICAL_SPECTRAL_INDEX
         mean = np.tensordot(power, weights, axes=2) / weights.sum()
         trusted = mean > _LEAST_BEAM
         change = power / np.where(trusted, mean, 1.0)[:, None, None] - 1.0
