@@ -16,6 +16,7 @@ from contimg_assets.radio.grouping import (
     FileGroup,
     FoundFile,
     assemble,
+    file_digest,
     find_file,
     list_names,
     read_headers,
@@ -30,6 +31,7 @@ from contimg_assets.settings import get_settings
 
 #: Headers that one look reads at most (6 to 20 ms each): the files of as many groups as a tick may start.
 HEADERS_PER_LOOK = 384
+_COPY = "identical copy of a file in use"
 
 
 @dataclass
@@ -99,10 +101,11 @@ class IncomingFolder:
             cluster_s=self.settings.ingest.cluster_s,
         )
         # Files that are still open, or not read yet, may belong to any group near them in time.
-        expected = sorted(
-            _stamp(arrival.file.path) for arrival in self.open.values() if arrival.found is None
-        )
-        return [group for group in groups if self._take(group, expected, now)]
+        closed = now - self.settings.ingest.settle_s
+        coming = [arrival for arrival in self.open.values() if arrival.found is None]
+        unread = [_stamp(arrival.file.path) for arrival in coming if arrival.since <= closed]
+        growing = [_stamp(arrival.file.path) for arrival in coming if arrival.since > closed]
+        return [group for group in groups if self._take(group, unread, growing, now)]
 
     # -- files ------------------------------------------------------------------------------
 
@@ -123,8 +126,8 @@ class IncomingFolder:
 
     def _read(self, now: float) -> None:
         """Read the headers of files that have been still, the newest first."""
-        settle_s = self.settings.ingest.settle_s
-        due = [a for a in reversed(self.open.values()) if a.found is None and now - a.since >= settle_s]
+        closed = now - self.settings.ingest.settle_s
+        due = [a for a in reversed(self.open.values()) if a.found is None and a.since <= closed]
         due = due[:HEADERS_PER_LOOK]
         headers, bad = read_headers(arrival.file.path for arrival in due)
         for item in [*headers, *bad]:
@@ -142,14 +145,17 @@ class IncomingFolder:
 
     # -- groups -----------------------------------------------------------------------------
 
-    def _take(self, group: FileGroup, expected: list[datetime], now: float) -> bool:
+    def _take(self, group: FileGroup, unread: list[datetime], growing: list[datetime], now: float) -> bool:
         """Deal with one group as far as it is time to; whether it became ready."""
         paths = _paths(group)
         waited_s = now - max(self.open[path.name].since for path in paths)
         overdue = waited_s >= self.settings.ingest.timeout_s
-        if _any_near(paths, expected, self.settings.ingest.cluster_s):
-            if group.status == "complete" and not overdue:
-                return False  # a second file of one of its subbands, as it seems: let it be compared
+        to_be_read = _any_near(paths, unread, self.settings.ingest.cluster_s)
+        if to_be_read or _any_near(paths, growing, self.settings.ingest.cluster_s):
+            # Near a complete group it is a second file of one of its subbands, as it seems: let it be
+            # compared.  One that is still is read in a later look; one that grows has until the timeout.
+            if group.status == "complete" and (to_be_read or not overdue):
+                return False
             if group.status != "complete":
                 waited_s, overdue = 0.0, False
         if overdue and group.status != "complete" and self._to_be_read_again(group):
@@ -194,22 +200,32 @@ class IncomingFolder:
             self.settled -= again
             return any((self.folder / name).exists() for name in again)
         reasons = dict(group.bad)
-        late = f"came when the group was {known.state} already, with {known.n_subbands} subbands"
-        self._settle(
-            Settled(
-                self.open[path.name].file,
-                known.key,
-                *(
-                    ("used", "")
-                    if path not in strangers
-                    else ("refused", reasons[path])
-                    if path in reasons
-                    else ("late", late)
-                ),
-            )
-            for path in _paths(group)
-        )
+
+        def settled(path: Path) -> Settled:
+            file = self.open[path.name].file
+            if path not in strangers:
+                return Settled(file, known.key, "used")
+            if path in reasons:
+                return Settled(file, known.key, "refused", reasons[path])
+            return self._stranger(path, known)
+
+        self._settle([settled(path) for path in _paths(group)])
         return True
+
+    def _stranger(self, path: Path, known: ObservationGroup) -> Settled:
+        """What a good file is that came when its group was made of others."""
+        file, found = self.open[path.name].file, self.open[path.name].found
+        used = known.files.get(str(found.subband)) if isinstance(found, SubbandHeader) else None
+        try:
+            if used is not None and file_digest(path) == file_digest(Path(used)):
+                return Settled(file, known.key, "duplicate", _COPY)
+        except OSError:  # moved away since, so that nothing can be said of their contents
+            used = None
+        if used is not None:
+            text = f"other content than {Path(used).name}, of which the group was made"
+            return Settled(file, known.key, "refused", text)
+        late = f"came when the group was {known.state} already, with {known.n_subbands} subbands"
+        return Settled(file, known.key, "late", late)
 
     def _reject(self, group: FileGroup, key: str | None) -> None:
         first = next(iter(_paths(group))).name
@@ -221,10 +237,7 @@ class IncomingFolder:
         for path, reason in group.bad:
             self.notifier.send("bad_file", str(path), reason)
         done = [Settled(self.open[path.name].file, key, "used") for path in group.files.values()]
-        done += [
-            Settled(self.open[path.name].file, key, "duplicate", "identical copy of a file in use")
-            for path in group.duplicates
-        ]
+        done += [Settled(self.open[path.name].file, key, "duplicate", _COPY) for path in group.duplicates]
         done += [Settled(self.open[path.name].file, key, "refused", reason) for path, reason in group.bad]
         self._settle(done)
         self.entered.pop(group.key or "", None)

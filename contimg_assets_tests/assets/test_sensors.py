@@ -232,6 +232,38 @@ def test_a_late_file_is_accounted_for_and_changes_nothing(
     look(1020)
 
 
+def test_a_copy_that_waits_to_be_read_holds_its_group_past_the_timeout(
+    settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a catch-up, where files wait longer for their turn than the timeout."""
+    monkeypatch.setattr(incoming_folder, "HEADERS_PER_LOOK", 16)
+    paths = write_group(settings.incoming_folder)
+    copy = settings.incoming_folder / file_name(4, START - timedelta(seconds=60))
+    copy.write_bytes(paths[4].read_bytes())
+    look(0)
+    assert look(1000) == []
+    assert look(1001) == [TARGET]
+    assert outcomes(catalog, settings) == {"used": 16, "duplicate": 1}
+
+
+@pytest.mark.parametrize(("change", "outcome"), [(b"", "duplicate"), (b"?", "refused")])
+def test_a_second_file_of_a_subband_in_use_is_compared_whenever_and_by_whomever_it_is_found(
+    settings: Settings, catalog: ProductCatalog, look: Look, change: bytes, outcome: str
+) -> None:
+    paths = write_group(settings.incoming_folder)
+    look(0)
+    other_process = again(settings, catalog)
+    other_process(1)
+    assert look(10) == [TARGET]
+    catalog.begin(TARGET, "run 1")
+    content = paths[4].read_bytes()
+    copy = settings.incoming_folder / file_name(4, START + timedelta(seconds=7))
+    copy.write_bytes(content[: len(content) - len(change)] + change)
+    for looks, now in ((look, 20), (other_process, 20), (look, 30), (other_process, 30)):
+        assert looks(now) == []
+    assert outcomes(catalog, settings) == {"used": 16, outcome: 1}
+
+
 def test_a_late_file_is_taken_while_its_group_is_pending(
     settings: Settings, catalog: ProductCatalog, look: Look
 ) -> None:
