@@ -8,7 +8,7 @@ product is made here and nowhere else.
 Layout below ``CONTIMG_HOME``::
 
     products/<slug>/<product>        link to .versions/<product>-<token>
-    products/<slug>/.versions/…      the published content, never edited
+    products/<slug>/.versions/…      the published content, never edited; of flags all versions
     products/<slug>/.staging/…       what is being built (removed when it fails)
     calibration/<set id>/…           calibration tables of the registry
     scratch/                         clones that CASA edits, gone after each stage
@@ -22,8 +22,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.errors import MissingInputError
 
+#: Products of which every version is kept, named by its content: small, and wanted back at times.
+KEPT = frozenset({"flags"})
+#: Digits of a version's name.
+_VERSION_LENGTH = 12
 #: Format of an observation group's key: start of the first integration, UTC.
 KEY_FORMAT = "%Y-%m-%dT%H:%M:%S"
 
@@ -106,15 +111,59 @@ class Store:
         destination = self.path(key, product)
         versions = destination.parent / ".versions"
         versions.mkdir(exist_ok=True)
-        name = f"{product}-{uuid.uuid4().hex[:12]}"
-        built.replace(versions / name)
-        link = versions / f"{name}.link"
+        version = tree_sha256(built) if product in KEPT else uuid.uuid4().hex
+        name = f"{product}-{version[:_VERSION_LENGTH]}"
+        # The same content again is the version that is there.
+        if not (versions / name).exists():
+            built.replace(versions / name)
+        self._point(destination, name)
+        if product not in KEPT:
+            for old in self.versions(key, product).values():
+                if old.name != name:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+        return destination
+
+    def versions(self, key: str, product: str) -> dict[str, Path]:
+        """Content of each version of ``product`` on disk, by the version's name, oldest first."""
+        folder = self.path(key, product).parent / ".versions"
+        found = {path.name.removeprefix(f"{product}-"): path for path in folder.glob(f"{product}-*")}
+        whole = {name: path for name, path in found.items() if len(name) == _VERSION_LENGTH}
+        return dict(sorted(whole.items(), key=lambda item: item[1].stat().st_mtime))
+
+    def version(self, key: str, product: str, name: str) -> Path:
+        """Content of one version.
+
+        Parameters
+        ----------
+        key, product : str
+        name : str
+            Its name, the beginning of it, or the whole hash that it begins.
+
+        Raises
+        ------
+        MissingInputError
+            If no version is called so, or more than one.
+        """
+        known = self.versions(key, product)
+        found = [path for version, path in known.items() if version.startswith(name[:_VERSION_LENGTH])]
+        if len(found) != 1:
+            raise MissingInputError(
+                f"group {key}: found {len(found)} versions of {product} called {name!r}; "
+                f"there are {', '.join(known) or 'none'}"
+            )
+        return found[0]
+
+    def restore(self, version: Path, key: str, product: str) -> Path:
+        """Make a version (from :meth:`version`) the current one again; returns the published path."""
+        destination = self.path(key, product)
+        self._point(destination, version.name)
+        return destination
+
+    @staticmethod
+    def _point(destination: Path, name: str) -> None:
+        link = destination.parent / ".versions" / f"{name}.{uuid.uuid4().hex}.link"
         link.symlink_to(Path(".versions") / name)
         link.replace(destination)
-        for old in versions.glob(f"{product}-*"):
-            if old.name != name and len(old.name) == len(name):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-        return destination
 
     @contextmanager
     def scratch_folder(self, label: str) -> Iterator[Path]:

@@ -12,6 +12,7 @@ _MODULES = {
     **dict.fromkeys(("convert", "flag", "solve", "apply", "selfcal", "image", "qa"), "stages"),
     **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products", "ui"), "operations"),
     **dict.fromkeys(("calibrators", "registry", "provenance"), "calibration"),
+    "flags": "flags",
     "groups": "groups",
     "catalogs": "catalogs",
     "history": "history",

@@ -199,10 +199,16 @@ class Foreground:
             outcome.refused = ready[outcome.key].bad
         return sorted([*outcomes, *busy, *done], key=lambda outcome: outcome.key)
 
-    def reprocess(self, key: str) -> list[Outcome]:
-        """Make everything of one group again, from its files on: those that came late are taken too."""
+    def reprocess(self, key: str, *, keep_flags: bool = False) -> list[Outcome]:
+        """Make everything of one group again, from its files on: those that came late are taken too.
+
+        With ``keep_flags``, its Measurement Set and present flags stay, and what follows is made of them.
+        """
         row = self.catalog.group(key)
         add_keys(self.instance, key, calibrator=row.calibrator_name is not None)
+        if keep_flags:
+            with self._claimed([key]) as (keys, busy):
+                return [*busy, *self._run_all(keys, convert=False)]
         with self._claimed([key], "completed", "failed") as (keys, busy):
             for free in keys:
                 self._look_again(free)
@@ -221,13 +227,14 @@ class Foreground:
             if group.key == key and group.status != "bad":
                 register(group, self.settings, self.catalog)
 
-    def _run_all(self, keys: list[str]) -> list[Outcome]:
+    def _run_all(self, keys: list[str], *, convert: bool = True) -> list[Outcome]:
         calibrators = [key for key in keys if self.catalog.group(key).calibrator_name is not None]
         steps: list[tuple[str, str]] = []
         for key in calibrators:
-            steps += [(key, convert_group.name), (key, solve_calibrator.name)]
+            steps += [(key, convert_group.name)] if convert else []
+            steps.append((key, solve_calibrator.name))
         for key in keys:
-            steps += [] if key in calibrators else [(key, convert_group.name)]
+            steps += [(key, convert_group.name)] if convert and key not in calibrators else []
             steps.append((key, image_group.name))
         outcomes = {key: Outcome(key, COMPLETED) for key in keys}
         for number, (key, job) in enumerate(steps):

@@ -88,14 +88,17 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
 
 @click.command("reprocess")
 @click.option("--group", "key", required=True, metavar="KEY", help="Group, YYYY-MM-DDTHH:MM:SS.")
+@click.option(
+    "--keep-flags", is_flag=True, help="Start from its Measurement Set and present flags, not its files."
+)
 @json_option
 @verbose_option
 @told_plainly
-def reprocess(key: str, as_json: bool, verbose: bool) -> None:
-    """Make everything of one group again, from its files on."""
+def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
+    """Make everything of one group again, from its files (or its flags) on."""
     opened = Opened()
     opened.catalog.group(key)
-    _foreground(opened, lambda foreground: foreground.reprocess(key), as_json, verbose)
+    _foreground(opened, lambda foreground: foreground.reprocess(key, keep_flags=keep_flags), as_json, verbose)
 
 
 def _foreground(

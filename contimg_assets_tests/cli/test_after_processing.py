@@ -108,3 +108,12 @@ def test_the_registry_is_listed_shown_and_verified(processed: Processed) -> None
         "retired already"
         in contimg("registry", "retire", found["id"], "--reason", "again", code=3)["message"]
     )
+
+
+def test_reprocessing_from_the_flags_on_leaves_them_and_the_measurement_set(processed: Processed) -> None:
+    flags = (processed.home / "products" / "20260115T050000" / "flags").resolve()
+    before = len(calls())
+    assert outcomes(contimg("reprocess", "--group", CALIBRATOR, "--keep-flags")) == {CALIBRATOR: "completed"}
+    again = [call["stage"] for call in calls()[before:]]
+    assert again == ["solve", "qa calibration", "apply", "image", "qa image"]
+    assert (processed.home / "products" / "20260115T050000" / "flags").resolve() == flags

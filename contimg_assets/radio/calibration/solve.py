@@ -6,7 +6,6 @@ against its model first (``scan.py``), which loses nothing and leaves CASA with
 a 24th of the data for its three passes.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
 from contimg_assets.radio.calibration.solutions import read_table
 from contimg_assets.radio.errors import CalibrationError
-from contimg_assets.radio.flagging.flag_file import FLAGS_NAME
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.plots.calibration import plot_set
 from contimg_assets.radio.sky import Source
@@ -147,7 +145,7 @@ def solve(
         ],
         "parameters": parameters,
         "software": {"contimg": __version__, **{p: version(p) for p in ("casatasks", "casatools")}},
-        "input_sha256": hashlib.sha256((flags_folder / FLAGS_NAME).read_bytes()).hexdigest(),
+        "input_sha256": tree_sha256(flags_folder),
         "quality": quality,
         "antenna_quality": found.antennas,
         "phases_deg": found.phases_deg,

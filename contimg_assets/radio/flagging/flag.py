@@ -23,7 +23,7 @@ from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import FlaggingError
 from contimg_assets.radio.flagging import antennas, baselines, statistics
 from contimg_assets.radio.flagging.common import common_interference
-from contimg_assets.radio.flagging.flag_file import write_flags
+from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
 from contimg_assets.radio.flagging.slabs import Slabs
 from contimg_assets.radio.flagging.summary import summarise
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
@@ -98,10 +98,7 @@ def flag(
     dead, gone, coherence = _dead_antennas(shape, found, dead_coherence)
     names = [shape.antenna_names[a] for a in shape.antennas]
     summary = summarise(shape, found.flags, coherence.relative())
-    write_flags(out, found.flags)
-    (out / "summary.json").write_text(json.dumps(summary, indent=1))
-    plot_flags(out / "thumbnail.png", summary)
-    return {
+    numbers = {
         "flag_fraction": _flagged(ms, found.flags, cross),
         "known_bad_fraction": known,
         "zero_fraction": zero_fraction,
@@ -112,8 +109,11 @@ def flag(
         "dead_antenna_subbands": [f"{names[a]}/sb{s:02d}" for s, a in zip(*np.nonzero(gone), strict=True)],
         "coherence_measurable": coherence.measurable,
         "alarms": summary["alarms"],
-        "wall_seconds": time.monotonic() - began,
     }
+    write_flags(out, found.flags)
+    (out / SUMMARY_NAME).write_text(json.dumps({**numbers, **summary}, indent=1))
+    plot_flags(out / "thumbnail.png", summary)
+    return {**numbers, "wall_seconds": time.monotonic() - began}
 
 
 def _look_at_the_array(

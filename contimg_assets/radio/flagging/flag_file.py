@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import FlaggingError, MissingInputError
+from contimg_assets.radio.measurement_set import read_shape
 
 FLAGS_NAME = "flags.h5"
+SUMMARY_NAME = "summary.json"
 
 
 def write_flags(folder: Path, flags: NDArray[np.bool_]) -> Path:
@@ -69,3 +71,26 @@ def read_flags(folder: Path, shape: tuple[int, int, int, int]) -> NDArray[np.boo
         for integration in range(shape[0]):
             out[integration] = read(integration)
     return out
+
+
+def refuse_foreign(folder: Path, ms: Path) -> None:
+    """Hold flags against the Measurement Set that they are to be used with.
+
+    Raises
+    ------
+    FlaggingError
+        If they are of another shape, or leave in what the set itself flags (a
+        missing subband): such flags were made of other files.
+    """
+    from casacore.tables import table
+
+    shape, left = read_shape(ms), 0
+    with open_flags(folder, shape.data_shape) as flags_of, table(str(ms), ack=False) as main:
+        for t in range(shape.n_times):
+            known = main.getcol("FLAG", t * shape.n_baselines, shape.n_baselines)
+            left += int(np.count_nonzero(known & ~flags_of(t)))
+    if left:
+        raise FlaggingError(
+            f"{folder}: leaves in {left} samples that {ms} flags; expected flags made for it, "
+            "not for another conversion of the group"
+        )

@@ -1,0 +1,145 @@
+"""``contimg flags``: the versions of a group's flags, what they flag, and one of them back.
+
+Belongs here: options and printing.  Does not belong here: flagging
+(``stages.py``), or where versions lie (``store.py``).
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from dagster import AssetMaterialization
+from rich.table import Table
+
+from contimg_assets.assets.publishing import ms_path, numbers, pictures
+from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+from contimg_assets.radio.errors import StateError
+from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
+from contimg_assets.resources.claims import Claims
+from contimg_assets.resources.dagster_resources import StoreResource
+
+#: The product.
+_FLAGS = "flags"
+
+
+def _summary(version: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((version / SUMMARY_NAME).read_text(encoding="utf-8"))
+    return found
+
+
+@click.group("flags")
+def flags() -> None:
+    """Versions of a group's flags."""
+
+
+@flags.command("list")
+@click.argument("key", metavar="GROUP")
+@json_option
+@told_plainly
+def list_versions(key: str, as_json: bool) -> None:
+    """List the versions of GROUP's flags, oldest first.
+
+    A version is named by its content: the beginning of the hash that the header of an image gives.
+    """
+    opened = Opened()
+    current = opened.store.existing(key, _FLAGS).resolve()
+    rows = []
+    for name, path in opened.store.versions(key, _FLAGS).items():
+        told = _summary(path)
+        rows.append(
+            {
+                "version": name,
+                "current": path.resolve() == current,
+                "made": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds"),
+                **{n: told[n] for n in ("flag_fraction", "rfi_fraction", "dead_antennas", "alarms")},
+                "path": str(path.absolute()),
+            }
+        )
+    if as_json:
+        click.echo(json.dumps({"group": key, "versions": rows}, indent=2))
+        return
+    table = Table("version", "", "made, UTC", "flagged", "interference", "dead antennas", "alarms")
+    for row in rows:
+        table.add_row(
+            row["version"],
+            "current" if row["current"] else "",
+            row["made"].removesuffix("+00:00"),
+            f"{row['flag_fraction']:.2%}",
+            f"{row['rfi_fraction']:.2%}",
+            ", ".join(row["dead_antennas"]),
+            "\n".join(row["alarms"]),
+        )
+    console().print(table)
+
+
+@flags.command("show")
+@click.argument("key", metavar="GROUP")
+@click.argument("version", required=False)
+@json_option
+@told_plainly
+def show(key: str, version: str | None, as_json: bool) -> None:
+    """Show where GROUP's flags lie: by antenna, subband and integration, the most flagged first.
+
+    Of the current VERSION if none is given; --json has the channels too.
+    """
+    opened = Opened()
+    path = opened.store.version(key, _FLAGS, version) if version else opened.store.existing(key, _FLAGS)
+    told = _summary(path)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    click.echo(f"{told['flag_fraction']:.2%} of the cross-correlations flagged; alarm above ", nl=False)
+    click.echo(f"{told['alarm_line']:.0%}")
+    axes = {
+        "antenna": told["by_antenna"],
+        "subband": {f"sb{k:02d}": value for k, value in enumerate(told["by_subband"])},
+        "integration": {str(t): value for t, value in enumerate(told["by_integration"])},
+    }
+    for axis, values in axes.items():
+        most = sorted(values.items(), key=lambda item: -item[1])[:8]
+        click.echo(f"{axis:12s} " + "  ".join(f"{name} {value:.1%}" for name, value in most))
+    for alarm in told["alarms"]:
+        click.echo(f"ALARM {alarm}")
+
+
+@flags.command("restore")
+@click.argument("key", metavar="GROUP")
+@click.argument("version")
+@json_option
+@told_plainly
+def restore(key: str, version: str, as_json: bool) -> None:
+    """Make VERSION the current flags of GROUP again.
+
+    Refused if it was made for another Measurement Set.  `contimg reprocess --keep-flags` then makes
+    what follows; under the sensors a calibrator's scan is solved again by itself.
+    """
+    from contimg_assets.radio import casa
+
+    opened = Opened()
+    with Claims(opened.settings.home).claim([key]) as ours:
+        owner = opened.catalog.group(key).owner
+        if key not in ours or owner is not None:
+            raise StateError(
+                f"group {key} is being worked on by {owner or 'another process'}: try again later"
+            )
+        content = opened.store.version(key, _FLAGS, version)
+        casa.configure(opened.settings.home / "casa")
+        refuse_foreign(content, ms_path(opened.store.existing(key, "measurement_set"), key))
+        told = _summary(content)
+        path = opened.catalog.record_product(
+            key, _FLAGS, lambda: opened.store.restore(content, key, _FLAGS), numbers(told)
+        )
+        metadata = {**numbers(told), **pictures(StoreResource(), path)}
+        with opened.instance() as instance:
+            instance.report_runless_asset_event(
+                AssetMaterialization(_FLAGS, "restored", metadata=metadata, partition=key)
+            )
+    if as_json:
+        click.echo(json.dumps({"group": key, "version": content.name.removeprefix(f"{_FLAGS}-")}))
+    else:
+        click.echo(f"{key}: flags are those of {content.name.removeprefix(f'{_FLAGS}-')} again")
+
+
+commands: list[click.Command] = [flags]
