@@ -9,6 +9,7 @@ import numpy as np
 
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.quality.sources import fit_point, read_plane
+from contimg_assets.radio.robust import mad_sigma
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
     truth: dict[str, Any] = json.loads(truth_file.read_text())
     plane, power = read_plane(image), read_plane(beam)
     noise = robust_rms(read_plane(residual).pixels.astype(np.float32))
-    frequency_hz = _frequency(image)
+    frequency_hz = plane.frequency_hz
     ny, nx = plane.pixels.shape
     centre = plane.sky(nx // 2, ny // 2)
     matches = []
@@ -97,12 +98,6 @@ def _wrapped(degrees: float) -> float:
     return (degrees + 180.0) % 360.0 - 180.0
 
 
-def _frequency(image: Path) -> float:
-    from astropy.io import fits
-
-    return float(fits.getval(image, "CRVAL3"))
-
-
 def _true_flux(source: dict[str, Any], frequency_hz: float) -> float:
     from contimg_assets.radio.sky import Source
 
@@ -129,7 +124,7 @@ def summary(matches: list[Match]) -> dict[str, float]:
         "n_sources": float(len(matches)),
         "n_measured": float(good.sum()),
         "median_flux_ratio": float(np.median(ratio[good])),
-        "flux_ratio_scatter": float(1.4826 * np.median(np.abs(ratio[good] - np.median(ratio[good])))),
+        "flux_ratio_scatter": mad_sigma(ratio[good]),
         "median_offset_arcsec": float(np.median(offset[good])),
         "largest_offset_arcsec": float(offset[good].max()),
     }

@@ -44,7 +44,7 @@ def gaussian(x: float, y: float, peak: float) -> NDArray[np.float64]:
 
 
 def plane_of(pixels: NDArray[np.float64]) -> ImagePlane:
-    return ImagePlane(pixels, wcs_of(N), MAJOR, MINOR, float(np.deg2rad(ANGLE)))
+    return ImagePlane(pixels, wcs_of(N), MAJOR, MINOR, float(np.deg2rad(ANGLE)), 1.4e9)
 
 
 @pytest.mark.parametrize(("x", "y"), [(100.0, 100.0), (60.37, 140.81), (150.5, 30.5), (20.9, 99.2)])

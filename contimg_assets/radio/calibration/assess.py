@@ -17,6 +17,7 @@ from contimg_assets.radio.calibration.reference import antenna_phases, phase_wan
 from contimg_assets.radio.calibration.scan import ScanSums
 from contimg_assets.radio.calibration.solutions import read_table
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.robust import MAD_TO_SIGMA
 
 #: Triangles whose closure phase is looked at: plenty for a scatter.
 _N_TRIANGLES = 4000
@@ -152,7 +153,7 @@ def _closure(
     phases, noise = np.concatenate(scores), np.concatenate(widths)
     if phases.size == 0:
         return float("nan"), float("nan")
-    return 1.4826 * float(np.median(np.abs(phases))), float(np.median(noise))
+    return MAD_TO_SIGMA * float(np.median(np.abs(phases))), float(np.median(noise))
 
 
 def _side(
@@ -179,8 +180,8 @@ def _of_bandpass(
         parts = [np.nanmean(np.abs(c)) for c in np.array_split(line, _RIPPLE_PARTS) if np.isfinite(c).any()]
         found["flagged"].append(float(1.0 - good.mean()))
         found["snr"].append(float(np.median(snr[good, p])) if good.any() else float("nan"))
-        # A difference of two has √2 the scatter of one; the median is robust, 1.4826 makes it σ.
-        size = 1.4826 / np.sqrt(2)
+        # A difference of two has √2 the scatter of one; the median is robust.
+        size = MAD_TO_SIGMA / np.sqrt(2)
         found["amplitude_scatter"].append(
             float(size * np.median(np.abs(np.abs(ratio) - 1))) if ratio.size else float("nan")
         )

@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
 
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
-from contimg_assets.radio.quality.noise import noise_map
 from contimg_assets.radio.quality.sources import find_sources, read_plane
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
@@ -97,15 +95,11 @@ def _sources_around(
         threads=imaging.threads,
     )
     plane = read_plane(folder / "field.image.fits")
-    residual, power = (
-        np.asarray(fits.getdata(folder / f"field.{kind}.fits"), np.float32)[0, 0]
-        for kind in ("residual", "pb")
-    )
-    noise = noise_map(residual, plane.major_pixels)
+    power, noise = (read_plane(folder / f"field.{kind}.fits").pixels for kind in ("pb", "noise"))
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
     cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")
-    at_reference = (REFERENCE_HZ / _frequency_hz(folder / "field.image.fits")) ** TYPICAL_SPECTRAL_INDEX
+    at_reference = (REFERENCE_HZ / plane.frequency_hz) ** TYPICAL_SPECTRAL_INDEX
     sources = []
     for source in found:
         position = SkyCoord(source.point.ra_deg, source.point.dec_deg, unit="deg")
@@ -120,8 +114,3 @@ def _sources_around(
                 )
             )
     return sources
-
-
-def _frequency_hz(path: Path) -> float:
-    header = fits.getheader(path)
-    return next(float(header[f"CRVAL{k}"]) for k in (3, 4) if str(header[f"CTYPE{k}"]).startswith("FREQ"))

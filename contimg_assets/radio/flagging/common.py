@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from contimg_assets.radio.flagging.statistics import MAD_TO_SIGMA
+from contimg_assets.radio.robust import MAD_TO_SIGMA
 
 #: Least excess of a cell of time × channel, so that structure of the bandpass
 #: inside a subband (a few percent) is not taken for interference.

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-#: A normal distribution's standard deviation over its median absolute deviation.
-MAD_TO_SIGMA = 1.4826
+from contimg_assets.radio.robust import MAD_TO_SIGMA
+
 #: Amplitudes beyond this multiple of their baseline's level are counted, not averaged.
 TRIM = 2.0
 #: Samples that make a median good enough.

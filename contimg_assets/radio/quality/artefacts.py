@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from contimg_assets.radio.quality.noise import mad_sigma
 from contimg_assets.radio.quality.sources import Found, ImagePlane, gaussian
+from contimg_assets.radio.robust import mad_sigma
 
 #: Middle of the image whose spectrum is taken, pixels.
 _SPECTRUM = 2048

@@ -8,8 +8,8 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.catalogues.formats import Rows
 from contimg_assets.radio.catalogues.surveys import Survey
-from contimg_assets.radio.quality.noise import mad_sigma
 from contimg_assets.radio.quality.sources import Found, ImagePlane
+from contimg_assets.radio.robust import mad_sigma
 
 #: Sources from this signal-to-noise ratio on tell the flux scale and the astrometry.
 SCALE_SIGMA = 20.0

@@ -16,11 +16,12 @@ from contimg_assets.radio.plots.quality import plot_comparison, plot_residual
 from contimg_assets.radio.quality.artefacts import around_bright, beam_shape, stripe_fraction
 from contimg_assets.radio.quality.crossmatch import Comparison, compare_with_survey
 from contimg_assets.radio.quality.injection import Recovery, inject_and_recover
-from contimg_assets.radio.quality.noise import mad_sigma
 from contimg_assets.radio.quality.products import LEAST_POWER, SOURCE_SIGMA, THUMBNAIL, basic_numbers
 from contimg_assets.radio.quality.report import Report, write_report
+from contimg_assets.radio.quality.sidelobes import negative_peaks
 from contimg_assets.radio.quality.source_table import source_table
 from contimg_assets.radio.quality.sources import Found, ImagePlane, find_sources, read_plane
+from contimg_assets.radio.robust import mad_sigma
 
 #: Power of the beam between which noise is stated, by name.
 _RINGS = {"centre": (0.8, 1.01), "half_power": (0.4, 0.6), "edge": (0.02, 0.1)}
@@ -84,7 +85,8 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: Comparison
         sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER)
         numbers |= _noise_numbers(residual, power, numbers)
         recovery = inject_and_recover(plane, power, noise, sources, SOURCE_SIGMA, 2 * LEAST_POWER)
-        numbers |= _source_numbers(sources, recovery)
+        n_negative = len(negative_peaks(plane, noise, power, SOURCE_SIGMA, LEAST_POWER))
+        numbers |= _source_numbers(sources, recovery, n_negative)
         numbers |= _artefact_numbers(planes, sources)
         comparison = _comparison(planes, sources, header, catalogues, choices)
         numbers |= comparison.numbers if comparison else {}
@@ -131,7 +133,7 @@ def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, A
     return stated
 
 
-def _source_numbers(sources: list[Found], recovery: Recovery) -> dict[str, float]:
+def _source_numbers(sources: list[Found], recovery: Recovery, n_negative: int) -> dict[str, float]:
     """Completeness by injection, false detections by the negative image, resolved sources."""
     numbers: dict[str, float] = {}
     if recovery.n_injected:
@@ -139,9 +141,9 @@ def _source_numbers(sources: list[Found], recovery: Recovery) -> dict[str, float
         numbers["injected_completeness_7sigma"] = by_level[7.0]
         numbers["injected_completeness_10sigma"] = by_level[10.0]
         numbers["injected_flux_ratio"] = recovery.flux_ratio
-    numbers["n_negative_detections"] = recovery.n_negative
+    numbers["n_negative_detections"] = n_negative
     if len(sources) >= _NEGATIVES_LEAST:
-        numbers["false_fraction"] = min(1.0, recovery.n_negative / len(sources))
+        numbers["false_fraction"] = min(1.0, n_negative / len(sources))
     bright = [s for s in sources if s.signal_to_noise >= _RESOLVED_SIGMA]
     if len(bright) >= _RESOLVED_LEAST:
         numbers["resolved_fraction"] = float(np.mean([s.resolved for s in bright]))
@@ -179,7 +181,7 @@ def _comparison(
     rows = cone(
         catalogues, header["CRVAL1"], header["CRVAL2"], field * np.sqrt(0.5), survey=choices.comparison
     )
-    frequency = float(header["CRVAL3"])
+    frequency = planes["image"].frequency_hz
     return compare_with_survey(
         sources,
         planes["image"],

@@ -4,20 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-#: σ of a normal distribution over its median absolute deviation.
-_MAD_TO_SIGMA = 1.4826
+from contimg_assets.radio.robust import MAD_TO_SIGMA, mad_sigma
+
 #: Side of a box of the noise map in restoring beams: some hundred independent samples.
 _BOX_BEAMS = 12.0
 #: Most pixels along a box that are read: neighbours within a beam say the same.
 _BOX_SAMPLES = 48
-
-
-def mad_sigma(values: NDArray[np.floating]) -> float:
-    """Robust standard deviation; NaN where nothing is finite."""
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return float("nan")
-    return float(_MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
 
 
 def robust_rms(pixels: NDArray[np.float32], fraction: float = 0.8) -> float:
@@ -67,7 +59,7 @@ def noise_map(residual: NDArray[np.float32], beam_major_pixels: float) -> NDArra
     boxes = inner.reshape(rows, box, columns, box)[:, ::step, :, ::step].transpose(0, 2, 1, 3)
     boxes = boxes.reshape(rows, columns, -1)
     centre = np.median(boxes, axis=2, keepdims=True)
-    coarse = _MAD_TO_SIGMA * np.median(np.abs(boxes - centre), axis=2)
+    coarse = MAD_TO_SIGMA * np.median(np.abs(boxes - centre), axis=2)
     if not np.isfinite(coarse).any():
         return np.full((ny, nx), np.nan, np.float32)
     coarse = np.where(np.isfinite(coarse), coarse, np.nanmedian(coarse))

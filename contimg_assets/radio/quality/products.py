@@ -19,6 +19,7 @@ from contimg_assets.radio.imaging.fits import celestial_wcs, write_image
 from contimg_assets.radio.plots.image import plot_image
 from contimg_assets.radio.quality.limits import load_limits, verdict
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
+from contimg_assets.radio.quality.sidelobes import add_sidelobes
 from contimg_assets.radio.quality.source_table import source_table
 from contimg_assets.radio.quality.sources import find_sources, read_plane
 
@@ -84,7 +85,14 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     power = read_plane(folder / f"{name}.pb.fits").pixels
     header = fits.getheader(folder / f"{name}.image.fits")
     summary = json.loads((folder / "summary.json").read_text())
-    local = noise_map(residual, plane.major_pixels)
+    local = add_sidelobes(
+        plane,
+        noise_map(residual, plane.major_pixels),
+        read_plane(folder / f"{name}.psf.fits").pixels,
+        power,
+        SOURCE_SIGMA,
+        LEAST_POWER,
+    )
     write_image(folder / f"{name}.noise.fits", local, _without_checksum(header))
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}

@@ -49,6 +49,7 @@ class ImagePlane:
     major_pixels: float
     minor_pixels: float
     position_angle_rad: float
+    frequency_hz: float
 
     def sky(self, x: float, y: float) -> tuple[float, float]:
         """ICRS position of a pixel, deg."""
@@ -73,6 +74,7 @@ def read_plane(path: Path) -> ImagePlane:
         header["BMAJ"] / cell,
         header["BMIN"] / cell,
         float(np.deg2rad(header["BPA"])),
+        float(header["CRVAL3"]),
     )
 
 
@@ -266,7 +268,8 @@ class Found:
 def find_peaks(plane: ImagePlane, noise: NDArray[np.float32], n_sigma: float) -> NDArray[np.int64]:
     """Pixels (x, y) of peaks over the local noise, highest first; within a beam, two are one."""
     with np.errstate(invalid="ignore"):
-        ys, xs = np.nonzero(plane.pixels > n_sigma * noise)
+        # A constant image has no noise, and no sources.
+        ys, xs = np.nonzero((plane.pixels > n_sigma * noise) & (noise > 0))
     values = plane.pixels[ys, xs]
     order = np.argsort(-values, kind="stable")
     at = np.stack([xs, ys], axis=1)[order]
@@ -336,6 +339,9 @@ def find_sources(
             continue
         point = fit_point(plane, float(x), float(y))
         if point is None or not point.flux_jy >= n_sigma * local:
+            continue
+        # A fit that has left the pixels it was made on has gone up the wing of a neighbour.
+        if gaussian(point.x - x, point.y - y, *beam, plane.position_angle_rad) < _CORE:
             continue
         snr = point.flux_jy / local
         size = fit_size(plane, point) if sizes and snr >= SIZE_SIGMA else None
