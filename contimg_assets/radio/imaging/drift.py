@@ -4,7 +4,7 @@ CLEAN's components are means over the group.  A source at the beam's half-power
 point changes by a third from one end of a group to the other, and subtracted as
 a constant it leaves the sidelobes of that change.  The beam is known, so the
 change is: here it is written as few modes, each an image times a function of
-time and frequency, that a gridder can predict.
+time and frequency, that can be predicted (``predict.py``).
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam
+from contimg_assets.radio.imaging.predict import Mode
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
@@ -23,8 +24,9 @@ from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 _LEAST_BEAM = 0.03
 #: Modes at most, …
 _MOST_MODES = 3
-#: … and the part of the change's energy that they may leave.
-_LEFT_OVER = 0.01
+#: … and how much change they may leave (root of the sum of squares over components), in units
+#: of the image's noise: what is left shows through the dirty beam's sidelobes, of a few per cent.
+_LEFT_OVER = 10.0
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,7 @@ class Drift:
     data: StokesI
     weights: Weights
 
-    def modes(
-        self, l: NDArray[np.float64], m: NDArray[np.float64], flux: NDArray[np.float32]
-    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    def modes(self, l: NDArray[np.float64], m: NDArray[np.float64], flux: NDArray[np.float32]) -> list[Mode]:
         """Modes of the change of components about their means.
 
         Parameters
@@ -57,12 +57,14 @@ class Drift:
         # Orthogonal under the weights, the brightest components first served.
         root = np.sqrt(self.weights.by_time_frequency / self.weights.by_time_frequency.sum()).reshape(-1)
         scaled = change.reshape(len(l), -1) * root
-        _, singular, functions = np.linalg.svd(
+        _, energy, functions = np.linalg.svd(
             scaled.T @ (scaled * (flux.astype(float) ** 2)[:, None]), hermitian=True
         )
-        energy = np.cumsum(singular) / max(singular.sum(), np.finfo(float).tiny)
-        n_modes = min(_MOST_MODES, int(np.searchsorted(energy, 1.0 - _LEFT_OVER)) + 1)
-        result = []
+        # Of what would be left after the first 0, 1, … modes.
+        left = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
+        allowed = (_LEFT_OVER * self.weights.expected_noise_jy) ** 2
+        n_modes = min(_MOST_MODES, int(np.argmax(left <= allowed)))
+        result: list[Mode] = []
         for function in functions[:n_modes]:
             factor = np.divide(function, root, out=np.zeros_like(function), where=root > 0)
             result.append(

@@ -1,7 +1,7 @@
-"""From visibilities to pixels and back: ``ducc0``'s w-gridder in our conventions.
+"""From visibilities to pixels: ``ducc0``'s w-gridder in our conventions.
 
 Pixels are [north, −east] as in a FITS image, the phase centre at n // 2; a point
-source of 1 Jy has the visibility exp(2πi (ul + vm + w(n−1))).
+source of 1 Jy has the visibility exp(2πi (ul + vm + w(n−1))).  The way back: ``predict.py``.
 """
 
 from dataclasses import dataclass
@@ -37,15 +37,6 @@ class Gridder:
             **self._geometry,
         )
         return np.ascontiguousarray((image / np.float32(self.total)).T, dtype=np.float32)
-
-    def predict(self, model: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """Visibilities of a model image, Jy/pixel, shape (n_visibilities,); 0 where flagged."""
-        return ducc0.wgridder.dirty2vis(
-            dirty=np.ascontiguousarray(model.T),
-            mask=(self.weights > 0).astype(np.uint8)[:, None],
-            do_wgridding=True,
-            **self._geometry,
-        )[:, 0]
 
     def psf_half(self, n_north: int, n_west: int) -> NDArray[np.float32]:
         """Dirty beam without its w term, the half that the other mirrors, peak 1.

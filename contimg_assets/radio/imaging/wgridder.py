@@ -18,6 +18,7 @@ from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
+from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.restore import fit_beam, restore
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
 
@@ -27,7 +28,7 @@ _MASK_SIGMA = 5.0
 #: CLEAN is done when nothing stands out of the noise by this: hardly enough to open the mask.
 _DONE_SIGMA = 6.0
 #: The first minor cycle stops at this part of the peak …
-_FIRST_DEPTH = 0.1
+_FIRST_DEPTH = 0.03
 #: … and later ones at this many times the error that the last was seen to make, …
 _DEPTH_OF_ERROR = 2.0
 #: … within these bounds.
@@ -47,10 +48,6 @@ _NEAR_BEAMS = 10.0
 #: noise, for which it is chosen between them.
 _ACCURACIES = (1e-5, 1e-3)
 _GRIDDING_ERROR = 0.3
-#: The change of components through the group is taken away once one of them exceeds
-#: the expected noise by this and CLEAN has gone down to this part of it.
-_DRIFT_SIGMA = 30.0
-_DRIFT_DEPTH = 0.05
 
 
 def run_wgridder(
@@ -90,14 +87,13 @@ def run_wgridder(
     """
     n, cell_arcsec = gridder.n_pixels, float(np.rad2deg(gridder.cell_rad) * 3600.0)
     plane = Plane.fit(gridder.uvw, gridder.weights)
+    predictor = Predictor.of(gridder.uvw, plane, gridder.threads)
     reach = n + plane.margin(n, gridder.cell_rad)
     half = replace(gridder, accuracy=_ACCURACIES[1]).psf_half(reach + reach % 2, reach + reach % 2)
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
     model = np.zeros((n, n), np.float32)
-    #: Components whose change through the group has not been taken away yet.
-    owed = np.zeros_like(model)
     left = visibilities
-    residual = replace(gridder, accuracy=1e-4).dirty(left)
+    residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
     mask = np.zeros((n, n), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
     used, cycles, depth = 0, 0, _FIRST_DEPTH
@@ -136,22 +132,14 @@ def run_wgridder(
         )
         used += minor.n_components
         cycles += 1
-        now = replace(
-            gridder, accuracy=float(np.clip(_GRIDDING_ERROR * expected_noise_jy / peak, *_ACCURACIES))
-        )
-        after_left = left - now.predict(minor.model)
-        owed += minor.model
-        due = max(_DRIFT_SIGMA * expected_noise_jy, stop / _DRIFT_DEPTH)
-        if drift is not None and owed.max() > due:
-            _LOG.info("the change of components through the group is taken away")
-            after_left -= _change(now, drift, owed)
-            owed[:] = 0.0
-        after = now.dirty(after_left)
+        error = _GRIDDING_ERROR * expected_noise_jy
+        after_left = left - _seen(predictor, minor.model, gridder.cell_rad, drift, error)
+        after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if _rms(after) > _WORSE * _rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
             break
-        error = float(np.quantile(np.abs(after[minor.ys, minor.xs] - minor.flux), 0.999)) / peak
-        depth = float(np.clip(_DEPTH_OF_ERROR * error, *_DEPTHS))
+        wrong = float(np.quantile(np.abs(after[minor.ys, minor.xs] - minor.flux), 0.999)) / peak
+        depth = float(np.clip(_DEPTH_OF_ERROR * wrong, *_DEPTHS))
         model += minor.model
         left, residual = after_left, after
     return EngineImages(
@@ -193,17 +181,15 @@ def _active(
     return active, stop
 
 
-def _change(gridder: Gridder, drift: Drift, model: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Visibilities of how a model's components change through the group."""
+def _seen(
+    predictor: Predictor, model: NDArray[np.float32], cell: float, drift: Drift | None, error: float
+) -> NDArray[np.complex64]:
+    """Visibilities of a model whose components change through the group, with an error in Jy."""
     ys, xs = np.nonzero(model)
-    half, cell = gridder.n_pixels // 2, gridder.cell_rad
-    change = np.zeros(len(gridder.weights), np.complex64)
+    half, flux = len(model) // 2, model[ys, xs]
     l, m = -cell * (xs - half).astype(np.float64), cell * (ys - half).astype(np.float64)
-    for coefficients, factors in drift.modes(l, m, model[ys, xs]):
-        image = np.zeros_like(model)
-        image[ys, xs] = model[ys, xs] * coefficients
-        change += factors * gridder.predict(image)
-    return change
+    modes = drift.modes(l, m, flux) if drift is not None else []
+    return predictor(l, m, flux, error / max(float(np.abs(flux).sum()), error), modes)
 
 
 def _whole(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
