@@ -15,7 +15,7 @@ from rich.table import Table
 
 from contimg_assets.assets.publishing import ms_path, numbers, pictures
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
-from contimg_assets.radio.errors import StateError
+from contimg_assets.radio.errors import MissingInputError, StateError
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
 from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import StoreResource
@@ -25,7 +25,10 @@ _FLAGS = "flags"
 
 
 def _summary(version: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((version / SUMMARY_NAME).read_text(encoding="utf-8"))
+    path = version / SUMMARY_NAME
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "flag_fraction" not in found:
+        raise MissingInputError(f"{path}: found no flag_fraction; expected flags of this version: flag again")
     return found
 
 

@@ -410,6 +410,22 @@ def test_a_dead_reference_antenna_is_replaced(tmp_path: Path) -> None:
     assert dead in sidecar["refant_reason"]
 
 
+def test_an_antenna_that_hears_nothing_has_no_solutions_though_nobody_flagged_it(tmp_path: Path) -> None:
+    """Noise passes the least S/N in single channels, which must not become its bandpass."""
+    dead = str(TINY.stations[4])
+    scan = scan_of(tmp_path, [CALIBRATOR], Corruption(rfi=False, dead_antennas=(dead,)))
+    shape = scan.shape
+    write_flags(scan.flags, np.zeros(shape.data_shape, bool))
+    sidecar = scan.solve("set", field_sources=[], minimum_snr=1.5)
+    assert dead in sidecar["antennas"]
+    solutions = read_table(tmp_path / "set" / "B.cal")
+    index = shape.antenna_names.index(dead)
+    assert np.any(solutions.snr[index] > 1.5)
+    assert solutions.flags[index].all()
+    result = apply(scan.ms, scan.flags, tmp_path / "set", tmp_path / "out.ms")
+    assert result["antennas_without_solutions"] == [dead]
+
+
 def test_half_of_the_antennas_dead(tmp_path: Path) -> None:
     """Eleven of 24 hear nothing: found, flagged, and the other 13 have a set of their own."""
     dead = tuple(str(s) for s in TINY.stations[1::2][:11])

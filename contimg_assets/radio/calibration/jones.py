@@ -4,7 +4,8 @@ What CASA's applycal does with ``interp=["nearest", "nearest,linear",
 "nearest"]``, ``calwt=False``, ``applymode="calflag"``: of each table the
 solution nearest in time; a bandpass interpolated in amplitude and phase over
 its flagged channels, and held constant past its last ones; data without a
-solution flagged.
+solution flagged.  But only so far as the bandpass is known there: applycal goes
+on over any number of channels, and so makes a bandpass of a single one.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ from contimg_assets.radio.measurement_set import GroupShape
 
 #: Receptors of either antenna in each product, by number of polarisations.
 _HANDS = {2: ((0, 0), (1, 1)), 4: ((0, 0), (0, 1), (1, 0), (1, 1))}
+
+#: A bandpass is known this near to a channel that was solved (or in the next channel, if those are wider):
+#: ripples of 3 % in 20 MHz bend by less than 1 % over it.
+_REACH_HZ = 2.0e6
 
 
 @dataclass(frozen=True)
@@ -176,9 +181,10 @@ def _interpolate(
     channels_hz: NDArray[np.float64],
     frequencies_hz: NDArray[np.float64],
 ) -> NDArray[np.complex128]:
-    """Bandpass at the frequencies wanted: amplitude and phase, linear between unflagged channels."""
+    """Bandpass at frequencies: amplitude and phase, linear between unflagged channels, zero far off."""
     out = np.zeros((len(values), len(frequencies_hz), values.shape[2]), np.complex128)
     same = np.array_equal(channels_hz, frequencies_hz)
+    reach = max(_REACH_HZ, 1.5 * float(np.median(np.diff(channels_hz))))
     for row, receptor in np.ndindex(len(values), values.shape[2]):
         good = ~flags[row, :, receptor]
         known = values[row, good, receptor].astype(np.complex128)
@@ -187,5 +193,8 @@ def _interpolate(
         elif good.any():
             amplitude = np.interp(frequencies_hz, channels_hz[good], np.abs(known))
             phase = np.interp(frequencies_hz, channels_hz[good], np.unwrap(np.angle(known)))
-            out[row, :, receptor] = amplitude * np.exp(1j * phase)
+            after = np.searchsorted(channels_hz[good], frequencies_hz)
+            beside = channels_hz[good][np.clip([after - 1, after], 0, len(known) - 1)]
+            near = np.abs(beside - frequencies_hz).min(axis=0) <= reach
+            out[row, :, receptor] = np.where(near, amplitude * np.exp(1j * phase), 0)
     return out

@@ -36,6 +36,8 @@ TABLES = (("K", 10, "K.cal"), ("BA", 20, "B.cal"), ("GA", 40, "G.cal"))
 _LEAST_SOLVED = 0.5
 #: An antenna is solved if more than this part of the channels of its better feed are.
 _LEAST_BAND = 0.5
+#: What is left of a feed is dropped if it has less than this part of the channels of the feed that has most.
+_LEAST_CHANNELS = 0.5
 #: Delays are kept if they raise the sum over the band by this part.
 _LEAST_HELP = 0.002
 #: An antenna takes part in at least this many baselines of a solution.
@@ -182,6 +184,7 @@ def _run_casa(
     delays = _judge_delays(out / "K.cal", shape, sums)
     bandpass(caltable=band, bandtype="B", solint="inf", solnorm=False, gaintable=[delay], **shared)
     _expect(out / "B.cal")
+    _drop_strays(out / "B.cal")
     # A row of the averaged data is one interval of the gains.
     gaincal(
         caltable=gain,
@@ -226,6 +229,17 @@ def _judge_delays(path: Path, shape: GroupShape, sums: ScanSums) -> str:
         rows.putcol("FPARAM", np.zeros_like(rows.getcol("FPARAM")))
         rows.putcol("FLAG", np.zeros_like(rows.getcol("FLAG")))
     return "set to zero: they do not add up the band; the bandpass holds what there is"
+
+
+def _drop_strays(path: Path) -> None:
+    """Flag a feed's last few solutions: an antenna that hears nothing passes the least S/N here and there."""
+    from casacore.tables import table
+
+    with table(str(path), readonly=False, ack=False) as rows:
+        flags = rows.getcol("FLAG")
+        n_solved = (~flags).sum(axis=1)
+        few = n_solved < _LEAST_CHANNELS * n_solved.max(axis=0)
+        rows.putcol("FLAG", flags | few[:, None])
 
 
 def _expect(table: Path) -> None:
