@@ -129,6 +129,9 @@ class ImagingSettings(BaseModel):
     """CLEAN stops at this multiple of the noise, measured or expected, whichever is higher."""
     gain: float = Field(default=0.1, gt=0, le=1)
     """CLEAN loop gain."""
+    seed_sigma: float | None = Field(default=None, ge=5)
+    """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
+    noise; None: from nothing."""
     w_planes: int = Field(default=32, ge=1)
     """Planes of CASA's w-projection."""
     beam_cutoff: float = Field(default=0.1, gt=0, lt=1)

@@ -19,7 +19,7 @@ FRESH = timedelta(hours=24)
 @asset(
     description=(
         "FITS images of the field: restored, corrected for the drifting beam, the beam itself, residual, "
-        "model, point-spread function, noise map and source list."
+        "model, point-spread function, CLEAN mask, noise map and source list."
     ),
     partitions_def=observation_group,
     group_name="imaging",

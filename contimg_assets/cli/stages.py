@@ -248,6 +248,7 @@ def image(
 
     def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.imaging.image import make_image, plan
+        from contimg_assets.radio.imaging.seed import known_sky
         from contimg_assets.radio.measurement_set import read_shape
 
         choices = settings.imaging.quick() if quick else settings.imaging
@@ -260,6 +261,7 @@ def image(
                 "memory_mib": planned.memory_bytes / 2**20,
             }
         origin = json.loads(provenance.read_text()) if provenance else None
+        sky = known_sky(settings.catalogues_folder, settings.catalogues, read_shape(ms), choices.field_deg)
         with Store(settings.home).scratch_folder("image") as folder:
             return make_image(
                 ms,
@@ -270,6 +272,7 @@ def image(
                 provenance=origin,
                 threads=settings.threads,
                 tables=tables,
+                sky=sky,
             )
 
     run_stage(work, as_json)

@@ -79,6 +79,7 @@ def write_image_folder(
     summary: dict[str, Any] = {
         "expected_rms_mjy_beam": 1e3 * NOISE_JY,
         "flag_fraction": 0.1,
+        "outside_sources": [],
         "beam_major_arcsec": BEAM_PIXELS[0] * CELL_ARCSEC,
         "beam_minor_arcsec": BEAM_PIXELS[1] * CELL_ARCSEC,
     }

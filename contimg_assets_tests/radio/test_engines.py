@@ -60,7 +60,9 @@ def test_every_engine_finds_the_true_places_and_flux_densities(
     header = fits.getheader(out / "field.image.fits")
     assert header["BUNIT"] == "Jy/beam"
     kinds = {path.name.split(".")[1] for path in out.glob("field.*.fits")}
-    assert {"image", "pbcor", "pb", "residual", "model", "psf"} <= kinds
+    assert {"image", "pbcor", "pb", "residual", "model", "psf", "mask"} <= kinds
+    assert fits.getheader(out / "field.mask.fits")["BITPIX"] == 8
+    assert not np.any(fits.getdata(out / "field.model.fits")[fits.getdata(out / "field.mask.fits") == 0])
     plane = read_plane(out / "field.image.fits")
     for source in truth:
         found = fit_point(plane, *plane.pixel(source["ra_deg"], source["dec_deg"]))

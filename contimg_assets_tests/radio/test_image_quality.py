@@ -143,6 +143,17 @@ def test_noise_alone_is_judged_without_sources(tmp_path: Path) -> None:
     assert _judged(numbers)["dynamic_range"] != "PASS"
 
 
+def test_a_source_outside_of_the_image_is_warned_of(tmp_path: Path) -> None:
+    """One that appears with 300σ beyond the image is a warning, with its number."""
+    folder = write_image_folder(tmp_path / "image", spread_sources())
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["outside_sources"] = [{"name": "A", "apparent_jy": 0.3, "distance_deg": 4.0}]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    numbers = _numbers(folder)
+    assert numbers["outside_source_sigma"] == pytest.approx(300.0)
+    assert _judged(numbers)["outside_source_sigma"] == "WARN"
+
+
 def test_products_are_complete_and_vouched_for(tmp_path: Path) -> None:
     """Noise map, list, ObsCore, checksums that fit, verdict and FITS checksums in every header."""
     folder = write_image_folder(tmp_path / "image", spread_sources())

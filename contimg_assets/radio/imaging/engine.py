@@ -16,6 +16,8 @@ class EngineImages:
     residual: NDArray[np.float32]
     model: NDArray[np.float32]
     psf: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    """Where CLEAN was allowed to look."""
     beam: RestoringBeam
     n_iterations: int
     n_major_cycles: int

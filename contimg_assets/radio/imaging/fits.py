@@ -119,9 +119,13 @@ def celestial_wcs(header: fits.Header) -> WCS:
     return WCS(own).celestial
 
 
-def write_image(path: Path, pixels: NDArray[np.float32], header: fits.Header, unit: str = "Jy/beam") -> None:
-    """Write pixels [north, −east] as a four-axis FITS image with checksums."""
+def write_image(
+    path: Path, pixels: NDArray[np.float32] | NDArray[np.bool_], header: fits.Header, unit: str = "Jy/beam"
+) -> None:
+    """Write pixels [north, −east] as a four-axis FITS image with checksums; a mask as bytes."""
     own = header.copy()
     own["BUNIT"] = unit
-    hdu = fits.PrimaryHDU(np.asarray(pixels, dtype=np.float32)[None, None], own)
+    hdu = fits.PrimaryHDU(
+        pixels.astype(np.uint8 if pixels.dtype == bool else np.float32, copy=False)[None, None], own
+    )
     hdu.writeto(path, checksum=True)

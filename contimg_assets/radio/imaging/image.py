@@ -18,6 +18,7 @@ from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
+from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
 from contimg_assets.radio.imaging.tclean import run_tclean
 from contimg_assets.radio.imaging.visibilities import (
     StokesI,
@@ -31,8 +32,12 @@ from contimg_assets.radio.imaging.wsclean import run_wsclean
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.quality.products import complete_products
+from contimg_assets.radio.sky import Source
 
 _ARCSEC = np.pi / 180 / 3600
+#: Sources outside the image that appear this many times the noise are named: a hundredth of that, which
+#: the dirty beam has along the array's arms, is the noise.
+_OUTSIDE_SIGMA = 100.0
 #: Peak memory of a process with our own engine: libraries and compiled code, …
 _BASE_BYTES = 500_000_000
 #: … uvw, values, weights and what is left, of each visibility, …
@@ -57,6 +62,7 @@ class ImagingChoices(Protocol):
     gain: float
     w_planes: int
     beam_cutoff: float
+    seed_sigma: float | None
 
 
 def image_size(field_deg: float, cell_arcsec: float) -> int:
@@ -126,6 +132,7 @@ def make_image(
     provenance: dict[str, Any] | None,
     threads: int,
     tables: Sequence[Path] = (),
+    sky: Sequence[Source] = (),
 ) -> dict[str, Any]:
     """Image a group and write its products.
 
@@ -147,6 +154,9 @@ def make_image(
     tables : sequence of Path
         Calibration tables to apply to DATA on the way, instead of reading
         CORRECTED_DATA; our own engine only.
+    sky : sequence of Source
+        Known sources in and around the field, from which CLEAN may start and of which
+        those outside the image are named.
 
     Returns
     -------
@@ -180,7 +190,10 @@ def make_image(
     )
     weights = _weights(shape, data, choices)
     cell, n_pixels = planned.cell_arcsec, planned.n_pixels
-    result = _run(choices, ms, work, column, planned, threads, shape, data, weights)
+    seen = appearance(shape, weights, sky)
+    least_jy = (choices.seed_sigma or np.inf) * weights.expected_noise_jy
+    start = inside(seen, n_pixels, cell * _ARCSEC, least_jy)
+    result = _run(choices, ms, work, column, planned, threads, shape, data, weights, start)
     if not np.isfinite(result.image).all():
         raise ImagingError(f"{ms}: {choices.engine} made an image that is not finite")
     power = drift_beam(shape, weights.bin_frequencies_hz, weights.by_time_frequency, n_pixels, cell * _ARCSEC)
@@ -211,9 +224,11 @@ def make_image(
         ("residual", result.residual, "Jy/beam"),
         ("model", result.model, "Jy/pixel"),
         ("psf", result.psf, ""),
+        ("mask", result.mask, ""),
     ):
         write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
     peak = float(result.image.max())
+    beyond = _OUTSIDE_SIGMA * weights.expected_noise_jy
     summary = {
         "group_centre": phasing.centre_name(*shape.centre),
         "rms_mjy_beam": 1e3 * rms,
@@ -229,6 +244,8 @@ def make_image(
         "frequency_mhz": frequency / 1e6,
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
+        "n_seeds": len(start),
+        "outside_sources": outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list() if sky else None,
         "wall_seconds": time.monotonic() - began,
     }
     (out / "summary.json").write_text(
@@ -247,6 +264,7 @@ def _run(
     shape: GroupShape,
     data: StokesI,
     weights: Weights,
+    start: Appearance,
 ) -> EngineImages:
     """The engine that is asked for."""
     if choices.engine == "wgridder":
@@ -259,6 +277,7 @@ def _run(
             threshold_sigma=choices.threshold_sigma,
             expected_noise_jy=weights.expected_noise_jy,
             major_cycles=choices.major_cycles,
+            start=start,
         )
     shared: dict[str, Any] = {
         "column": column,
@@ -270,8 +289,10 @@ def _run(
         "iterations": choices.iterations,
         "gain": choices.gain,
         "threshold_sigma": choices.threshold_sigma,
+        "start": start.image(planned.n_pixels, planned.cell_arcsec * _ARCSEC) if len(start) else None,
     }
     if choices.engine == "wsclean":
-        return run_wsclean(ms, work, threads=threads, **shared)
+        frequency = float(shape.frequencies_hz.mean())
+        return run_wsclean(ms, work, threads=threads, centre=shape.centre, frequency_hz=frequency, **shared)
     threshold_jy = choices.threshold_sigma * weights.expected_noise_jy
     return run_tclean(ms, work, threshold_jy=threshold_jy, w_planes=choices.w_planes, **shared)

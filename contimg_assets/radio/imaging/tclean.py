@@ -1,5 +1,6 @@
 """CASA's tclean with w-projection as an imaging engine."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def run_tclean(
     threshold_jy: float,
     threshold_sigma: float,
     w_planes: int,
+    start: NDArray[np.float32] | None,
 ) -> EngineImages:
     """Image and deconvolve Stokes I.
 
@@ -46,6 +48,8 @@ def run_tclean(
         CLEAN stops at this residual, Jy/beam …
     threshold_sigma : float
         … or at this multiple of the residual's measured noise, whichever is higher.
+    start : ndarray, optional
+        Model image to start with, Jy/pixel.
 
     Returns
     -------
@@ -62,23 +66,33 @@ def run_tclean(
     shortest, longest = uv_range
     # CASA reads a single length as the shortest.
     lengths = f"{shortest}~{min(longest, _LONGEST)}lambda" if uv_range != (0.0, np.inf) else ""
-    report: Any = tclean(
-        vis=str(ms),
-        imagename=str(name),
-        datacolumn=column,
-        imsize=[n_pixels, n_pixels],
-        cell=f"{cell_arcsec}arcsec",
-        uvrange=lengths,
-        stokes="I",
-        specmode="mfs",
-        gridder="wproject",
-        wprojplanes=w_planes,
+    shared: dict[str, Any] = {
+        "vis": str(ms),
+        "imagename": str(name),
+        "datacolumn": column,
+        "imsize": [n_pixels, n_pixels],
+        "cell": f"{cell_arcsec}arcsec",
+        "uvrange": lengths,
+        "stokes": "I",
+        "specmode": "mfs",
+        "gridder": "wproject",
+        "wprojplanes": w_planes,
         # Beyond any response: the drifting beam is ours to apply, not CASA's.
-        pblimit=-1e-6,
-        pbcor=False,
-        deconvolver="hogbom",
-        weighting=weighting,
-        robust=robust,
+        "pblimit": -1e-6,
+        "pbcor": False,
+        "deconvolver": "hogbom",
+        "weighting": weighting,
+        "robust": robust,
+    }
+    seeded: dict[str, Any] = {}
+    if start is not None:
+        # The dirty beam comes first, and lends its coordinates to the model.
+        tclean(**shared, niter=0, calcres=False, restoration=False)
+        _write_like(name.with_suffix(".psf"), work / "start.model", start)
+        seeded = {"startmodel": [str(work / "start.model")], "calcpsf": False}
+    report: Any = tclean(
+        **shared,
+        **seeded,
         niter=iterations,
         gain=gain,
         threshold=f"{threshold_jy}Jy",
@@ -92,11 +106,14 @@ def run_tclean(
     image, beam = _read(name.with_suffix(".image"))
     if beam is None or not np.isfinite(image).all():
         raise ImagingError(f"{ms}: tclean's image has no restoring beam or is not finite")
+    searched = name.with_suffix(".mask")
     return EngineImages(
         image=image,
         residual=_read(name.with_suffix(".residual"))[0],
         model=_read(name.with_suffix(".model"))[0],
         psf=_read(name.with_suffix(".psf"))[0],
+        # Without a mask of the user's, tclean makes one of ones as soon as it looks for a component.
+        mask=_read(searched)[0] > 0 if searched.exists() else np.zeros(image.shape, bool),
         beam=beam,
         n_iterations=int(report.get("iterdone", 0)),
         n_major_cycles=int(report.get("nmajordone", 0)),
@@ -122,3 +139,17 @@ def _read(path: Path) -> tuple[NDArray[np.float32], RestoringBeam | None]:
         float(found["minor"]["value"]),
         float(found["positionangle"]["value"]),
     )
+
+
+def _write_like(template: Path, path: Path, pixels: NDArray[np.float32]) -> None:
+    """A copy of one of CASA's images with other pixels, Jy/pixel."""
+    from casatools import image
+
+    shutil.copytree(template, path)
+    tool = image()
+    tool.open(str(path))
+    try:
+        tool.putchunk(pixels.T[:, :, None, None])
+        tool.setbrightnessunit("Jy/pixel")
+    finally:
+        tool.close()

@@ -20,6 +20,7 @@ from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.restore import fit_beam, restore
+from contimg_assets.radio.imaging.seed import Appearance
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def run_wgridder(
     threshold_sigma: float,
     expected_noise_jy: float,
     major_cycles: int,
+    start: Appearance | None = None,
 ) -> EngineImages:
     """Image and deconvolve.
 
@@ -80,6 +82,8 @@ def run_wgridder(
     expected_noise_jy : float
     major_cycles : int
         Most major cycles.
+    start : Appearance, optional
+        Sources to start with: they are in the model from the beginning, and open the mask.
 
     Returns
     -------
@@ -93,9 +97,14 @@ def run_wgridder(
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
     model = np.zeros((n, n), np.float32)
     left = visibilities
-    residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
     mask = np.zeros((n, n), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
+    if start:
+        model = start.image(n, gridder.cell_rad)
+        mask |= _around(model != 0, grow)
+        error = _GRIDDING_ERROR * expected_noise_jy
+        left = left - _seen(predictor, start.l, start.m, start.flux, drift, error)
+    residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
     while cycles < major_cycles and used < iterations:
@@ -133,7 +142,7 @@ def run_wgridder(
         used += minor.n_components
         cycles += 1
         error = _GRIDDING_ERROR * expected_noise_jy
-        after_left = left - _seen(predictor, minor.model, gridder.cell_rad, drift, error)
+        after_left = left - _seen(predictor, *_components(minor.model, gridder.cell_rad), drift, error)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if _rms(after) > _WORSE * _rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
@@ -147,6 +156,7 @@ def run_wgridder(
         residual=residual,
         model=model,
         psf=_whole(half, n),
+        mask=mask,
         beam=beam,
         n_iterations=used,
         n_major_cycles=cycles,
@@ -181,13 +191,24 @@ def _active(
     return active, stop
 
 
-def _seen(
-    predictor: Predictor, model: NDArray[np.float32], cell: float, drift: Drift | None, error: float
-) -> NDArray[np.complex64]:
-    """Visibilities of a model whose components change through the group, with an error in Jy."""
+def _components(
+    model: NDArray[np.float32], cell: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    """Direction cosines and flux densities of a model image's components."""
     ys, xs = np.nonzero(model)
-    half, flux = len(model) // 2, model[ys, xs]
-    l, m = -cell * (xs - half).astype(np.float64), cell * (ys - half).astype(np.float64)
+    half = len(model) // 2
+    return -cell * (xs - half).astype(np.float64), cell * (ys - half).astype(np.float64), model[ys, xs]
+
+
+def _seen(
+    predictor: Predictor,
+    l: NDArray[np.float64],
+    m: NDArray[np.float64],
+    flux: NDArray[np.float32],
+    drift: Drift | None,
+    error: float,
+) -> NDArray[np.complex64]:
+    """Visibilities of components that change through the group, with an error in Jy."""
     modes = drift.modes(l, m, flux) if drift is not None else []
     return predictor(l, m, flux, error / max(float(np.abs(flux).sum()), error), modes)
 

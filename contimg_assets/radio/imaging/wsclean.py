@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import RestoringBeam
+from contimg_assets.store import clone_tree
 
 #: Its own defaults want a mask from what stands out, and go deep there, as ours does.
 _MASK_SIGMA = 5.0
@@ -30,6 +31,9 @@ def run_wsclean(
     gain: float,
     threshold_sigma: float,
     threads: int,
+    start: NDArray[np.float32] | None,
+    centre: tuple[float, float],
+    frequency_hz: float,
 ) -> EngineImages:
     """Image and deconvolve Stokes I with WSClean's w-gridder.
 
@@ -46,6 +50,13 @@ def run_wsclean(
     threshold_sigma : float
         CLEAN stops at this multiple of the residual's measured noise.
     threads : int
+    start : ndarray, optional
+        Model image to start with, Jy/pixel.  WSClean wants its visibilities in the Measurement Set:
+        it gets a clone in ``work``.
+    centre : tuple
+        ICRS phase centre, rad.
+    frequency_hz : float
+        Of the image.
 
     Returns
     -------
@@ -64,34 +75,74 @@ def run_wsclean(
     # Without limits it keeps all.
     limits = [*(["-minuv-l", str(shortest)] if shortest > 0 else [])]
     limits += ["-maxuv-l", str(longest)] if np.isfinite(longest) else []
-    done = subprocess.run(
+    shared = [program, "-j", str(threads), "-use-wgridder", "-name", str(work / "image"), "-pol", "I"]
+    data = ms
+    if start is not None:
+        data = work / "seeded.ms"
+        clone_tree(ms, data)
+        _write_model(work / "image-model.fits", start, cell_arcsec, centre, frequency_hz)
+        _run([*shared, "-predict", str(data)], ms, work, work / "image-model.fits")
+        shared += ["-continue"]
+    _run(
         [
-            *(program, "-j", str(threads), "-use-wgridder", "-name", str(work / "image")),
+            *shared,
             *("-data-column", "CORRECTED_DATA" if column == "corrected" else "DATA"),
-            *("-no-update-model-required", "-temp-dir", str(work), "-pol", "I"),
+            *("-no-update-model-required", "-temp-dir", str(work)),
             *("-size", str(n_pixels), str(n_pixels), "-scale", f"{cell_arcsec}asec", "-weight", *scheme),
             *(*limits, "-niter", str(iterations), "-gain", str(gain), "-mgain", "0.8"),
             *("-auto-mask", str(max(_MASK_SIGMA, threshold_sigma)), "-auto-threshold", str(threshold_sigma)),
-            str(ms),
+            str(data),
         ],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
+        ms,
+        work,
+        work / "image-image.fits",
     )
-    if done.returncode != 0 or not (work / "image-image.fits").exists():
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        raise ImagingError(f"{ms}: wsclean ended with {done.returncode}: {' / '.join(lines[-3:])}")
+    if data != ms:
+        shutil.rmtree(data)
     header = fits.getheader(work / "image-image.fits")
+    model = _pixels(work / "image-model.fits")
     return EngineImages(
         image=_pixels(work / "image-image.fits"),
         residual=_pixels(work / "image-residual.fits"),
-        model=_pixels(work / "image-model.fits"),
+        model=model,
         psf=_pixels(work / "image-psf.fits"),
+        # Its own mask is where it has found components before it went deep.
+        mask=model != 0,
         beam=RestoringBeam(3600 * header["BMAJ"], 3600 * header["BMIN"], header["BPA"]),
         n_iterations=int(header["WSCNITER"]),
         n_major_cycles=int(header["WSCMAJOR"]),
     )
+
+
+def _run(command: list[str], ms: Path, work: Path, made: Path) -> None:
+    """Run WSClean; ImagingError if it does not end well with the file that it should make."""
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not made.exists():
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        raise ImagingError(f"{ms}: wsclean ended with {done.returncode}: {' / '.join(lines[-3:])}")
+
+
+def _write_model(
+    path: Path, model: NDArray[np.float32], cell_arcsec: float, centre: tuple[float, float], frequency: float
+) -> None:
+    """A model image as WSClean leaves one: pixels as imaged, not scaled by aberration."""
+    header = fits.Header()
+    ra, dec = np.rad2deg(centre)
+    cell, middle = cell_arcsec / 3600, len(model) // 2 + 1
+    for axis, (kind, value, step, pixel) in enumerate(
+        [
+            ("RA---SIN", ra, -cell, middle),
+            ("DEC--SIN", dec, cell, middle),
+            ("FREQ", frequency, 1.0, 1),
+            ("STOKES", 1.0, 1.0, 1),
+        ],
+        start=1,
+    ):
+        header[f"CTYPE{axis}"], header[f"CRVAL{axis}"] = kind, value
+        header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, pixel
+        header[f"CUNIT{axis}"] = ("deg", "deg", "Hz", "")[axis - 1]
+    header["BUNIT"] = "JY/PIXEL"
+    fits.PrimaryHDU(model[None, None], header).writeto(path)
 
 
 def _pixels(path: Path) -> NDArray[np.float32]:

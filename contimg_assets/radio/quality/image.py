@@ -78,6 +78,10 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: Comparison
     summary = json.loads((folder / "summary.json").read_text())
     header = fits.getheader(found[0])
     numbers: dict[str, Any] = basic_numbers(plane.pixels, residual, summary)
+    # None where no catalogue is installed.
+    if summary.get("outside_sources") is not None:
+        brightest = max((s["apparent_jy"] for s in summary["outside_sources"]), default=0.0)
+        numbers["outside_source_sigma"] = 1e3 * brightest / summary["expected_rms_mjy_beam"]
     sources: list[Found] = []
     recovery, comparison = None, None
     # A blank or constant image has nothing more to tell.
