@@ -32,6 +32,7 @@ def image_header(
     cell_arcsec: float,
     beam: RestoringBeam,
     frequency_hz: float,
+    bandwidth_hz: float,
     settings: dict[str, Any],
     numbers: dict[str, float],
     provenance: dict[str, Any] | None,
@@ -50,6 +51,8 @@ def image_header(
     beam : RestoringBeam
     frequency_hz : float
         Weighted mean.
+    bandwidth_hz : float
+        From the lowest to the highest frequency that is in the image.
     settings : dict
         What the image was made with; goes into HISTORY.
     numbers : dict
@@ -73,7 +76,7 @@ def image_header(
         [
             ("RA---SIN", np.rad2deg(ra), -cell, n_pixels // 2 + 1, "deg"),
             ("DEC--SIN", np.rad2deg(dec), cell, n_pixels // 2 + 1, "deg"),
-            ("FREQ", frequency_hz, float(np.ptp(shape.frequencies_hz)) + shape.channel_width_hz, 1, "Hz"),
+            ("FREQ", frequency_hz, bandwidth_hz, 1, "Hz"),
             ("STOKES", 1.0, 1.0, 1, ""),
         ],
         start=1,

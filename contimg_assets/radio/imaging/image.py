@@ -200,6 +200,8 @@ def make_image(
     corrected = np.where(power >= choices.beam_cutoff, result.image / power, np.nan).astype(np.float32)
     rms = robust_rms(result.residual)
     frequency = float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
+    used = np.flatnonzero(weights.by_time_frequency.sum(axis=0))
+    band = float(np.ptp(shape.frequencies_hz)) + shape.channel_width_hz
     settings = {
         "column": column,
         "channels_averaged": float(
@@ -213,6 +215,7 @@ def make_image(
         cell,
         result.beam,
         frequency,
+        band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
         settings,
         {"NOISE": rms, "NOISEEXP": weights.expected_noise_jy, "PBCUT": choices.beam_cutoff},
         provenance,
