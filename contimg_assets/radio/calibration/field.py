@@ -1,13 +1,13 @@
 """A calibrator's neighbours, found in an image of its own scan.
 
-Belongs here: solving, imaging what was solved, and solving once more with the
+Belongs here: solving, imaging what was solved, and solving again with the
 sources that the image shows.  Does not belong here: fields known beforehand
 (``sky_catalogue``), which go to ``solve.py`` as they are.
 """
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from contimg_assets.radio.calibration.apply import apply
+from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
+from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.sources import find_sources, read_plane
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
@@ -25,8 +28,10 @@ from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Sourc
 _LEAST_SIGMA = 10.0
 #: … where the beam is at least this: below, its model is less sure than the source is bright.
 _LEAST_POWER = 0.1
-#: χ² must fall by this part of it, or the first solution stays.
-_LEAST_GAIN = 0.005
+#: χ² must fall by this part of it, or the solution before stays and is the last.
+_LEAST_GAIN = 0.002
+#: The first image lacks what its solution, made without these sources, took from them: a second one has it.
+_ROUNDS = 2
 #: What lies this near to the calibrator is the calibrator, in full widths of the restoring beam.
 _OF_CALIBRATOR = 2.0
 
@@ -44,8 +49,9 @@ def solve_with_field(
 ) -> dict[str, Any]:
     """Solve, image the scan with that, and solve again with what else is in the field.
 
-    The second solution is kept only if χ² falls: the sidecar's ``field_model``
-    says which it was, and both numbers.
+    A later solution is kept only if χ² falls.  If it cannot be had (nothing to
+    image, too few solutions), the one before stays: the sidecar's
+    ``field_model`` says why it ended, which it was, χ² of each, and the sources.
 
     Parameters
     ----------
@@ -60,23 +66,45 @@ def solve_with_field(
     dict
         The sidecar of the set.
     """
-    first = solve(ms, flags_folder, out, work, **options)
-    sources = _sources_around(ms, flags_folder, out, work, options["calibrator"], imaging)
-    before = first["quality"]["chi_squared"]
-    model = {"origin": "image of the scan", "n_found": len(sources), "chi_squared_without": before}
-    chosen, after = first, before
-    if sources:
-        again = work / "again"
-        again.mkdir()
-        second = solve(ms, flags_folder, work / "second", again, field_sources=sources, **options)
-        after = second["quality"]["chi_squared"]
-        if after < (1 - _LEAST_GAIN) * before:
-            shutil.rmtree(out)
-            shutil.copytree(work / "second", out)
-            chosen = second
-    chosen["field_model"] = {**model, "chi_squared_with": after, "kept": chosen is not first}
-    (out / "solutions.json").write_text(json.dumps(chosen, indent=1))
-    return chosen
+    kept = solve(ms, flags_folder, out, work, **options)
+    chi_squared = [kept["quality"]["chi_squared"]]
+    ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
+    for number in range(1, _ROUNDS + 1):
+        folder = work / f"round{number}"
+        folder.mkdir()
+        try:
+            sources = _sources_around(ms, flags_folder, out, folder, options["calibrator"], imaging)
+            if not sources:
+                ended = "no other source in the image"
+                break
+            again = solve(ms, flags_folder, folder / "set", folder, field_sources=sources, **options)
+        except (CalibrationError, ImagingError) as error:
+            ended = f"{type(error).__name__}: {error}"
+            break
+        chi_squared.append(again["quality"]["chi_squared"])
+        if not chi_squared[-1] < (1 - _LEAST_GAIN) * chi_squared[-2]:
+            ended = "χ² fell no more"
+            break
+        shutil.rmtree(out)
+        shutil.copytree(folder / "set", out)
+        kept, used, rounds_kept = again, sources, number
+    kept["field_model"] = {
+        "origin": "image of the scan",
+        "rounds_kept": rounds_kept,
+        "ended": ended,
+        "chi_squared": chi_squared,
+        "sources": [
+            {
+                "ra_deg": s.ra_deg,
+                "dec_deg": s.dec_deg,
+                "flux_jy": s.flux_jy,
+                "spectral_index": s.spectral_index,
+            }
+            for s in used
+        ],
+    }
+    (out / "solutions.json").write_text(json.dumps(kept, indent=1))
+    return kept
 
 
 def _sources_around(
@@ -85,6 +113,7 @@ def _sources_around(
     corrected, folder, scratch = work / "field.ms", work / "field", work / "field.work"
     scratch.mkdir()
     apply(ms, flags_folder, set_folder, corrected)
+    _subtract(corrected, calibrator)
     make_image(
         corrected,
         folder,
@@ -94,6 +123,32 @@ def _sources_around(
         provenance=None,
         threads=imaging.threads,
     )
+    shutil.rmtree(corrected)
+    return _sources_of(folder, calibrator)
+
+
+def _subtract(corrected: Path, calibrator: Source) -> None:
+    """Take the calibrator out of CORRECTED_DATA, integration by integration.
+
+    An image has one flux density of a source for all of the band, but the beam as
+    it drifts, and the spectrum, have not: what that leaves of the brightest source
+    are sidelobes at 0.4 % of it, which would pass for sources.
+    """
+    from casacore.tables import table
+
+    shape = read_shape(corrected)
+    hands = [0, shape.n_polarisations - 1]
+    with table(str(corrected), readonly=False, ack=False) as main:
+        for t in range(shape.n_times):
+            rows = t * shape.n_baselines, shape.n_baselines
+            now = replace(shape, times_jd=shape.times_jd[t : t + 1])
+            data = main.getcol("CORRECTED_DATA", *rows)
+            data[..., hands] -= model_visibilities(now, [calibrator])[0][..., None]
+            main.putcol("CORRECTED_DATA", data, *rows)
+
+
+def _sources_of(folder: Path, calibrator: Source) -> list[Source]:
+    """Sources of the field's image but the calibrator, at their flux densities through the beam's inverse."""
     plane = read_plane(folder / "field.image.fits")
     power, noise = (read_plane(folder / f"field.{kind}.fits").pixels for kind in ("pb", "noise"))
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
