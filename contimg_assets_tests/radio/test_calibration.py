@@ -503,3 +503,21 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
     print(model)
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.1)
     assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
+
+
+def test_a_calibrator_without_neighbours_keeps_its_first_solution(tmp_path: Path) -> None:
+    """What the calibrator leaves of itself in its field's image is no source; the set says why it ended.
+
+    6 Jy with a spectrum as steep as they come, half a degree off the axis, where the beam steepens it.
+    """
+    (steep,) = around(START, DEC_DEG, [(0.1, 0.5, 6.0, -1.2)])
+    scan = scan_of(tmp_path, [steep], Corruption(rfi=False))
+    (tmp_path / "work").mkdir()
+    imaging = FieldImaging(ImagingSettings(), threads=2)
+    sidecar = solve_with_field(
+        scan.ms, scan.flags, tmp_path / "set", tmp_path / "work", imaging, group=KEY, calibrator=steep
+    )
+    model = sidecar["field_model"]
+    assert (model["rounds_kept"], model["ended"]) == (0, "no other source in the image")
+    assert model["sources"] == []
+    assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.02)
