@@ -490,7 +490,7 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
     )
     model = sidecar["field_model"]
     assert model["rounds_kept"] >= 1
-    assert model["chi_squared"][0] > 1.3
+    assert model["misfit"][1] < 0.8
     # Each true neighbour is among the sources found, within 2″ and 4 %.
     for source in FIELD:
         found = min(
@@ -500,7 +500,6 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         assert found["flux_jy"] == pytest.approx(source.flux_jy, rel=0.04)
         assert found["ra_deg"] == pytest.approx(source.ra_deg, abs=2 / 3600)
         assert found["dec_deg"] == pytest.approx(source.dec_deg, abs=2 / 3600)
-    print(model)
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.1)
     assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
 

@@ -50,7 +50,8 @@ def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assess
     -------
     Assessment
         ``chi_squared``: |corrected − model|² over twice the variance that the
-        system's noise gives a part, per degree of freedom; ``closure_excess``:
+        system's noise gives a part, per degree of freedom; ``gain_power``: mean
+        |gain|², correlator units over Jy; ``closure_excess``:
         scatter of closure phases over what noise gives them, less one.
     """
     gains = _gains(shape, sums, tables)
@@ -80,6 +81,7 @@ def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assess
     return Assessment(
         {
             "chi_squared": float(reduced / freedom) if freedom > 0 else float("nan"),
+            "gain_power": float(np.mean(np.abs(gains[gains != 0]) ** 2)),
             "closure_phase_deg": float(np.rad2deg(closure)),
             "closure_excess": closure / expected - 1.0 if expected > 0 else float("nan"),
         },

@@ -29,9 +29,9 @@ _LEAST_SIGMA = 10.0
 #: … where the beam is at least this: below, what it does within a scan and over the band is anybody's guess.
 _LEAST_POWER = 0.03
 #: χ² must fall by this part of it, or the solution before stays and is the last.
-_LEAST_GAIN = 0.002
-#: The first image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas, and
-#: 12 % at the calibrator's declination, where an arm's baselines do not tell the two apart.  A second one has it.
+_LEAST_GAIN = 0.0005
+#: The first image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas,
+#: 12 % at the calibrator's declination, where baselines of the N–S arm do not tell the two apart.
 _ROUNDS = 2
 #: What lies this near to the calibrator is the calibrator, in full widths of the restoring beam.
 _OF_CALIBRATOR = 2.0
@@ -52,7 +52,8 @@ def solve_with_field(
 
     A later solution is kept only if χ² falls.  If it cannot be had (nothing to
     image, too few solutions), the one before stays: the sidecar's
-    ``field_model`` says why it ended, which it was, χ² of each, and the sources.
+    ``field_model`` says why it ended, which it was, the sources, and the misfit
+    of each over that of the first.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def solve_with_field(
         The sidecar of the set.
     """
     kept = solve(ms, flags_folder, out, work, **options)
-    chi_squared = [kept["quality"]["chi_squared"]]
+    misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     for number in range(1, _ROUNDS + 1):
         folder = work / f"round{number}"
@@ -82,8 +83,8 @@ def solve_with_field(
         except (CalibrationError, ImagingError) as error:
             ended = f"{type(error).__name__}: {error}"
             break
-        chi_squared.append(again["quality"]["chi_squared"])
-        if not chi_squared[-1] < (1 - _LEAST_GAIN) * chi_squared[-2]:
+        misfit.append(_misfit(again))
+        if not misfit[-1] < (1 - _LEAST_GAIN) * misfit[-2]:
             ended = "χ² fell no more"
             break
         shutil.rmtree(out)
@@ -93,7 +94,7 @@ def solve_with_field(
         "origin": "image of the scan",
         "rounds_kept": rounds_kept,
         "ended": ended,
-        "chi_squared": chi_squared,
+        "misfit": [value / misfit[0] for value in misfit],
         "sources": [
             {
                 "ra_deg": s.ra_deg,
@@ -106,6 +107,12 @@ def solve_with_field(
     }
     (out / "solutions.json").write_text(json.dumps(kept, indent=1))
     return kept
+
+
+def _misfit(sidecar: dict[str, Any]) -> float:
+    """χ² in the correlator's units: in janskys it is less for gains that are too large."""
+    quality = sidecar["quality"]
+    return float(quality["chi_squared"] * quality["gain_power"] ** 2)
 
 
 def _sources_around(
