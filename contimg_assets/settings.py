@@ -70,7 +70,7 @@ class CalibrationSettings(BaseModel):
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the field model."""
     image_field: bool = True
     """Without a ``sky_catalogue``: image the calibrator's scan, add the sources found to its model and solve
-    again, if χ² falls by it.  Takes as long as an image."""
+    again, twice, if the misfit falls by it.  Takes as long as two images."""
     reference_antenna: str | None = None
     """Name (1-based) of the reference antenna; None: chosen from the data."""
     minimum_snr: float = Field(default=3.0, gt=0)

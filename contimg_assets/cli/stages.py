@@ -7,7 +7,8 @@ done in ``radio/``.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def run_stage(work: Callable[[Settings], dict[str, Any]], as_json: bool) -> None
     settings = get_settings()
     casa.configure(settings.home / "casa")
     try:
-        message: dict[str, Any] = {"result": work(settings)}
+        with _chatter_to_stderr():
+            message: dict[str, Any] = {"result": work(settings)}
     except ContimgError as error:
         message = {"error": type(error).__name__, "message": str(error)}
     _report(message)
@@ -52,6 +54,20 @@ def run_stage(work: Callable[[Settings], dict[str, Any]], as_json: bool) -> None
     for name, value in message["result"].items():
         if not isinstance(value, dict | list) or len(value) <= 5:
             click.echo(f"{name:32s} {value:.6g}" if isinstance(value, float) else f"{name:32s} {value}")
+
+
+@contextmanager
+def _chatter_to_stderr() -> Iterator[None]:
+    """Standard output is the result's: CASA's compiled code prints what it thinks there."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _report(message: dict[str, Any]) -> None:
