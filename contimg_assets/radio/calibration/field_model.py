@@ -4,11 +4,13 @@ Belongs here: from a model image to what each integration should have seen.
 Does not belong here: models of catalogued sources (``model.py``).
 """
 
-import ducc0
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import beam, phasing
+from contimg_assets.radio.imaging.minor import Plane
+from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.measurement_set import GroupShape
 
 #: Accuracy relative to the model: far below what gains are solved to.
@@ -54,20 +56,11 @@ def predict_field(
     positions = phasing.to_meridian_frame(shape.antenna_positions)
     baselines = (positions[shape.antenna_2] - positions[shape.antenna_1])[shape.cross]
     out = np.empty((shape.n_times, len(baselines), shape.n_channels // factor), np.complex64)
-    plane = np.zeros_like(model)
+    per_metre = shape.frequencies_hz / SPEED_OF_LIGHT
     for t in range(shape.n_times):
-        plane[ys, xs] = model[ys, xs] * share[t]
-        seen = ducc0.wgridder.dirty2vis(
-            uvw=np.ascontiguousarray(baselines @ axes[t].T),
-            freq=shape.frequencies_hz,
-            dirty=np.ascontiguousarray(plane.T),
-            pixsize_x=cell_rad,
-            pixsize_y=cell_rad,
-            epsilon=_ACCURACY,
-            do_wgridding=True,
-            flip_v=True,
-            divide_by_n=False,
-            nthreads=threads,
-        )
+        uvw = ((baselines @ axes[t].T)[:, None] * per_metre[:, None]).reshape(-1, 3)
+        plane = Plane.fit(uvw, np.ones(len(uvw), np.float32))
+        flux = (model[ys, xs] * share[t]).astype(np.float32)
+        seen = Predictor.of(uvw, plane, threads)(l, m, flux, _ACCURACY)
         out[t] = seen.reshape(len(baselines), -1, factor).mean(axis=-1)
     return out

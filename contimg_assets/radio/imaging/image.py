@@ -97,10 +97,10 @@ def plan(shape: GroupShape, choices: ImagingChoices) -> Plan:
     """Averaging, pixels and memory of an image, from the group's geometry alone.
 
     The cell follows from the dirty beam that unflagged data would have, of
-    every fourth integration: the array turns little in between.
+    every eighth integration: the array turns little in between.
     """
     factors = channels_to_average(shape, beam.half_power_radius(shape.frequencies_hz.mean()))
-    data = unflagged(replace(shape, times_jd=shape.times_jd[::4]), factors)
+    data = unflagged(replace(shape, times_jd=shape.times_jd[::8]), factors)
     weights = _weights(shape, data, choices)
     narrowest = weights.narrowest_beam_rad / _ARCSEC
     cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)

@@ -68,7 +68,7 @@ class Predictor:
         flux : ndarray, shape (n,)
             Jy.
         accuracy : float
-            Largest error, relative to the sum of the flux densities' sizes.
+            Error relative to the root of the sum of the flux densities' squares.
         modes : sequence of (ndarray of shape (n,), ndarray of shape (n_visibilities,))
             Each adds ``factor × Σ coefficient × flux …``; its w' is left out.
 
@@ -76,11 +76,13 @@ class Predictor:
         -------
         ndarray, complex64, shape (n_visibilities,)
         """
+        total = np.zeros(len(self.uvw), np.complex64)
+        if not len(flux):
+            return total
         n1 = np.sqrt(1.0 - l * l - m * m) - 1.0
         points = 2 * np.pi * np.stack([l + self.plane.a * n1, m + self.plane.b * n1], axis=-1)
         series = self._series(n1, flux, accuracy)
         coefficients = [*series, *((flux * part).astype(np.complex64) for part, _ in modes)]
-        total = np.zeros(len(self.uvw), np.complex64)
         # T₀, T₁, … by their recurrence.
         before, now = self.rest, np.ones_like(self.rest)
         for start in range(0, len(coefficients), _AT_ONCE):
@@ -105,12 +107,12 @@ class Predictor:
     ) -> list[NDArray[np.complex64]]:
         """Coefficients of T_k(w'/largest) in exp(2πi w'(n−1)) (Jacobi and Anger), of each component."""
         z = 2 * np.pi * self.largest * n1
-        allowed = accuracy * float(np.abs(flux).sum())
+        allowed = accuracy * float(np.linalg.norm(flux))
         terms: list[NDArray[np.complex64]] = []
         for k in range(_MOST_TERMS):
             term = (1 if k == 0 else 2) * 1j**k * jv(k, z) * flux
             # The terms fall faster than geometrically once they are small.
-            if k > np.abs(z).max() and float(np.abs(term).sum()) < allowed:
+            if k > np.abs(z).max() and float(np.linalg.norm(term)) < allowed:
                 break
             terms.append(term.astype(np.complex64))
         return terms

@@ -210,7 +210,7 @@ def _seen(
 ) -> NDArray[np.complex64]:
     """Visibilities of components that change through the group, with an error in Jy."""
     modes = drift.modes(l, m, flux) if drift is not None else []
-    return predictor(l, m, flux, error / max(float(np.abs(flux).sum()), error), modes)
+    return predictor(l, m, flux, error / max(float(np.linalg.norm(flux)), error), modes)
 
 
 def _whole(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
