@@ -81,7 +81,7 @@ def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assess
     return Assessment(
         {
             "chi_squared": float(reduced / freedom) if freedom > 0 else float("nan"),
-            "gain_power": float(np.mean(np.abs(gains[gains != 0]) ** 2)),
+            "gain_power": float(np.sum(np.abs(gains) ** 2) / max(1, np.count_nonzero(gains))),
             "closure_phase_deg": float(np.rad2deg(closure)),
             "closure_excess": closure / expected - 1.0 if expected > 0 else float("nan"),
         },
