@@ -132,6 +132,9 @@ class ImagingSettings(BaseModel):
     seed_sigma: float | None = Field(default=None, ge=5)
     """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
     noise; None: from nothing."""
+    inject: bool = False
+    """Make a second image of the data with known sources added to the visibilities, and tell what of them
+    CLEAN keeps (our own engine only; takes as long as an image)."""
     w_planes: int = Field(default=32, ge=1)
     """Planes of CASA's w-projection."""
     beam_cutoff: float = Field(default=0.1, gt=0, lt=1)

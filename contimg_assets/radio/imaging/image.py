@@ -18,6 +18,7 @@ from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
+from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
 from contimg_assets.radio.imaging.tclean import run_tclean
 from contimg_assets.radio.imaging.visibilities import (
@@ -31,7 +32,8 @@ from contimg_assets.radio.imaging.wgridder import run_wgridder
 from contimg_assets.radio.imaging.wsclean import run_wsclean
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.quality.noise import robust_rms
-from contimg_assets.radio.quality.products import complete_products
+from contimg_assets.radio.quality.products import complete_products, local_noise
+from contimg_assets.radio.quality.sources import read_plane
 from contimg_assets.radio.sky import Source
 
 _ARCSEC = np.pi / 180 / 3600
@@ -63,6 +65,7 @@ class ImagingChoices(Protocol):
     w_planes: int
     beam_cutoff: float
     seed_sigma: float | None
+    inject: bool
 
 
 def image_size(field_deg: float, cell_arcsec: float) -> int:
@@ -179,7 +182,9 @@ def make_image(
         if choices.engine != "wgridder":
             raise ImagingError(f"{ms}: {choices.engine} cannot apply tables; expected the engine wgridder")
         column = "data"
-    elif provenance is not None and column == "data":
+    if choices.inject and choices.engine != "wgridder":
+        raise ImagingError(f"{ms}: {choices.engine} cannot inject sources; expected the engine wgridder")
+    if not tables and provenance is not None and column == "data":
         raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
     planned = plan(shape, choices)
     data = read_stokes_i(
@@ -193,7 +198,11 @@ def make_image(
     seen = appearance(shape, weights, sky)
     least_jy = (choices.seed_sigma or np.inf) * weights.expected_noise_jy
     start = inside(seen, n_pixels, cell * _ARCSEC, least_jy)
-    result = _run(choices, ms, work, column, planned, threads, shape, data, weights, start)
+
+    def run(used: StokesI) -> EngineImages:
+        return _run(choices, ms, work, column, planned, threads, shape, used, weights, start)
+
+    result = run(data)
     if not np.isfinite(result.image).all():
         raise ImagingError(f"{ms}: {choices.engine} made an image that is not finite")
     power = drift_beam(shape, weights.bin_frequencies_hz, weights.by_time_frequency, n_pixels, cell * _ARCSEC)
@@ -230,6 +239,17 @@ def make_image(
         ("mask", result.mask, ""),
     ):
         write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
+    injected: dict[str, float] = {}
+    if choices.inject:
+        plane = read_plane(out / f"{name}.image.fits")
+        injected = inject_into_visibilities(
+            plane,
+            power,
+            local_noise(plane, result.residual, result.psf, power),
+            _gridder(planned, data, weights, threads),
+            Drift(shape, data, weights),
+            lambda added: run(replace(data, values=data.values + added)),
+        )
     peak = float(result.image.max())
     beyond = _OUTSIDE_SIGMA * weights.expected_noise_jy
     summary = {
@@ -249,6 +269,7 @@ def make_image(
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(start),
         "outside_sources": outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list() if sky else None,
+        **injected,
         "wall_seconds": time.monotonic() - began,
     }
     (out / "summary.json").write_text(
@@ -272,7 +293,7 @@ def _run(
     """The engine that is asked for."""
     if choices.engine == "wgridder":
         return run_wgridder(
-            Gridder(data.uvw, weights.values, planned.n_pixels, planned.cell_arcsec * _ARCSEC, threads),
+            _gridder(planned, data, weights, threads),
             data.values,
             Drift(shape, data, weights),
             iterations=choices.iterations,
@@ -299,3 +320,7 @@ def _run(
         return run_wsclean(ms, work, threads=threads, centre=shape.centre, frequency_hz=frequency, **shared)
     threshold_jy = choices.threshold_sigma * weights.expected_noise_jy
     return run_tclean(ms, work, threshold_jy=threshold_jy, w_planes=choices.w_planes, **shared)
+
+
+def _gridder(planned: Plan, data: StokesI, weights: Weights, threads: int) -> Gridder:
+    return Gridder(data.uvw, weights.values, planned.n_pixels, planned.cell_arcsec * _ARCSEC, threads)

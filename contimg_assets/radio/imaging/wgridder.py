@@ -103,7 +103,7 @@ def run_wgridder(
         model = start.image(n, gridder.cell_rad)
         mask |= _around(model != 0, grow)
         error = _GRIDDING_ERROR * expected_noise_jy
-        left = left - _seen(predictor, start.l, start.m, start.flux, drift, error)
+        left = left - seen_visibilities(predictor, start.l, start.m, start.flux, drift, error)
     residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
@@ -142,7 +142,9 @@ def run_wgridder(
         used += minor.n_components
         cycles += 1
         error = _GRIDDING_ERROR * expected_noise_jy
-        after_left = left - _seen(predictor, *_components(minor.model, gridder.cell_rad), drift, error)
+        after_left = left - seen_visibilities(
+            predictor, *_components(minor.model, gridder.cell_rad), drift, error
+        )
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if _rms(after) > _WORSE * _rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
@@ -200,7 +202,7 @@ def _components(
     return -cell * (xs - half).astype(np.float64), cell * (ys - half).astype(np.float64), model[ys, xs]
 
 
-def _seen(
+def seen_visibilities(
     predictor: Predictor,
     l: NDArray[np.float64],
     m: NDArray[np.float64],

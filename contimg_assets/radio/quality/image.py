@@ -82,6 +82,8 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: Comparison
     if summary.get("outside_sources") is not None:
         brightest = max((s["apparent_jy"] for s in summary["outside_sources"]), default=0.0)
         numbers["outside_source_sigma"] = 1e3 * brightest / summary["expected_rms_mjy_beam"]
+    # Where sources were put into the visibilities too.
+    numbers |= {key: value for key, value in summary.items() if key.startswith("cleaned_")}
     sources: list[Found] = []
     recovery, comparison = None, None
     # A blank or constant image has nothing more to tell.

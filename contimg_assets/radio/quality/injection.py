@@ -1,9 +1,10 @@
-"""What would have been found: known sources put into the image, and looked for.
+"""What would have been found: known sources put in, and looked for.
 
-Sources in the shape of the restoring beam are added to the finished image, at
-random places within the beam, at fixed multiples of the local noise; the finder
-then runs as it ran on the image itself.  That tests noise, artefacts, confusion
-and the finder, and leaves CLEAN out: its own losses show against a catalogue.
+Sources at random places within the beam, at fixed multiples of the local noise,
+looked for as the finder looks in the image itself.  Put into the finished image,
+in the shape of the restoring beam, they test noise, artefacts, confusion and the
+finder.  Put into the visibilities of a second image (``imaging/injection.py``,
+by a setting) they test CLEAN as well, at the price of that image.
 """
 
 from dataclasses import dataclass, replace
@@ -59,8 +60,7 @@ def inject_and_recover(
     least_power : float
         Sources are put where the beam is above this.
     """
-    places = _places(plane, power, noise, known, least_power)
-    levels = np.resize(LEVELS, len(places))
+    places, levels = choose_places(plane, power, noise, known, least_power)
     filled = plane.pixels.copy()
     half = int(np.ceil(2 * plane.major_pixels))
     yy, xx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
@@ -70,14 +70,38 @@ def inject_and_recover(
             xx - (x - x0), yy - (y - y0), plane.major_pixels, plane.minor_pixels, plane.position_angle_rad
         )
         filled[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1] += level * noise[y0, x0] * shape
+    return recover(replace(plane, pixels=filled), noise, places, levels, n_sigma)
+
+
+def recover(
+    plane: ImagePlane,
+    noise: NDArray[np.float32],
+    places: NDArray[np.float64],
+    levels: NDArray[np.float64],
+    n_sigma: float,
+) -> Recovery:
+    """Look for injected sources.
+
+    Parameters
+    ----------
+    plane : ImagePlane
+        With them.
+    noise : ndarray
+        Local noise, same shape.
+    places : ndarray, shape (n, 2)
+        Pixels x, y.
+    levels : ndarray, shape (n,)
+        Multiples of the local noise that were injected.
+    n_sigma : float
+        As for the source list.
+    """
     ratio, offset = np.full(len(places), np.nan), np.full(len(places), np.nan)
-    with_sources = replace(plane, pixels=filled)
-    peaks = find_peaks(with_sources, noise, n_sigma).astype(float)
+    peaks = find_peaks(plane, noise, n_sigma).astype(float)
     for i, ((x, y), level) in enumerate(zip(places, levels, strict=True)):
         distance = np.hypot(*(peaks - (x, y)).T) if len(peaks) else np.array([np.inf])
         if distance.min() > plane.major_pixels / 2:
             continue
-        point = fit_point(with_sources, *peaks[int(distance.argmin())])
+        point = fit_point(plane, *peaks[int(distance.argmin())])
         local = float(noise[round(y), round(x)])
         if point is not None and point.flux_jy >= n_sigma * local:
             ratio[i] = point.flux_jy / (level * local)
@@ -93,14 +117,14 @@ def inject_and_recover(
     )
 
 
-def _places(
+def choose_places(
     plane: ImagePlane,
     power: NDArray[np.float32],
     noise: NDArray[np.float32],
     known: list[Found],
     least_power: float,
-) -> NDArray[np.float64]:
-    """Random places within the beam, apart from each other and from known sources."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Random places (x, y) in the beam, apart from each other and from known sources, and their levels."""
     rng = np.random.default_rng(_SEED)
     margin = int(np.ceil(3 * plane.major_pixels))
     apart = _APART_BEAMS * plane.major_pixels
@@ -109,7 +133,7 @@ def _places(
     places: list[NDArray[np.float64]] = []
     inside = np.argwhere(power[::8, ::8] >= least_power) * 8
     if not len(inside) or min(nx, ny) <= 2 * margin:
-        return np.zeros((0, 2))
+        return np.zeros((0, 2)), np.zeros(0)
     for y, x in inside[rng.permutation(len(inside))[: 40 * _EACH * len(LEVELS)]]:
         place = np.array([x, y]) + rng.uniform(-4, 4, 2)
         if not (margin < place[0] < nx - margin and margin < place[1] < ny - margin):
@@ -122,4 +146,4 @@ def _places(
         places.append(place)
         if len(places) == _EACH * len(LEVELS):
             break
-    return np.array(places).reshape(-1, 2)
+    return np.array(places).reshape(-1, 2), np.resize(LEVELS, len(places))

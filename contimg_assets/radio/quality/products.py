@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio.catalogues.store import sha256
@@ -21,7 +22,7 @@ from contimg_assets.radio.quality.limits import load_limits, verdict
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
 from contimg_assets.radio.quality.sidelobes import add_sidelobes
 from contimg_assets.radio.quality.source_table import source_table
-from contimg_assets.radio.quality.sources import find_sources, read_plane
+from contimg_assets.radio.quality.sources import ImagePlane, find_sources, read_plane
 
 #: Sources are listed above this many times the local noise.
 SOURCE_SIGMA = 5.0
@@ -85,14 +86,7 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     power = read_plane(folder / f"{name}.pb.fits").pixels
     header = fits.getheader(folder / f"{name}.image.fits")
     summary = json.loads((folder / "summary.json").read_text())
-    local = add_sidelobes(
-        plane,
-        noise_map(residual, plane.major_pixels),
-        read_plane(folder / f"{name}.psf.fits").pixels,
-        power,
-        SOURCE_SIGMA,
-        LEAST_POWER,
-    )
+    local = local_noise(plane, residual, read_plane(folder / f"{name}.psf.fits").pixels, power)
     write_image(folder / f"{name}.noise.fits", local, _without_checksum(header))
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
@@ -114,6 +108,17 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
     (folder / CHECKSUMS).write_text("".join(f"{sha256(p)}  {p.name}\n" for p in made))
     return {"n_sources": len(sources), "verdict": judged}
+
+
+def local_noise(
+    plane: ImagePlane,
+    residual: NDArray[np.float32],
+    psf: NDArray[np.float32],
+    power: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Noise around each pixel of an image: that of its residual, and what is left of sidelobes."""
+    noise = noise_map(residual, plane.major_pixels)
+    return add_sidelobes(plane, noise, psf, power, SOURCE_SIGMA, LEAST_POWER)
 
 
 def _without_checksum(header: fits.Header) -> fits.Header:

@@ -1,0 +1,71 @@
+"""Injection into visibilities: a second image, of the data with known sources added.
+
+Belongs here: what that image is made of.  Does not belong here: where sources
+are put and how they are looked for (``quality/injection.py``).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.imaging.engine import EngineImages
+from contimg_assets.radio.imaging.gridder import Gridder
+from contimg_assets.radio.imaging.minor import Plane
+from contimg_assets.radio.imaging.predict import Predictor
+from contimg_assets.radio.imaging.wgridder import seen_visibilities
+from contimg_assets.radio.quality.injection import choose_places, recover
+from contimg_assets.radio.quality.products import LEAST_POWER, SOURCE_SIGMA
+from contimg_assets.radio.quality.sources import ImagePlane, find_sources
+
+#: Error of the injected visibilities over the faintest source.
+_ERROR = 1e-3
+
+
+def inject_into_visibilities(
+    plane: ImagePlane,
+    power: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    gridder: Gridder,
+    drift: Drift,
+    image_with: Callable[[NDArray[np.complex64]], EngineImages],
+) -> dict[str, float]:
+    """Completeness and flux densities of sources that went through CLEAN.
+
+    Parameters
+    ----------
+    plane : ImagePlane
+        The image without them, before correction for the beam.
+    power, noise : ndarray
+        The beam and the local noise, same shape.
+    gridder : Gridder
+        Image geometry and weights.
+    drift : Drift
+        Injected sources change through the group as real ones do.
+    image_with : callable
+        Makes the same image with visibilities added to the data.
+
+    Returns
+    -------
+    dict
+        Part found at each level, and median flux ratio at 10σ and more: below 1 by what CLEAN takes.
+        Empty where no place is free.
+    """
+    known = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER, sizes=False)
+    places, levels = choose_places(plane, power, noise, known, 2 * LEAST_POWER)
+    if not len(places):
+        return {}
+    at = np.rint(places).astype(int)
+    flux = (levels * noise[at[:, 1], at[:, 0]]).astype(np.float32)
+    half, cell = gridder.n_pixels // 2, gridder.cell_rad
+    predictor = Predictor.of(gridder.uvw, Plane.fit(gridder.uvw, gridder.weights), gridder.threads)
+    l, m = cell * (half - places[:, 0]), cell * (places[:, 1] - half)
+    added = seen_visibilities(predictor, l, m, flux, drift, _ERROR * float(flux.min()))
+    recovery = recover(replace(plane, pixels=image_with(added).image), noise, places, levels, SOURCE_SIGMA)
+    numbers = {
+        f"cleaned_completeness_{level:.0f}sigma": part
+        for level, part in zip(recovery.levels, recovery.completeness, strict=True)
+    }
+    return numbers | {"cleaned_flux_ratio": recovery.flux_ratio}
