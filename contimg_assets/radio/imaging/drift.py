@@ -9,6 +9,7 @@ time and frequency, that can be predicted (``predict.py``).
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,4 +90,20 @@ class Drift:
     def _spread(self, function: NDArray[np.float64]) -> NDArray[np.float32]:
         """A function of integration and frequency bin, at every visibility."""
         bins, slots = self.weights.bin_frequencies_hz, self.data.frequencies_hz
-        return np.concatenate([np.interp(slots, bins, row).astype(np.float32) for row in function])
+        place = np.interp(slots, bins, np.arange(len(bins), dtype=np.float64))
+        lower = np.minimum(place.astype(np.int32), max(len(bins) - 2, 0))
+        return _interpolated(function, lower, (place - lower).astype(np.float32))
+
+
+@numba.njit(cache=True, parallel=True)
+def _interpolated(
+    rows: NDArray[np.float64], lower: NDArray[np.int32], fraction: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Each row between its columns ``lower`` and the next, one row after the other."""
+    n, last = len(lower), rows.shape[1] - 1
+    out = np.empty(len(rows) * n, np.float32)
+    for t in numba.prange(len(rows)):
+        for i in range(n):
+            low, high = rows[t, lower[i]], rows[t, min(lower[i] + 1, last)]
+            out[t * n + i] = low + fraction[i] * (high - low)
+    return out

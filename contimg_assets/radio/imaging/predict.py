@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import ducc0
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import jv
@@ -28,6 +29,24 @@ _MOST_TERMS = 400
 
 #: Coefficient of each component and factor of each visibility.
 Mode = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@numba.njit(cache=True, parallel=True)
+def _add_term(
+    total: NDArray[np.complex64], seen: NDArray[np.complex64], x: NDArray[np.float32], order: int
+) -> None:
+    """Add a sum times the Chebyshev polynomial T of an order at each visibility's x."""
+    for i in numba.prange(len(total)):
+        before, now = np.float32(1.0), np.float32(1.0)
+        for k in range(order):
+            before, now = now, x[i] if k == 0 else 2 * x[i] * now - before
+        total[i] += now * seen[i]
+
+
+@numba.njit(cache=True, parallel=True)
+def _add_mode(total: NDArray[np.complex64], seen: NDArray[np.complex64], factor: NDArray[np.float32]) -> None:
+    for i in numba.prange(len(total)):
+        total[i] += factor[i] * seen[i]
 
 
 @dataclass(frozen=True)
@@ -83,8 +102,6 @@ class Predictor:
         points = 2 * np.pi * np.stack([l + self.plane.a * n1, m + self.plane.b * n1], axis=-1)
         series = self._series(n1, flux, accuracy)
         coefficients = [*series, *((flux * part).astype(np.complex64) for part, _ in modes)]
-        # T₀, T₁, … by their recurrence.
-        before, now = self.rest, np.ones_like(self.rest)
         for start in range(0, len(coefficients), _AT_ONCE):
             sums = ducc0.nufft.experimental.nu2nu(
                 points_in=np.array(coefficients[start : start + _AT_ONCE]),
@@ -96,10 +113,9 @@ class Predictor:
             )
             for k, seen in enumerate(sums, start):
                 if k < len(series):
-                    total += now * seen
-                    before, now = now, 2 * self.rest * now - before
+                    _add_term(total, seen, self.rest, k)
                 else:
-                    total += modes[k - len(series)][1] * seen
+                    _add_mode(total, seen, modes[k - len(series)][1])
         return total
 
     def _series(

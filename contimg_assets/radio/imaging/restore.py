@@ -57,7 +57,11 @@ def fit_beam(psf: NDArray[np.float32], cell_arcsec: float) -> RestoringBeam:
 
 
 def restore(
-    model: NDArray[np.float32], residual: NDArray[np.float32], beam: RestoringBeam, cell_arcsec: float
+    model: NDArray[np.float32],
+    residual: NDArray[np.float32],
+    beam: RestoringBeam,
+    cell_arcsec: float,
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """Model convolved with the restoring beam, plus the residual, Jy/beam."""
     n = model.shape[0]
@@ -70,5 +74,6 @@ def restore(
     factor = np.pi**2 / (4 * np.log(2))
     transfer = np.exp(-factor * ((along * beam.major_arcsec) ** 2 + (across * beam.minor_arcsec) ** 2))
     area = np.pi * beam.major_arcsec * beam.minor_arcsec / (4 * np.log(2)) / cell_arcsec**2
-    smooth = fft.irfft2(fft.rfft2(model) * transfer * area, s=model.shape)
+    seen = fft.rfft2(model, workers=threads) * (transfer * area)
+    smooth = fft.irfft2(seen, s=model.shape, workers=threads)
     return (smooth + residual).astype(np.float32)

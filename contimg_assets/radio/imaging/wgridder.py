@@ -10,9 +10,9 @@ the next may go.  CLEAN looks only where a peak has stood out of the noise
 import logging
 from dataclasses import replace
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
@@ -101,7 +101,7 @@ def run_wgridder(
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
     if start:
         model = start.image(n, gridder.cell_rad)
-        mask |= _around(model != 0, grow)
+        _open_around(mask, model != 0, grow)
         error = _GRIDDING_ERROR * expected_noise_jy
         left = left - seen_visibilities(predictor, start.l, start.m, start.flux, drift, error)
     residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
@@ -112,7 +112,7 @@ def run_wgridder(
         local = np.maximum(
             noise_map(residual, beam.major_arcsec / cell_arcsec), np.float32(expected_noise_jy)
         )
-        mask |= _around(residual > _MASK_SIGMA * local, grow)
+        _open_around(mask, residual > _MASK_SIGMA * local, grow)
         low = np.multiply(local, threshold_sigma, out=local, dtype=np.float32)
         above = mask & (np.abs(residual) > low)
         peak = float(np.abs(residual[above]).max()) if above.any() else 0.0
@@ -154,7 +154,7 @@ def run_wgridder(
         model += minor.model
         left, residual = after_left, after
     return EngineImages(
-        image=restore(model, residual, beam, cell_arcsec),
+        image=restore(model, residual, beam, cell_arcsec, gridder.threads),
         residual=residual,
         model=model,
         psf=_whole(half, n),
@@ -170,12 +170,14 @@ def _rms(residual: NDArray[np.float32]) -> float:
     return robust_rms(residual[::3, ::3])
 
 
-def _around(peaks: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Squares of pixels around some."""
-    grown = peaks.view(np.uint8)
-    for axis in (0, 1):
-        grown = maximum_filter1d(grown, 2 * reach + 1, axis=axis, mode="constant")
-    return grown.view(np.bool_)
+@numba.njit(cache=True)
+def _open_around(mask: NDArray[np.bool_], peaks: NDArray[np.bool_], reach: int) -> None:
+    """Open the squares of a mask around some pixels."""
+    ny, nx = peaks.shape
+    for y in range(ny):
+        for x in range(nx):
+            if peaks[y, x]:
+                mask[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = True
 
 
 def _active(
