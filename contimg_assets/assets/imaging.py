@@ -23,7 +23,7 @@ FRESH = timedelta(hours=24)
     ),
     partitions_def=observation_group,
     group_name="imaging",
-    kinds={"casa", "fits"},
+    kinds={"python", "fits"},
     owners=OWNERS,
     pool=IMAGING,
     retry_policy=RETRY,
