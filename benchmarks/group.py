@@ -17,8 +17,7 @@ from processes import Cost, contimg
 from rich.console import Console
 from rich.table import Table
 
-#: Length of a full group at the telescope, s.
-GROUP_S = 309.24
+from contimg_assets.radio.telescope import GROUP_S
 
 
 @click.command()
@@ -55,7 +54,7 @@ def main(target: Path, tables: Path, rounds: int, scratch: Path | None) -> None:
     table.add_row("all", f"{total:.1f}")
     console = Console(width=90)
     console.print(table)
-    console.print(f"real-time factor ({GROUP_S} s a group): {GROUP_S / total:.2f}")
+    console.print(f"real-time factor ({GROUP_S:.0f} s a group): {GROUP_S / total:.2f}")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-#: Length of a full group at the telescope, s.
-GROUP_S = 309.24
+from contimg_assets.radio.telescope import GROUP_S
+
 #: Integrations of a full group.
 FULL_INTEGRATIONS = 24
 
@@ -36,7 +36,7 @@ def main() -> None:
         console = Console(width=70)
         console.print(table)
         if group["products"]["measurement_set"]["numbers"]["n_integrations"] == FULL_INTEGRATIONS:
-            console.print(f"real-time factor ({GROUP_S} s a group): {GROUP_S / total:.2f}")
+            console.print(f"real-time factor ({GROUP_S:.0f} s a group): {GROUP_S / total:.2f}")
 
 
 if __name__ == "__main__":
