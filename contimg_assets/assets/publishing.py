@@ -71,8 +71,9 @@ class Production:
             result,
             owner=self.run,
         )
+        # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
         return MaterializeResult(
-            value=path, metadata={**numbers(result), **pictures(self.storage, path), **metadata}
+            value=path, metadata={**pictures(self.storage, path), **metadata, **numbers(result)}
         )
 
 
@@ -125,9 +126,12 @@ def failure_of(error: ContimgError) -> Failure:
 
 
 def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
-    """The finite numbers of a result: each label becomes a plot over the partitions."""
+    """The finite numbers of a result: each label becomes a plot over the partitions.
+
+    To nine digits, as they are read here; the catalogue has the others.
+    """
     return {
-        label: value
+        label: value if isinstance(value, int) else float(f"{value:.9g}")
         for label, value in result.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
@@ -135,12 +139,12 @@ def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
 
 def pictures(storage: StoreResource, path: Path) -> dict[str, MetadataValue]:
     """Where the product lies and, if it has one, its picture (by URL: inline data would be too long)."""
-    found: dict[str, MetadataValue] = {"path": MetadataValue.path(path)}
+    found: dict[str, MetadataValue] = {}
+    report = path / "report.html"
+    if report.is_file():
+        found["report"] = MetadataValue.url(storage.url(report))
     if (path / THUMBNAIL).is_file():
         url = storage.url(path / THUMBNAIL)
         found["picture"] = MetadataValue.md(f"![{path.name}]({url})")
         found["picture_url"] = MetadataValue.url(url)
-    report = path / "report.html"
-    if report.is_file():
-        found["report"] = MetadataValue.url(storage.url(report))
-    return found
+    return found | {"path": MetadataValue.path(path)}

@@ -15,7 +15,7 @@ import click
 from dagster import DagsterInstance
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 from contimg_assets.cli.describe import describe_group, describe_wait, worst
@@ -215,7 +215,9 @@ def status(everything: bool, as_json: bool) -> None:
         click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
         return
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
-    table = Table("group", "state", "subbands", "dec [deg]", "calibrator", "reason")
+    # A key that is cut short names no group.
+    key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
+    table = Table(key, "state", "subbands", "dec [deg]", "calibrator", "reason")
     for group in groups:
         table.add_row(
             group.key,

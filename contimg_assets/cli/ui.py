@@ -21,7 +21,7 @@ from starlette.routing import Route
 from contimg_assets.settings import Settings
 
 #: Time that Dagster's processes have to end by themselves, s.
-GRACE_S = 20.0
+GRACE_S = 60.0
 DEFAULT_PORT = 3001
 
 
@@ -78,16 +78,19 @@ def run_ui(settings: Settings, port: int) -> int:
     server = products_server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    dagster = subprocess.Popen(dagster_command(port), cwd=settings.home)
+    ending = threading.Event()
 
     def end(_number: int, _frame: object) -> None:
-        dagster.send_signal(signal.SIGINT)
+        ending.set()
 
+    # Before Dagster starts, which gets the default of what is handled here. What is ignored here, as a
+    # shell does for its background, it would ignore as well, and not end.
     previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    dagster = subprocess.Popen(dagster_command(port), cwd=settings.home)
     try:
-        while dagster.poll() is None and thread.is_alive():
+        while dagster.poll() is None and thread.is_alive() and not ending.is_set():
             thread.join(0.5)
-        ended_by_user = dagster.returncode in (0, -signal.SIGINT, 130)
+        ended_by_user = ending.is_set() or dagster.returncode in (0, -signal.SIGINT, 130)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
