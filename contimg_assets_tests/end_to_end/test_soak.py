@@ -218,7 +218,7 @@ def soak(n_groups: int, settings: Settings, seed: int) -> None:
 @pytest.fixture
 def quick(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A station that waits seconds where a real one waits minutes."""
-    times = {"SETTLE_S": "0.5", "TIMEOUT_S": "10", "HEARTBEAT_S": "0.5", "DEAD_AFTER_S": "5", "ATTEMPTS": "4"}
+    times = {"SETTLE_S": "0.5", "TIMEOUT_S": "10", "HEARTBEAT_S": "0.5", "DEAD_AFTER_S": "8", "ATTEMPTS": "4"}
     for name, value in times.items():
         monkeypatch.setenv(f"CONTIMG_INGEST__{name}", value)
     get_settings.cache_clear()
