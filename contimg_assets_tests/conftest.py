@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 from contimg_assets.resources import database
 from contimg_assets.settings import Settings, get_settings
 
-#: Debian's PostgreSQL; the tests start a private cluster from it.
-POSTGRES_BINARIES = Path("/usr/lib/postgresql/15/bin")
+#: Where Debian keeps its PostgreSQL, a folder for each version; the tests start a private cluster from it.
+POSTGRES = Path("/usr/lib/postgresql")
 
 
 @pytest.fixture
@@ -76,8 +76,9 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """Start a private cluster; a machine without PostgreSQL fails the test, and says what to install."""
-    if not (POSTGRES_BINARIES / "initdb").is_file():
-        pytest.fail(f"no PostgreSQL in {POSTGRES_BINARIES}: install Debian's package postgresql-15")
+    binaries = next((path.parent for path in POSTGRES.glob("*/bin/initdb")), None)
+    if binaries is None:
+        pytest.fail(f"no PostgreSQL in {POSTGRES}: install Debian's package postgresql")
     # initdb refuses to run as root; Debian's package has made a user for it.
     root = os.geteuid() == 0
     user = "postgres" if root else pwd.getpwuid(os.geteuid()).pw_name
@@ -96,7 +97,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             if done.returncode:
                 pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 
-        initdb, pg_ctl = str(POSTGRES_BINARIES / "initdb"), str(POSTGRES_BINARIES / "pg_ctl")
+        initdb, pg_ctl = str(binaries / "initdb"), str(binaries / "pg_ctl")
         run(initdb, "-D", str(data), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
         run(pg_ctl, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
