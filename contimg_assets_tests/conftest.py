@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -82,18 +83,19 @@ def postgres_server() -> Iterator[PostgresServer]:
     # initdb refuses to run as root; Debian's package has made a user for it.
     root = os.geteuid() == 0
     user = "postgres" if root else pwd.getpwuid(os.geteuid()).pw_name
-    prefix = ["runuser", "-u", user, "--"] if root else []
     # Not pytest's folder: a socket's path is short, and another user must be able to reach it.
     with tempfile.TemporaryDirectory(prefix="contimg-pg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
+        identity: dict[str, Any] = {}
         if root:
             entry = pwd.getpwnam(user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
+            identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         folder.chmod(0o755)
         data = folder / "data"
 
         def run(*command: str) -> None:
-            done = subprocess.run([*prefix, *command], cwd="/", capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **identity)
             if done.returncode:
                 pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 
