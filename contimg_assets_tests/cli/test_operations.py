@@ -129,7 +129,7 @@ class Hanging(fake_stages.FakeStages):
     def run(self, context, stage, *arguments):
         if stage[0] == "image":
             print("imaging", file=open(sys.argv[2], "w"), flush=True)
-            time.sleep(60)
+            time.sleep(3600)  # it is killed long before
         return super().run(context, stage, *arguments)
 
 fake_stages.only_one_calibrator(pytest.MonkeyPatch())
