@@ -1,6 +1,7 @@
 """The image of one group: from a Measurement Set to a folder of FITS products."""
 
 import json
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -271,6 +272,8 @@ def make_image(
         "outside_sources": outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list() if sky else None,
         **injected,
         "wall_seconds": time.monotonic() - began,
+        # Of the process: all that it has done before, too.
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     (out / "summary.json").write_text(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
