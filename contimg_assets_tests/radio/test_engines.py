@@ -1,6 +1,9 @@
 """The three imaging engines on the same data, and what they leave to be said before and after."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +93,28 @@ def test_a_quick_look_is_coarser(observed: tuple[Path, list[dict[str, float]]]) 
     full, quick = plan(shape, CHOICES), plan(shape, choices.quick())
     assert quick.cell_arcsec > full.cell_arcsec
     assert quick.memory_bytes < full.memory_bytes
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", [[], ["--quick"]])
+def test_a_dry_run_tells_the_memory(
+    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path, mode: list[str]
+) -> None:
+    """Within 20 % of the peak of the process that makes the image."""
+    said = []
+    for what in (["--dry-run"], []):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "contimg_assets.cli", "image"),
+                *(str(observed[0]), str(tmp_path / "out"), "--json", *mode, *what),
+            ],
+            env={**os.environ, "CONTIMG_HOME": str(tmp_path / "home")},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        said.append(json.loads(done.stdout))
+    assert said[0]["memory_mib"] == pytest.approx(said[1]["peak_memory_mib"], rel=0.2)
 
 
 def test_calibration_on_the_way_equals_calibration_beforehand(

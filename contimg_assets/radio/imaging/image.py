@@ -42,11 +42,11 @@ _ARCSEC = np.pi / 180 / 3600
 #: the dirty beam has along the array's arms, is the noise.
 _OUTSIDE_SIGMA = 100.0
 #: Peak memory of a process with our own engine: libraries and compiled code, …
-_BASE_BYTES = 500_000_000
-#: … uvw, values, weights and what is left, of each visibility, …
-_VISIBILITY_BYTES = 90
-#: … and images, dirty beam and the gridder's planes, of each pixel.
-_PIXEL_BYTES = 70
+_BASE_BYTES = 340_000_000
+#: … and, of each averaged visibility and each pixel, what prediction holds, …
+_PREDICTION_BYTES = (150, 30)
+#: … or what restoring and the products do; whichever is more (measured, tiny to full, quick and full).
+_PRODUCTS_BYTES = (55, 82)
 
 
 class ImagingChoices(Protocol):
@@ -115,7 +115,8 @@ def plan(shape: GroupShape, choices: ImagingChoices) -> Plan:
         float(cell),
         n_pixels,
         n_visibilities,
-        _BASE_BYTES + _VISIBILITY_BYTES * n_visibilities + _PIXEL_BYTES * n_pixels**2,
+        _BASE_BYTES
+        + max(v * n_visibilities + p * n_pixels**2 for v, p in (_PREDICTION_BYTES, _PRODUCTS_BYTES)),
     )
 
 
