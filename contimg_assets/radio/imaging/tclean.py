@@ -1,6 +1,7 @@
 """CASA's tclean with w-projection as an imaging engine."""
 
 import shutil
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def run_tclean(
     """
     from casatasks import tclean
 
+    ms, work = ms.resolve(), work.resolve()
     name = work / "image"
     shortest, longest = uv_range
     # CASA reads a single length as the shortest.
@@ -90,17 +92,19 @@ def run_tclean(
         tclean(**shared, niter=0, calcres=False, restoration=False)
         _write_like(name.with_suffix(".psf"), work / "start.model", start)
         seeded = {"startmodel": [str(work / "start.model")], "calcpsf": False}
-    report: Any = tclean(
-        **shared,
-        **seeded,
-        niter=iterations,
-        gain=gain,
-        threshold=f"{threshold_jy}Jy",
-        nsigma=threshold_sigma,
-        restoringbeam="",
-        interactive=False,
-        savemodel="none",
-    )
+    # Its images on the way lie in the current folder, whatever that is.
+    with contextlib.chdir(work):
+        report: Any = tclean(
+            **shared,
+            **seeded,
+            niter=iterations,
+            gain=gain,
+            threshold=f"{threshold_jy}Jy",
+            nsigma=threshold_sigma,
+            restoringbeam="",
+            interactive=False,
+            savemodel="none",
+        )
     if not name.with_suffix(".image").exists():
         raise ImagingError(f"{ms}: tclean made no image")
     image, beam = _read(name.with_suffix(".image"))
