@@ -1,7 +1,7 @@
 """CASA's tclean with w-projection as an imaging engine."""
 
-import shutil
 import contextlib
+import shutil
 from pathlib import Path
 from typing import Any
 
