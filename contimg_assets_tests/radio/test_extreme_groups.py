@@ -103,13 +103,13 @@ def test_fifty_jansky_at_half_power_are_measured(tmp_path: Path) -> None:
 
 
 def test_a_source_on_the_edge_is_no_ghost_on_the_other(tmp_path: Path) -> None:
-    """20 Jy a pixel within the image: all finite, and the opposite rim holds noise."""
+    """20 Jy within the rim (the width is rounded up to a good transform): the opposite rim holds noise."""
     half = FIELD_DEG / 2
     out, numbers, judged = _image(_observed(tmp_path, [(half - 0.005, 0.0, 20.0)]), tmp_path / "image")
     pixels = read_plane(out / "x.image.fits").pixels
     n = len(pixels)
     rows = slice(n // 2 - 5, n // 2 + 6)
-    assert pixels[rows, :12].max() > 100 * numbers["rms_mjy_beam"] / 1e3
+    assert pixels[rows, :30].max() > 100 * numbers["rms_mjy_beam"] / 1e3
     assert np.abs(pixels[rows, -6:]).max() < 6 * numbers["rms_mjy_beam"] / 1e3
     assert judged != "ERROR"
 
