@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
-from contimg_assets.radio import beam, phasing
+from contimg_assets.radio import phasing
+from contimg_assets.radio.imaging.beam_image import power_towards
 from contimg_assets.radio.imaging.minor import Plane
-from contimg_assets.radio.imaging.predict import Predictor
+from contimg_assets.radio.imaging.predict import Predictor, components
 from contimg_assets.radio.measurement_set import GroupShape
 
 #: Accuracy relative to the model: far below what gains are solved to.
@@ -42,16 +43,10 @@ def predict_field(
     -------
     ndarray, complex64, shape (n_times, n_cross, n_channels / factor)
     """
-    ys, xs = np.nonzero(model)
-    half = model.shape[0] // 2
-    l, m = -(xs - half) * cell_rad, (ys - half) * cell_rad
+    l, m, mean_flux = components(model, cell_rad)
     local = np.stack([l, m, np.sqrt(1.0 - l**2 - m**2)], axis=-1)
     axes = shape.axes()
-    power = beam.drifting_power(
-        np.einsum("si,tij->tsj", local, axes),
-        shape.declination_rad,
-        np.array([shape.frequencies_hz.mean()]),
-    )[..., 0]
+    power = power_towards(shape, local, np.array([shape.frequencies_hz.mean()]))[..., 0]
     share = power / power.mean(axis=0)
     positions = phasing.to_meridian_frame(shape.antenna_positions)
     baselines = (positions[shape.antenna_2] - positions[shape.antenna_1])[shape.cross]
@@ -60,7 +55,7 @@ def predict_field(
     for t in range(shape.n_times):
         uvw = ((baselines @ axes[t].T)[:, None] * per_metre[:, None]).reshape(-1, 3)
         plane = Plane.fit(uvw, np.ones(len(uvw), np.float32))
-        flux = (model[ys, xs] * share[t]).astype(np.float32)
+        flux = (mean_flux * share[t]).astype(np.float32)
         seen = Predictor.of(uvw, plane, threads)(l, m, flux, _ACCURACY)
         out[t] = seen.reshape(len(baselines), -1, factor).mean(axis=-1)
     return out

@@ -14,6 +14,26 @@ _GRID_POINTS = 71
 _BAND_SAMPLES = 16
 
 
+def power_towards(
+    shape: GroupShape, local: NDArray[np.float64], frequencies_hz: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Power beam towards fixed directions as they drift.
+
+    Parameters
+    ----------
+    shape : GroupShape
+    local : ndarray, shape (n, 3)
+        Unit vectors (l, m, n) in the frame of u, v and w, in which a source stays where it is.
+    frequencies_hz : ndarray, shape (n_frequencies,)
+
+    Returns
+    -------
+    ndarray, shape (n_times, n, n_frequencies)
+    """
+    directions = np.einsum("si,tij->tsj", local, shape.axes())
+    return beam.drifting_power(directions, shape.declination_rad, frequencies_hz)
+
+
 def drift_beam(
     shape: GroupShape,
     frequencies_hz: NDArray[np.float64],

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam
+from contimg_assets.radio.imaging.beam_image import power_towards
 from contimg_assets.radio.imaging.predict import Mode
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.imaging.weights import Weights
@@ -77,8 +77,7 @@ class Drift:
         """Beam × spectrum over its weighted mean, less one, shape (n, n_times, n_bins)."""
         weights, frequencies = self.weights.by_time_frequency, self.weights.bin_frequencies_hz
         local = np.stack([l, m, np.sqrt(1.0 - l * l - m * m)], axis=-1)
-        directions = np.einsum("si,tij->tsj", local, self.shape.axes())
-        power = beam.drifting_power(directions, self.shape.declination_rad, frequencies).swapaxes(0, 1)
+        power = power_towards(self.shape, local, frequencies).swapaxes(0, 1)
         # It shapes the change over the band, not the mean.
         power *= (frequencies / frequencies.mean()) ** TYPICAL_SPECTRAL_INDEX
         mean = np.tensordot(power, weights, axes=2) / weights.sum()

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam, phasing
+from contimg_assets.radio import phasing
 from contimg_assets.radio.catalogues.store import Catalogue, as_sources, cone
+from contimg_assets.radio.imaging.beam_image import power_towards
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.sky import Source
@@ -137,8 +138,7 @@ def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -
     axes = phasing.uvw_axes(middle, *shape.centre)[0]
     local = phasing.apparent_vectors(middle, *places.T)[0] @ axes.T
     frequencies, by = weights.bin_frequencies_hz, weights.by_time_frequency
-    directions = np.einsum("si,tij->tsj", local, shape.axes())
-    power = beam.drifting_power(directions, shape.declination_rad, frequencies)
+    power = power_towards(shape, local, frequencies)
     flux = np.array([s.flux(frequencies) for s in sources]).reshape(-1, len(frequencies))
     apparent = np.einsum("tsf,sf,tf->s", power, flux, by) / by.sum()
     true = flux @ by.sum(axis=0) / by.sum()

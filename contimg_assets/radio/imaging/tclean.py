@@ -87,13 +87,13 @@ def run_tclean(
         "robust": robust,
     }
     seeded: dict[str, Any] = {}
-    if start is not None:
-        # The dirty beam comes first, and lends its coordinates to the model.
-        tclean(**shared, niter=0, calcres=False, restoration=False)
-        _write_like(name.with_suffix(".psf"), work / "start.model", start)
-        seeded = {"startmodel": [str(work / "start.model")], "calcpsf": False}
     # Its images on the way lie in the current folder, whatever that is.
     with contextlib.chdir(work):
+        if start is not None:
+            # The dirty beam comes first, and lends its coordinates to the model.
+            tclean(**shared, niter=0, calcres=False, restoration=False)
+            _write_like(name.with_suffix(".psf"), work / "start.model", start)
+            seeded = {"startmodel": [str(work / "start.model")], "calcpsf": False}
         report: Any = tclean(
             **shared,
             **seeded,

@@ -18,7 +18,7 @@ from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
-from contimg_assets.radio.imaging.predict import Predictor
+from contimg_assets.radio.imaging.predict import Predictor, components
 from contimg_assets.radio.imaging.restore import fit_beam, restore
 from contimg_assets.radio.imaging.seed import Appearance
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
@@ -143,7 +143,7 @@ def run_wgridder(
         cycles += 1
         error = _GRIDDING_ERROR * expected_noise_jy
         after_left = left - seen_visibilities(
-            predictor, *_components(minor.model, gridder.cell_rad), drift, error
+            predictor, *components(minor.model, gridder.cell_rad), drift, error
         )
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if _rms(after) > _WORSE * _rms(residual):
@@ -193,15 +193,6 @@ def _active(
         stop = float(np.partition(np.abs(residual[active]), -_LONGEST_LIST)[-_LONGEST_LIST])
         active &= np.abs(residual) >= stop
     return active, stop
-
-
-def _components(
-    model: NDArray[np.float32], cell: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-    """Direction cosines and flux densities of a model image's components."""
-    ys, xs = np.nonzero(model)
-    half = len(model) // 2
-    return -cell * (xs - half).astype(np.float64), cell * (ys - half).astype(np.float64), model[ys, xs]
 
 
 def seen_visibilities(
