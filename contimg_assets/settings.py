@@ -136,7 +136,7 @@ class ImagingSettings(BaseModel):
     """Make a second image of the data with known sources added to the visibilities, and tell what of them
     CLEAN keeps (our own engine only; takes as long as an image)."""
     w_planes: int = Field(default=32, ge=1)
-    """Planes of CASA's w-projection; however many, 5 % of the w term stays (``docs/performance.md``)."""
+    """Planes of CASA's w-projection."""
     beam_cutoff: float = Field(default=0.1, gt=0, lt=1)
     """The beam-corrected image is blank where the beam is below this."""
 

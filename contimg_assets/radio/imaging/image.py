@@ -70,9 +70,13 @@ class ImagingChoices(Protocol):
 
 
 def image_size(field_deg: float, cell_arcsec: float) -> int:
-    """Smallest even number of pixels, with factors 2, 3 and 5 only, that covers the field."""
-    n = int(np.ceil(field_deg * 3600.0 / cell_arcsec))
-    n += n % 2
+    """Smallest multiple of ten with factors 2, 3 and 5 only that covers the field, in pixels.
+
+    CASA pads an image by 1.2 to the next even number of such factors, but computes its
+    w-projection kernels for 1.2 exactly. Only a multiple of ten makes the two the same; at
+    2592 pixels the kernels miss 5 % of w, 1.7" at 1.8° from the centre.
+    """
+    n = 10 * int(np.ceil(field_deg * 3600.0 / cell_arcsec / 10.0))
     while True:
         rest = n
         for factor in (2, 3, 5):
@@ -80,7 +84,7 @@ def image_size(field_deg: float, cell_arcsec: float) -> int:
                 rest //= factor
         if rest == 1:
             return n
-        n += 2
+        n += 10
 
 
 @dataclass(frozen=True)
