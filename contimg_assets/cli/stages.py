@@ -16,6 +16,7 @@ import click
 
 from contimg_assets.radio import casa
 from contimg_assets.radio.errors import ContimgError
+from contimg_assets.radio.memory import keep_memory
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.store import Store
 
@@ -139,6 +140,7 @@ def solve(
         from contimg_assets.radio.sky import read_sources
         from contimg_assets.radio.uvh5 import group_key
 
+        keep_memory()
         choices = settings.calibration
         shape = read_shape(ms)
         if calibrator is not None:
@@ -220,6 +222,7 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
     def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.calibration.selfcal import self_calibrate
 
+        keep_memory()
         with Store(settings.home).scratch_folder("selfcal") as folder:
             return self_calibrate(
                 ms,
@@ -267,6 +270,7 @@ def image(
         from contimg_assets.radio.imaging.seed import known_sky
         from contimg_assets.radio.measurement_set import read_shape
 
+        keep_memory()
         choices = settings.imaging.quick() if quick else settings.imaging
         if dry_run:
             planned = plan(read_shape(ms), choices)
