@@ -2,12 +2,30 @@
 
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.quality.limits import load_limits
+
+
+@numba.njit(cache=True, parallel=True)
+def _count(flags: NDArray[np.bool_], cross: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Flags by integration and channel, and by baseline."""
+    n_times, _, n_channels, n_pols = flags.shape
+    cells = np.zeros((n_times, n_channels), np.int64)
+    by_baseline = np.zeros((n_times, len(cross)), np.int64)
+    for t in numba.prange(n_times):
+        for b in range(len(cross)):
+            for c in range(n_channels):
+                n = 0
+                for p in range(n_pols):
+                    n += flags[t, cross[b], c, p]
+                cells[t, c] += n
+                by_baseline[t, b] += n
+    return cells, by_baseline.sum(axis=0)
 
 
 def summarise(shape: GroupShape, flags: NDArray[np.bool_], coherence: NDArray[np.float64]) -> dict[str, Any]:
@@ -29,13 +47,9 @@ def summarise(shape: GroupShape, flags: NDArray[np.bool_], coherence: NDArray[np
     """
     cross = np.flatnonzero(shape.cross)
     one, two = shape.antenna_1[cross], shape.antenna_2[cross]
-    # Integration by integration: a fancy index over all would copy the whole.
-    cells = np.zeros((shape.n_times, shape.n_channels))
-    by_baseline = np.zeros(len(cross))
-    for t in range(shape.n_times):
-        plane = flags[t][cross]
-        cells[t] = plane.mean(axis=(0, 2))
-        by_baseline += plane.mean(axis=(1, 2)) / shape.n_times
+    in_cells, of_baselines = _count(flags, cross)
+    cells = in_cells / (len(cross) * shape.n_polarisations)
+    by_baseline = of_baselines / (cells.size * shape.n_polarisations)
     autos = flags[:, ~shape.cross]
     names = [shape.antenna_names[a] for a in shape.antennas]
     by_antenna = {

@@ -47,20 +47,44 @@ def _cell_of(u: float, v: float, cell: float, half: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True)
+def _extent(uvw: NDArray[np.float64]) -> float:
+    """The largest |u| or |v|."""
+    largest = 0.0
+    for r in range(len(uvw)):
+        largest = max(largest, abs(uvw[r, 0]), abs(uvw[r, 1]))
+    return largest
+
+
+@numba.njit(cache=True, inline="always")
+def _counts_at(
+    uvw: NDArray[np.float64], counts: NDArray[np.float32], r: int, squares: tuple[float, float]
+) -> np.float32:
+    """Samples of a visibility; none outside the uv range."""
+    square = uvw[r, 0] ** 2 + uvw[r, 1] ** 2
+    return counts[r] if squares[0] <= square <= squares[1] else np.float32(0)
+
+
+@numba.njit(cache=True)
 def _fill(
-    uvw: NDArray[np.float64], counts: NDArray[np.float32], cell: float, grid: NDArray[np.float64]
+    uvw: NDArray[np.float64],
+    counts: NDArray[np.float32],
+    squares: tuple[float, float],
+    cell: float,
+    grid: NDArray[np.float64],
 ) -> None:
     half = grid.shape[1] // 2
     for r in range(len(counts)):
-        if counts[r] > 0:
+        n = _counts_at(uvw, counts, r, squares)
+        if n > 0:
             i, j = _cell_of(uvw[r, 0], uvw[r, 1], cell, half)
-            grid[i, j] += counts[r]
+            grid[i, j] += n
 
 
 @numba.njit(cache=True)
 def _weigh(
     uvw: NDArray[np.float64],
     counts: NDArray[np.float32],
+    squares: tuple[float, float],
     cell: float,
     grid: NDArray[np.float64],
     offset: float,
@@ -70,13 +94,14 @@ def _weigh(
     half = grid.shape[1] // 2
     variance, uu, uv, vv = 0.0, 0.0, 0.0, 0.0
     for r in range(len(counts)):
-        if counts[r] > 0:
+        n = _counts_at(uvw, counts, r, squares)
+        if n > 0:
             u, v = uvw[r, 0], uvw[r, 1]
             i, j = _cell_of(u, v, cell, half)
-            w = counts[r] / (offset + slope * grid[i, j])
+            w = n / (offset + slope * grid[i, j])
             out[r] = w
             # The mean of n samples has a variance of one over n.
-            variance += w * w / counts[r]
+            variance += w * w / n
             uu += w * u * u
             uv += w * u * v
             vv += w * v * v
@@ -114,12 +139,11 @@ def imaging_weights(
     ImagingError
         If no visibility is left.
     """
-    distance = np.hypot(data.uvw[:, 0], data.uvw[:, 1])
-    counts = np.where((distance >= uv_range[0]) & (distance <= uv_range[1]), data.counts, np.float32(0))
+    squares = float(uv_range[0]) ** 2, float(uv_range[1]) ** 2
     cell = 1.0 / field_rad
-    extent = int(np.ceil(np.abs(data.uvw[:, :2]).max() / cell)) + 2
+    extent = int(np.ceil(_extent(data.uvw) / cell)) + 2
     grid = np.zeros((extent, 2 * extent + 1))
-    _fill(data.uvw, counts, cell, grid)
+    _fill(data.uvw, data.counts, squares, cell, grid)
     n_visibilities = float(grid.sum())
     if n_visibilities == 0:
         raise ImagingError(f"{shape.path}: no visibility has a baseline of {uv_range} wavelengths")
@@ -129,8 +153,8 @@ def imaging_weights(
         offset, slope = 0.0, 1.0
     else:
         offset, slope = 1.0, (5.0 * 10.0**-robust) ** 2 / (float((grid**2).sum()) / n_visibilities)
-    values = np.zeros(counts.shape, np.float32)
-    variance, uu, uv, vv = _weigh(data.uvw, counts, cell, grid, offset, slope, values)
+    values = np.zeros(data.counts.shape, np.float32)
+    variance, uu, uv, vv = _weigh(data.uvw, data.counts, squares, cell, grid, offset, slope, values)
     bins, centres = _by_frequency(data, values)
     total = float(bins.sum())
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)

@@ -108,7 +108,7 @@ def run_wgridder(
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
     while cycles < major_cycles and used < iterations:
-        noise = max(_rms(residual), expected_noise_jy)
+        noise = max(robust_rms(residual), expected_noise_jy)
         local = np.maximum(
             noise_map(residual, beam.major_arcsec / cell_arcsec), np.float32(expected_noise_jy)
         )
@@ -146,7 +146,7 @@ def run_wgridder(
             predictor, *components(minor.model, gridder.cell_rad), drift, error
         )
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
-        if _rms(after) > _WORSE * _rms(residual):
+        if robust_rms(after) > _WORSE * robust_rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
             break
         wrong = float(np.quantile(np.abs(after[minor.ys, minor.xs] - minor.flux), 0.999)) / peak
@@ -163,11 +163,6 @@ def run_wgridder(
         n_iterations=used,
         n_major_cycles=cycles,
     )
-
-
-def _rms(residual: NDArray[np.float32]) -> float:
-    """Noise from every third pixel: neighbours in a beam say the same."""
-    return robust_rms(residual[::3, ::3])
 
 
 @numba.njit(cache=True)

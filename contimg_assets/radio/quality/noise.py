@@ -8,8 +8,8 @@ from contimg_assets.radio.robust import MAD_TO_SIGMA, mad_sigma
 
 #: Side of a box of the noise map in restoring beams: some hundred independent samples.
 _BOX_BEAMS = 12.0
-#: Most pixels along a box that are read: neighbours within a beam say the same.
-_BOX_SAMPLES = 48
+#: Most pixels along a box, and along an image, that are read: neighbours within a beam say the same.
+_BOX_SAMPLES, _IMAGE_SAMPLES = 48, 1600
 
 
 def robust_rms(pixels: NDArray[np.float32], fraction: float = 0.8) -> float:
@@ -28,7 +28,8 @@ def robust_rms(pixels: NDArray[np.float32], fraction: float = 0.8) -> float:
     """
     ny, nx = pixels.shape
     dy, dx = int(ny * (1 - fraction) / 2), int(nx * (1 - fraction) / 2)
-    return mad_sigma(pixels[dy : ny - dy, dx : nx - dx])
+    step = max(1, max(ny, nx) // _IMAGE_SAMPLES)
+    return mad_sigma(pixels[dy : ny - dy : step, dx : nx - dx : step])
 
 
 def noise_map(residual: NDArray[np.float32], beam_major_pixels: float) -> NDArray[np.float32]:
