@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio import telescope
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.calibrators import named_calibrator
-from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
+from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field, subtract
 from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
 from contimg_assets.radio.calibration.reference import choose_reference
@@ -32,6 +32,7 @@ from contimg_assets.radio.measurement_set import (
     write_column,
 )
 from contimg_assets.radio.quality.calibration import calibration_numbers, grade
+from contimg_assets.radio.quality.sources import read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import FlaggingSettings, ImagingSettings
 from contimg_assets.simulation.corruption import Gains
@@ -502,6 +503,44 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         assert found["dec_deg"] == pytest.approx(source.dec_deg, abs=2 / 3600)
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.1)
     assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
+    # The image that the sources of the last round were found in shows nothing of the calibrator.
+    image = read_plane(work / "round2" / "field" / "field.image.fits")
+    noise = read_plane(work / "round2" / "field" / "field.noise.fits").pixels
+    x, y = (round(v) for v in image.pixel(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg))
+    near = np.s_[y - 10 : y + 11, x - 10 : x + 11]
+    assert np.abs(image.pixels[near] / noise[near]).max() < 5
+
+
+def test_nothing_of_the_calibrator_is_left_in_what_its_field_is_imaged_from(tmp_path: Path) -> None:
+    """Not in any integration and subband, though the beam drifts and the spectrum falls by an eighth.
+
+    The fringe-stopped mean of what is left, against its noise: below 1/500 of the calibrator, so that a model
+    constant in time or in frequency would leave 6 % of it.
+    Alone in the sky, as else its neighbours' sidelobes would be what is left.
+    """
+    (bright,) = around(START, DEC_DEG, [(0.4, 0.3, 15.0, -0.7)])
+    scan = scan_of(tmp_path, [bright], Corruption(rfi=False))
+    scan.solve("set", calibrator=bright, field_sources=[])
+    corrected = tmp_path / "field.ms"
+    apply(scan.ms, scan.flags, tmp_path / "set", corrected)
+    shape = read_shape(corrected)
+    used = ~read_column(shape, "FLAG").astype(bool) & shape.cross[:, None, None]
+    model = model_visibilities(shape, [bright])[..., None]
+
+    def left() -> NDArray[np.complex128]:
+        """Mean of visibilities over the model's, shape (n_times, n_subbands)."""
+        ratio = np.where(used, read_column(shape, "CORRECTED_DATA") / model, 0)
+        split = (shape.n_times, shape.n_baselines, telescope.N_SUBBANDS, -1)
+        total = ratio.reshape(split).sum(axis=(1, 3))
+        return total / used.reshape(split).sum(axis=(1, 3))
+
+    assert np.abs(left()) == pytest.approx(1.0, abs=0.02)
+    subtract(corrected, bright)
+    sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
+    n = used.sum() / shape.n_times / telescope.N_SUBBANDS
+    noise = sigma * np.sqrt(2 / n) / np.abs(model).mean()
+    assert np.abs(left()).max() < 4 * noise
+    assert noise < 0.002
 
 
 def test_a_calibrator_without_neighbours_keeps_its_first_solution(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _sources_around(
     corrected, folder, scratch = work / "field.ms", work / "field", work / "field.work"
     scratch.mkdir()
     apply(ms, flags_folder, set_folder, corrected)
-    _subtract(corrected, calibrator)
+    subtract(corrected, calibrator)
     make_image(
         corrected,
         folder,
@@ -135,12 +135,19 @@ def _sources_around(
     return _sources_of(folder, calibrator)
 
 
-def _subtract(corrected: Path, calibrator: Source) -> None:
+def subtract(corrected: Path, calibrator: Source) -> None:
     """Take the calibrator out of CORRECTED_DATA, integration by integration.
 
     An image has one flux density of a source for all of the band, but the beam as
     it drifts, and the spectrum, have not: what that leaves of the brightest source
     are sidelobes at 0.4 % of it, which would pass for sources.
+
+    Parameters
+    ----------
+    corrected : Path
+        Measurement Set of the scan, calibrated; changed in place.
+    calibrator : Source
+        As its model had it.
     """
     from casacore.tables import table
 
