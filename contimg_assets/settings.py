@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -129,6 +129,9 @@ class ImagingSettings(BaseModel):
     """CLEAN stops at this multiple of the noise, measured or expected, whichever is higher."""
     gain: float = Field(default=0.1, gt=0, le=1)
     """CLEAN loop gain."""
+    scales_arcsec: tuple[float, ...] = (0.0,)
+    """Full widths at half maximum of CLEAN's components, arcsec, from zero (points) upwards. Resolved sources
+    keep a part of their flux density in the residual unless a width comes near theirs."""
     seed_sigma: float | None = Field(default=None, ge=5)
     """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
     noise; None: from nothing."""
@@ -139,6 +142,13 @@ class ImagingSettings(BaseModel):
     """Planes of CASA's w-projection."""
     beam_cutoff: float = Field(default=0.1, gt=0, lt=1)
     """The beam-corrected image is blank where the beam is below this."""
+
+    @field_validator("scales_arcsec")
+    @classmethod
+    def _from_zero_upwards(cls, widths: tuple[float, ...]) -> tuple[float, ...]:
+        if widths[:1] != (0.0,) or list(widths) != sorted(set(widths)):
+            raise ValueError(f"found {widths}; expected widths that begin with 0 and rise")
+        return widths
 
     def quick(self) -> "ImagingSettings":
         """The same for a quick look: a beam of 85″ × 46″ and a shallow CLEAN of the main lobe's field."""

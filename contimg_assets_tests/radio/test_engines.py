@@ -50,22 +50,25 @@ def products(ms: Path, folder: Path, choices: ImagingSettings) -> Path:
     return folder / "out"
 
 
+@pytest.mark.parametrize("scales", [(0.0,), (0.0, 400.0)], ids=["points", "scales"])
 @pytest.mark.parametrize("engine", ["wgridder", "wsclean", "tclean"])
 def test_every_engine_finds_the_true_places_and_flux_densities(
-    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path, engine: str
+    observed: tuple[Path, list[dict[str, float]]], tmp_path: Path, engine: str, scales: tuple[float, ...]
 ) -> None:
     """Positions to 3″ and apparent flux densities to 3 %, with the same products and header.
 
     A tiny group's beam is some 200″ wide: 3″ is 1.5 % of it, and 3 % of 0.8 Jy eight times the noise.
     """
     ms, truth = observed
-    out = products(ms, tmp_path, CHOICES.model_copy(update={"engine": engine}))
+    out = products(ms, tmp_path, CHOICES.model_copy(update={"engine": engine, "scales_arcsec": scales}))
     header = fits.getheader(out / "field.image.fits")
     assert header["BUNIT"] == "Jy/beam"
     kinds = {path.name.split(".")[1] for path in out.glob("field.*.fits")}
     assert {"image", "pbcor", "pb", "residual", "model", "psf", "mask"} <= kinds
     assert fits.getheader(out / "field.mask.fits")["BITPIX"] == 8
-    assert not np.any(fits.getdata(out / "field.model.fits")[fits.getdata(out / "field.mask.fits") == 0])
+    # What is wide reaches out of the mask, where its middle is.
+    if len(scales) == 1:
+        assert not np.any(fits.getdata(out / "field.model.fits")[fits.getdata(out / "field.mask.fits") == 0])
     plane = read_plane(out / "field.image.fits")
     for source in truth:
         found = fit_point(plane, *plane.pixel(source["ra_deg"], source["dec_deg"]))

@@ -1,4 +1,4 @@
-"""What every imaging engine hands back."""
+"""What every imaging engine hands back, and what those of others share."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.imaging.fits import RestoringBeam
+
+#: Full width at half maximum of CASA's and WSClean's shapes over what they call the scale.
+_WIDTH_OF_SCALE = 0.44
+
+
+def scale_pixels(widths_arcsec: tuple[float, ...], cell_arcsec: float) -> list[int]:
+    """Scales as CASA and WSClean count them: whole pixels across all of a shape."""
+    return [round(width / _WIDTH_OF_SCALE / cell_arcsec) for width in widths_arcsec]
 
 
 @dataclass(frozen=True)

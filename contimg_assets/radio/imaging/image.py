@@ -63,6 +63,7 @@ class ImagingChoices(Protocol):
     major_cycles: int
     threshold_sigma: float
     gain: float
+    scales_arcsec: tuple[float, ...]
     w_planes: int
     beam_cutoff: float
     seed_sigma: float | None
@@ -309,6 +310,7 @@ def _run(
             threshold_sigma=choices.threshold_sigma,
             expected_noise_jy=weights.expected_noise_jy,
             major_cycles=choices.major_cycles,
+            scales_arcsec=choices.scales_arcsec,
             start=start,
         )
     shared: dict[str, Any] = {
@@ -320,6 +322,7 @@ def _run(
         "uv_range": (choices.shortest_wavelengths, choices.longest_wavelengths),
         "iterations": choices.iterations,
         "gain": choices.gain,
+        "scales_arcsec": choices.scales_arcsec,
         "threshold_sigma": choices.threshold_sigma,
         "start": start.image(planned.n_pixels, planned.cell_arcsec * _ARCSEC) if len(start) else None,
     }

@@ -1,4 +1,4 @@
-"""The minor cycle: Clark's, with a dirty beam that bends over the field.
+"""The minor cycle: Clark's, at some scales, with a dirty beam that bends over the field.
 
 At one instant the array lies in a plane, so its w is a·u + b·v and a source at
 (l, m) has the phase of one at (l + a(n−1), m + b(n−1)) on an array without w.
@@ -14,6 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
+
+from contimg_assets.radio.imaging.scales import Scales
 
 #: A minor cycle in which the peak grows by this is given up.
 _RUNAWAY = 1.5
@@ -67,15 +69,15 @@ class MinorCycle:
     """Rows of the pixels worked on."""
     xs: NDArray[np.int64]
     flux: NDArray[np.float32]
-    """What it believes is left there, Jy/beam."""
+    """What it believes is left there, Jy/beam, seen as points."""
 
 
 @numba.njit(cache=True, inline="always")
-def _response(psf: NDArray[np.float32], north: int, dy: float, dx: float) -> float:
+def _response(psf: NDArray[np.float32], step: float, dy: float, dx: float) -> float:
     """The dirty beam between pixels, bilinearly."""
     if dx < 0:
         dy, dx = -dy, -dx
-    y = dy + north
+    y, dx = dy / step + psf.shape[0] // 2, dx / step
     i, j = int(y), int(dx)
     fy, fx = y - i, dx - j
     upper = psf[i, j] + fx * (psf[i, j + 1] - psf[i, j])
@@ -100,7 +102,9 @@ def _clean_near(
     columns: NDArray[np.float32],
     flux: NDArray[np.float32],
     floor: NDArray[np.float32],
-    psf: NDArray[np.float32],
+    psfs: tuple[NDArray[np.float32], ...],
+    steps: NDArray[np.int64],
+    scale: NDArray[np.int64],
     island: NDArray[np.int64],
     starts: NDArray[np.int64],
     near: NDArray[np.bool_],
@@ -110,7 +114,7 @@ def _clean_near(
     taken: NDArray[np.float32],
 ) -> int:
     """CLEAN down to ``stop``, subtracting each component from the islands near it."""
-    n_islands, north = len(starts) - 1, psf.shape[0] // 2
+    n_islands, n_scales = len(starts) - 1, scale.max() + 1
     peaks = np.array([_peak(flux, floor, starts[i], starts[i + 1]) for i in range(n_islands)])
     for step in range(iterations):
         best = -1
@@ -124,8 +128,9 @@ def _clean_near(
         for i in range(n_islands):
             if near[island[best], i]:
                 for k in range(starts[i], starts[i + 1]):
+                    pair = scale[best] * n_scales + scale[k]
                     flux[k] -= amount * _response(
-                        psf, north, rows[k] - rows[best], columns[k] - columns[best]
+                        psfs[pair], int(steps[pair]), rows[k] - rows[best], columns[k] - columns[best]
                     )
                 peaks[i] = _peak(flux, floor, starts[i], starts[i + 1])
     return iterations
@@ -136,27 +141,32 @@ def _subtract_far(
     rows: NDArray[np.float32],
     columns: NDArray[np.float32],
     flux: NDArray[np.float32],
-    psf: NDArray[np.float32],
+    psfs: tuple[NDArray[np.float32], ...],
+    steps: NDArray[np.int64],
+    scale: NDArray[np.int64],
     island: NDArray[np.int64],
     near: NDArray[np.bool_],
     taken: NDArray[np.float32],
     parts: int,
 ) -> None:
     """Subtract components from the islands that are not near them."""
-    north = psf.shape[0] // 2
+    n_scales = scale.max() + 1
     components = np.flatnonzero(taken)
     for part in numba.prange(parts):
         for c in components:
             for k in range(part * len(flux) // parts, (part + 1) * len(flux) // parts):
                 if not near[island[c], island[k]]:
-                    flux[k] -= taken[c] * _response(psf, north, rows[k] - rows[c], columns[k] - columns[c])
+                    pair = scale[c] * n_scales + scale[k]
+                    flux[k] -= taken[c] * _response(
+                        psfs[pair], int(steps[pair]), rows[k] - rows[c], columns[k] - columns[c]
+                    )
 
 
 def minor_cycle(
     active: NDArray[np.bool_],
-    residual: NDArray[np.float32],
+    views: list[NDArray[np.float32]],
     floor: NDArray[np.float32],
-    psf: NDArray[np.float32],
+    scales: Scales,
     plane: Plane,
     cell_rad: float,
     *,
@@ -176,12 +186,13 @@ def minor_cycle(
     ----------
     active : ndarray of bool, shape (n, n)
         Pixels to work on.
-    residual, floor : ndarray, shape (n, n)
-        Jy/beam; a pixel below the floor is left alone.
-    psf : ndarray, shape (2 n_north, n_west)
-        Half of the dirty beam, as ``Gridder.psf_half`` gives it.  It reaches as far as
-        any two pixels are apart: cut off, it would no longer be positive
-        definite, and CLEAN could run away.
+    views : list of ndarray, shape (n, n)
+        The residual at each scale, Jy/beam.
+    floor : ndarray, shape (n, n)
+        A pixel below it is left alone, Jy/beam.
+    scales : Scales
+        With the dirty beams, which reach as far as any two pixels are apart: cut off, they
+        would no longer be positive definite, and CLEAN could run away.
     plane : Plane
     cell_rad : float
     near_pixels : float
@@ -201,28 +212,41 @@ def minor_cycle(
     ys, xs = np.nonzero(active)
     if n_islands > _MOST_ISLANDS:
         heights = np.zeros(n_islands + 1, np.float32)
-        np.maximum.at(heights, labels[ys, xs], np.abs(residual[ys, xs]))
+        for view in views:
+            np.maximum.at(heights, labels[ys, xs], np.abs(view[ys, xs]))
         keep = np.isin(labels[ys, xs], np.argsort(heights, kind="stable")[-_MOST_ISLANDS:])
         ys, xs = ys[keep], xs[keep]
     order = np.argsort(labels[ys, xs], kind="stable")
     ys, xs = ys[order], xs[order]
-    _, starts, island = np.unique(labels[ys, xs], return_index=True, return_inverse=True)
-    starts = np.append(starts, len(ys))
-    near = _near(ys, xs, starts, near_pixels)
-    rows, columns = plane.shear(ys, xs, len(residual), cell_rad)
-    flux, low = residual[ys, xs], floor[ys, xs]
-    model, taken, used = np.zeros_like(residual), np.zeros_like(flux), 0
+    # Each pixel once at every scale, those of an island together.
+    _, firsts, island = np.unique(labels[ys, xs], return_index=True, return_inverse=True)
+    n_scales, n_pixels = len(views), len(ys)
+    order = np.argsort(np.tile(island, n_scales), kind="stable")
+    place, scale = order % n_pixels, order // n_pixels
+    starts = n_scales * np.append(firsts, n_pixels)
+    near = _near(ys, xs, np.append(firsts, n_pixels), near_pixels)
+    rows, columns = (f[place] for f in plane.shear(ys, xs, len(floor), cell_rad))
+    flux = np.stack([view[ys, xs] for view in views]).reshape(-1)[order]
+    low, island = floor[ys, xs][place], island[place]
+    model, taken, used = np.zeros_like(floor), np.zeros_like(flux), 0
+    sums = np.zeros_like(flux)
     first = peak = _height(flux, low)
+    shared = scales.halves, scales.steps, scale, island
     while stop < peak < _RUNAWAY * first and used < iterations:
         taken[:] = 0
         target = max(stop, peak / 2)
         used += _clean_near(
-            rows, columns, flux, low, psf, island, starts, near, gain, target, iterations - used, taken
+            *(rows, columns, flux, low, *shared, starts, near, gain, target, iterations - used, taken)
         )
-        model[ys, xs] += taken
-        _subtract_far(rows, columns, flux, psf, island, near, taken, threads)
+        sums += taken
+        _subtract_far(rows, columns, flux, *shared, near, taken, threads)
         peak = _height(flux, low)
-    return MinorCycle(model, used, ys, xs, flux)
+    for s in range(n_scales):
+        own = np.flatnonzero((scale == s) & (sums != 0))
+        scales.add_components(model, s, ys[place[own]], xs[place[own]], sums[own])
+    left = np.empty(n_pixels, np.float32)
+    left[place[scale == 0]] = flux[scale == 0]
+    return MinorCycle(model, used, ys, xs, left)
 
 
 def _height(flux: NDArray[np.float32], floor: NDArray[np.float32]) -> float:

@@ -9,6 +9,8 @@ from scipy.optimize import least_squares
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.fits import RestoringBeam
 
+#: Standard deviation of a Gaussian over its full width at half maximum.
+FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 #: The Gaussian is fitted to the dirty beam's core above this level.
 _CORE = 0.35
 

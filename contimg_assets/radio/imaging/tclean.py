@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
-from contimg_assets.radio.imaging.engine import EngineImages
+from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
 from contimg_assets.radio.imaging.fits import RestoringBeam
 
 #: Wavelengths; beyond any baseline.
@@ -28,6 +28,7 @@ def run_tclean(
     uv_range: tuple[float, float],
     iterations: int,
     gain: float,
+    scales_arcsec: tuple[float, ...],
     threshold_jy: float,
     threshold_sigma: float,
     w_planes: int,
@@ -43,7 +44,7 @@ def run_tclean(
         Folder for CASA's images; the caller removes it.
     column : {"data", "corrected"}
     n_pixels, cell_arcsec : int, float
-    weighting, robust, uv_range, iterations, gain, w_planes
+    weighting, robust, uv_range, iterations, gain, scales_arcsec, w_planes
         See ``ImagingSettings``.
     threshold_jy : float
         CLEAN stops at this residual, Jy/beam …
@@ -82,7 +83,11 @@ def run_tclean(
         # Beyond any response: the drifting beam is ours to apply, not CASA's.
         "pblimit": -1e-6,
         "pbcor": False,
-        "deconvolver": "hogbom",
+        **(
+            {"deconvolver": "multiscale", "scales": scale_pixels(scales_arcsec, cell_arcsec)}
+            if len(scales_arcsec) > 1
+            else {"deconvolver": "hogbom"}
+        ),
         "weighting": weighting,
         "robust": robust,
     }

@@ -19,7 +19,8 @@ from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
 from contimg_assets.radio.imaging.predict import Predictor, components
-from contimg_assets.radio.imaging.restore import fit_beam, restore
+from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA, fit_beam, restore
+from contimg_assets.radio.imaging.scales import Scales
 from contimg_assets.radio.imaging.seed import Appearance
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
 
@@ -61,6 +62,7 @@ def run_wgridder(
     threshold_sigma: float,
     expected_noise_jy: float,
     major_cycles: int,
+    scales_arcsec: tuple[float, ...] = (0.0,),
     start: Appearance | None = None,
 ) -> EngineImages:
     """Image and deconvolve.
@@ -82,6 +84,8 @@ def run_wgridder(
     expected_noise_jy : float
     major_cycles : int
         Most major cycles.
+    scales_arcsec : tuple of float
+        Full widths at half maximum of components; the first is zero, a point.
     start : Appearance, optional
         Sources to start with: they are in the model from the beginning, and open the mask.
 
@@ -95,6 +99,8 @@ def run_wgridder(
     reach = n + plane.margin(n, gridder.cell_rad)
     half = replace(gridder, accuracy=_ACCURACIES[1]).psf_half(reach + reach % 2, reach + reach % 2)
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
+    sigmas = tuple(width / cell_arcsec * FWHM_TO_SIGMA for width in scales_arcsec)
+    scales = Scales.of(replace(gridder, accuracy=_ACCURACIES[1]), sigmas, half)
     model = np.zeros((n, n), np.float32)
     left = visibilities
     mask = np.zeros((n, n), bool)
@@ -112,10 +118,14 @@ def run_wgridder(
         local = np.maximum(
             noise_map(residual, beam.major_arcsec / cell_arcsec), np.float32(expected_noise_jy)
         )
-        _open_around(mask, residual > _MASK_SIGMA * local, grow)
+        views = scales.views(residual, gridder.threads)
+        for view in views:
+            _open_around(mask, view > _MASK_SIGMA * local, grow)
         low = np.multiply(local, threshold_sigma, out=local, dtype=np.float32)
-        above = mask & (np.abs(residual) > low)
-        peak = float(np.abs(residual[above]).max()) if above.any() else 0.0
+        above = [mask & (np.abs(view) > low) for view in views]
+        peak = max(
+            (float(np.abs(v[a]).max()) for v, a in zip(views, above, strict=True) if a.any()), default=0.0
+        )
         _LOG.info(
             "major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components, next to %.2g of the peak",
             *(cycles, noise, peak, used, depth),
@@ -125,12 +135,12 @@ def run_wgridder(
         if peak < _DONE_SIGMA * noise or settled:
             break
         last_noise, last_peak = noise, peak
-        active, stop = _active(above, residual, depth * peak)
+        active, stop = _active(above, views, depth * peak)
         minor = minor_cycle(
             active,
-            residual,
+            views,
             low,
-            half,
+            scales,
             plane,
             gridder.cell_rad,
             near_pixels=_NEAR_BEAMS * beam.major_arcsec / cell_arcsec,
@@ -139,6 +149,8 @@ def run_wgridder(
             iterations=iterations - used,
             threads=gridder.threads,
         )
+        # Prediction needs the room.
+        del views, above, active
         used += minor.n_components
         cycles += 1
         error = _GRIDDING_ERROR * expected_noise_jy
@@ -176,17 +188,20 @@ def _open_around(mask: NDArray[np.bool_], peaks: NDArray[np.bool_], reach: int) 
 
 
 def _active(
-    above: NDArray[np.bool_], residual: NDArray[np.float32], stop: float
+    above: list[NDArray[np.bool_]], views: list[NDArray[np.float32]], stop: float
 ) -> tuple[NDArray[np.bool_], float]:
     """Pixels for a minor cycle, and where it has to stop for there not to be too many.
 
     A pixel below the stop cannot become the peak but through sidelobes of what is
     taken; the next major cycle sees those.
     """
-    active = above & (np.abs(residual) > 0.8 * stop)
+    heights = np.zeros_like(views[0])
+    for is_above, view in zip(above, views, strict=True):
+        np.maximum(heights, np.abs(view), out=heights, where=is_above)
+    active = heights > 0.8 * stop
     if np.count_nonzero(active) > _LONGEST_LIST:
-        stop = float(np.partition(np.abs(residual[active]), -_LONGEST_LIST)[-_LONGEST_LIST])
-        active &= np.abs(residual) >= stop
+        stop = float(np.partition(heights[active], -_LONGEST_LIST)[-_LONGEST_LIST])
+        active &= heights >= stop
     return active, stop
 
 

@@ -9,7 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
-from contimg_assets.radio.imaging.engine import EngineImages
+from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
 from contimg_assets.radio.imaging.fits import RestoringBeam
 from contimg_assets.store import clone_tree
 
@@ -29,6 +29,7 @@ def run_wsclean(
     uv_range: tuple[float, float],
     iterations: int,
     gain: float,
+    scales_arcsec: tuple[float, ...],
     threshold_sigma: float,
     threads: int,
     start: NDArray[np.float32] | None,
@@ -45,7 +46,7 @@ def run_wsclean(
         Folder for WSClean's images; the caller removes it.
     column : {"data", "corrected"}
     n_pixels, cell_arcsec : int, float
-    weighting, robust, uv_range, iterations, gain
+    weighting, robust, uv_range, iterations, gain, scales_arcsec
         See ``ImagingSettings``.
     threshold_sigma : float
         CLEAN stops at this multiple of the residual's measured noise.
@@ -75,6 +76,8 @@ def run_wsclean(
     # Without limits it keeps all.
     limits = [*(["-minuv-l", str(shortest)] if shortest > 0 else [])]
     limits += ["-maxuv-l", str(longest)] if np.isfinite(longest) else []
+    widths = ",".join(str(scale) for scale in scale_pixels(scales_arcsec, cell_arcsec))
+    limits += ["-multiscale", "-multiscale-scales", widths] if len(scales_arcsec) > 1 else []
     shared = [program, "-j", str(threads), "-use-wgridder", "-name", str(work / "image"), "-pol", "I"]
     data = ms
     if start is not None:
