@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from contimg_assets.radio.beam import half_power_radius
+from contimg_assets.radio.quality.crossmatch import ratio_slope
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.quality.sources import fit_point, read_plane
 from contimg_assets.radio.robust import mad_sigma
+
+#: Sources to this radius, in half-power radii, tell the slope; there are at least this many of them.
+_WITHIN, _LEAST_SLOPE = 1.2, 10
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Match:
     offset_arcsec: float
     signal_to_noise: float
     """Apparent flux density over the image's noise."""
-    distance_deg: float
-    """From the image's centre."""
+    half_powers: float
+    """Distance from the image's centre, in half-power radii of the beam."""
     east_arcsec: float
     north_arcsec: float
 
@@ -85,6 +90,7 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
                 source["mean_apparent_jy"] / noise,
                 float(
                     np.hypot(_wrapped(source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])
+                    / np.rad2deg(half_power_radius(frequency_hz))
                 ),
                 float(east),
                 float(north),
@@ -114,13 +120,15 @@ def _true_flux(source: dict[str, Any], frequency_hz: float) -> float:
 
 
 def summary(matches: list[Match]) -> dict[str, float]:
-    """Medians over the matches: flux ratio, its scatter, position offset."""
+    """Medians over the matches: flux ratio, its scatter, its change to half power, position offset."""
     ratio = np.array([m.ratio for m in matches])
     offset = np.array([m.offset_arcsec for m in matches])
     good = np.isfinite(ratio)
     if not good.any():
         return {"n_sources": float(len(matches)), "n_measured": 0.0}
-    return {
+    radius = np.array([m.half_powers for m in matches])
+    within = good & (radius <= _WITHIN)
+    found = {
         "n_sources": float(len(matches)),
         "n_measured": float(good.sum()),
         "median_flux_ratio": float(np.median(ratio[good])),
@@ -128,3 +136,6 @@ def summary(matches: list[Match]) -> dict[str, float]:
         "median_offset_arcsec": float(np.median(offset[good])),
         "largest_offset_arcsec": float(offset[good].max()),
     }
+    if within.sum() >= _LEAST_SLOPE:
+        found["flux_ratio_slope"] = ratio_slope(radius[within], ratio[within])
+    return found

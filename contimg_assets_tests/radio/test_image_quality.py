@@ -18,6 +18,7 @@ from contimg_assets.radio.quality.sources import read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import CatalogueSettings
 from contimg_assets.simulation.catalogue import nvss_line
+from contimg_assets.simulation.comparison import Match, summary
 from contimg_assets_tests.radio.image_folder import (
     BEAM_PIXELS,
     CELL_ARCSEC,
@@ -181,3 +182,17 @@ def test_verdict_is_the_worst_of_those_that_are_there() -> None:
     assert verdict("image_qa", {"rms_ratio": 1.0, "anything": 9e9}) == "PASS"
     assert verdict("image_qa", {"rms_ratio": 1.6, "flag_fraction": 0.0}) == "WARN"
     assert verdict("image_qa", {"rms_ratio": 1.6, "flag_fraction": float("nan")}) == "ERROR"
+
+
+def test_a_flux_scale_that_changes_with_radius_is_told() -> None:
+    """4 % lost at half power, among sources of 1 % scatter and one that is wrong altogether."""
+    rng = np.random.default_rng(0)
+    radius = np.linspace(0.0, 1.6, 60)
+    ratio = 1.0 - 0.04 * radius + rng.normal(0, 0.01, 60)
+    ratio[7] = 3.0
+    matches = [
+        Match(str(n), 1.0, float(q), 0.1, 50.0, float(r), 0.1, 0.0)
+        for n, (r, q) in enumerate(zip(radius, ratio, strict=True))
+    ]
+    assert summary(matches)["flux_ratio_slope"] == pytest.approx(-0.04, abs=0.02)
+    assert "flux_ratio_slope" not in summary(matches[:9])

@@ -183,12 +183,22 @@ def _scale(
     }
     within = matched["radius_deg"] <= 1.2 * half_power_deg
     if within.sum() >= _LEAST_SLOPE:
-        # Outliers (variable or extended sources) count for a tenth of the fit.
-        weight = np.where(np.abs(ratio[within] - middle) > 3 * max(scatter, 1e-3), 0.1, 1.0)
-        slope = np.polyfit(matched["radius_deg"][within] / half_power_deg, ratio[within], 1, w=weight)[0]
-        numbers["flux_ratio_slope"] = float(slope)
-        numbers["flux_ratio_trend"] = abs(float(slope))
+        slope = ratio_slope(matched["radius_deg"][within] / half_power_deg, ratio[within])
+        numbers["flux_ratio_slope"] = slope
+        numbers["flux_ratio_trend"] = abs(slope)
     return numbers
+
+
+def ratio_slope(radius: NDArray[np.float64], ratio: NDArray[np.float64]) -> float:
+    """Slope of flux ratios with radius; outliers (variable or extended sources) count for a tenth.
+
+    Parameters
+    ----------
+    radius, ratio : ndarray, shape (n_sources,)
+        The radius in half-power radii of the beam, say.
+    """
+    far = np.abs(ratio - np.median(ratio)) > 3 * max(mad_sigma(ratio), 1e-3)
+    return float(np.polyfit(radius, ratio, 1, w=np.where(far, 0.1, 1.0))[0])
 
 
 def _counts(
