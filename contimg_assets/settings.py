@@ -108,6 +108,8 @@ class ImagingSettings(BaseModel):
     engine: Literal["wgridder", "tclean", "wsclean"] = "wgridder"
     """``wgridder``: our CLEAN on ducc0's w-gridder; ``tclean``: CASA's, with w-projection; ``wsclean``: the
     system's program, with its w-gridder."""
+    mode: Literal["full", "quick"] = "full"
+    """``quick``: every image is a quick look, as with ``contimg image --quick``."""
     field_deg: float = Field(default=6.0, gt=0, le=8)
     """Width of the image, deg: to the beam's first null, since what lies outside leaves stripes."""
     samples_per_beam: float = Field(default=4.0, ge=3)
@@ -154,6 +156,7 @@ class ImagingSettings(BaseModel):
         """The same for a quick look: a beam of 85″ × 46″ and a shallow CLEAN of the main lobe's field."""
         return self.model_copy(
             update={
+                "mode": "quick",
                 "field_deg": min(self.field_deg, 4.5),
                 "longest_wavelengths": min(self.longest_wavelengths, 5000.0),
                 "major_cycles": min(self.major_cycles, 2),

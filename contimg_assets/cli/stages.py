@@ -271,7 +271,9 @@ def image(
         from contimg_assets.radio.measurement_set import read_shape
 
         keep_memory()
-        choices = settings.imaging.quick() if quick else settings.imaging
+        choices = settings.imaging
+        if quick or choices.mode == "quick":
+            choices = choices.quick()
         if dry_run:
             planned = plan(read_shape(ms), choices)
             return {
@@ -294,6 +296,23 @@ def image(
                 tables=tables,
                 sky=sky,
             )
+
+    run_stage(work, as_json)
+
+
+@click.command()
+@click.argument("ms", type=_FOLDER)
+@click.argument("image_folder", metavar="IMAGE", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@json_option
+def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
+    """Clone the Measurement Set MS as OUT, with MODEL_DATA from the model of its image (the folder IMAGE)."""
+
+    def work(settings: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.imaging.model_data import write_model_data
+
+        keep_memory()
+        return write_model_data(ms, image_folder, out, settings.threads)
 
     run_stage(work, as_json)
 
@@ -326,4 +345,4 @@ def qa(kind: str, product: Path, out: Path, as_json: bool) -> None:
     run_stage(work, as_json)
 
 
-commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, qa]
+commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, predict, qa]

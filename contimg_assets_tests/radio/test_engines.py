@@ -16,6 +16,7 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging import wsclean
 from contimg_assets.radio.imaging.image import make_image, plan
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
+from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.sources import fit_point, read_plane
 from contimg_assets.settings import ImagingSettings
@@ -96,6 +97,31 @@ def test_a_quick_look_is_coarser(observed: tuple[Path, list[dict[str, float]]]) 
     full, quick = plan(shape, CHOICES), plan(shape, choices.quick())
     assert quick.cell_arcsec > full.cell_arcsec
     assert quick.memory_bytes < full.memory_bytes
+
+
+def test_baselines_outside_the_uv_range_are_not_read(
+    observed: tuple[Path, list[dict[str, float]]],
+) -> None:
+    """What is left has the same values, weights and noise as when the others are read and weigh nothing."""
+    shape = read_shape(observed[0])
+    limits = (150.0, 900.0)
+    factors = channels_to_average(shape, 0.02)
+    some = channels_to_average(shape, 0.02, uv_range=limits)
+    dropped = some == 0
+    assert 0.2 < dropped.mean() < 0.8
+    assert np.array_equal(some[~dropped], factors[~dropped])
+    every, fewer = (read_stokes_i(shape, "DATA", which) for which in (factors, some))
+    kept = np.tile(np.repeat(~dropped, shape.n_channels // factors), shape.n_times)
+    assert np.array_equal(every.values[kept], fewer.values)
+    assert np.array_equal(every.uvw[kept], fewer.uvw)
+    whole, part = (imaging_weights(shape, d, "briggs", 0.0, 0.03, limits) for d in (every, fewer))
+    assert not whole.values[~kept].any()
+    # float32 weights from cells that are summed in another order.
+    assert np.allclose(whole.values[kept], part.values, rtol=1e-6)
+    assert whole.n_visibilities == part.n_visibilities
+    assert part.expected_noise_jy == pytest.approx(whole.expected_noise_jy, rel=1e-6)
+    with pytest.raises(ImagingError, match="no baseline"):
+        plan(shape, CHOICES.model_copy(update={"shortest_wavelengths": 1e6}))
 
 
 @pytest.mark.long

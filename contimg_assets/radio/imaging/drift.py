@@ -30,6 +30,20 @@ _MOST_MODES = 3
 _LEFT_OVER = 10.0
 
 
+def response(
+    shape: GroupShape,
+    l: NDArray[np.float64],
+    m: NDArray[np.float64],
+    frequencies_hz: NDArray[np.float64],
+    reference_hz: float,
+) -> NDArray[np.float64]:
+    """Power beam × typical spectrum towards directions as they drift, shape (n, n_times, n_frequencies)."""
+    local = np.stack([l, m, np.sqrt(1.0 - l * l - m * m)], axis=-1)
+    power = power_towards(shape, local, frequencies_hz).swapaxes(0, 1)
+    power *= (frequencies_hz / reference_hz) ** TYPICAL_SPECTRAL_INDEX
+    return power
+
+
 @dataclass(frozen=True)
 class Drift:
     """A group's beam, seen by its imaging weights."""
@@ -73,17 +87,27 @@ class Drift:
             )
         return result
 
+    @property
+    def reference_hz(self) -> float:
+        """Frequency at which the spectrum that components are taken to have is one."""
+        return float(self.weights.bin_frequencies_hz.mean())
+
+    def mean_response(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weighted mean of beam × spectrum towards directions, 0 where it is not trusted, shape (n,)."""
+        return self._mean(response(self.shape, l, m, self.weights.bin_frequencies_hz, self.reference_hz))
+
+    def _mean(self, seen: NDArray[np.float64]) -> NDArray[np.float64]:
+        weights = self.weights.by_time_frequency
+        mean = np.tensordot(seen, weights, axes=2) / weights.sum()
+        return np.where(mean > _LEAST_BEAM, mean, 0.0)
+
     def _change(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Beam × spectrum over its weighted mean, less one, shape (n, n_times, n_bins)."""
-        weights, frequencies = self.weights.by_time_frequency, self.weights.bin_frequencies_hz
-        local = np.stack([l, m, np.sqrt(1.0 - l * l - m * m)], axis=-1)
-        power = power_towards(self.shape, local, frequencies).swapaxes(0, 1)
-        # It shapes the change over the band, not the mean.
-        power *= (frequencies / frequencies.mean()) ** TYPICAL_SPECTRAL_INDEX
-        mean = np.tensordot(power, weights, axes=2) / weights.sum()
-        trusted = mean > _LEAST_BEAM
-        change = power / np.where(trusted, mean, 1.0)[:, None, None] - 1.0
-        change[~trusted] = 0.0
+        # The spectrum shapes the change over the band, not the mean.
+        seen = response(self.shape, l, m, self.weights.bin_frequencies_hz, self.reference_hz)
+        mean = self._mean(seen)
+        change = seen / np.where(mean > 0, mean, 1.0)[:, None, None] - 1.0
+        change[mean == 0] = 0.0
         return change
 
     def _spread(self, function: NDArray[np.float64]) -> NDArray[np.float32]:

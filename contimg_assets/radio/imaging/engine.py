@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.imaging.fits import RestoringBeam
 
+#: Direction cosines l and m and flux densities, Jy, each of shape (n,).
+Points = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]
 #: Full width at half maximum of CASA's and WSClean's shapes over what they call the scale.
 _WIDTH_OF_SCALE = 0.44
 
@@ -29,3 +31,5 @@ class EngineImages:
     beam: RestoringBeam
     n_iterations: int
     n_major_cycles: int
+    components: Points | None = None
+    """The model as it was subtracted, seeds between pixels; None: the pixels of the model."""

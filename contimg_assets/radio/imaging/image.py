@@ -20,12 +20,15 @@ from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.fits import image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
+from contimg_assets.radio.imaging.model_data import Components, write_components
+from contimg_assets.radio.imaging.predict import components
 from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
 from contimg_assets.radio.imaging.tclean import run_tclean
 from contimg_assets.radio.imaging.visibilities import (
     StokesI,
     channels_to_average,
     read_stokes_i,
+    slots,
     unflagged,
 )
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
@@ -53,6 +56,7 @@ class ImagingChoices(Protocol):
     """What imaging needs to know (``ImagingSettings`` has it)."""
 
     engine: Any
+    mode: Any
     field_deg: float
     samples_per_beam: float
     weighting: Any
@@ -108,13 +112,17 @@ def plan(shape: GroupShape, choices: ImagingChoices) -> Plan:
     The cell follows from the dirty beam that unflagged data would have, of
     every eighth integration: the array turns little in between.
     """
-    factors = channels_to_average(shape, beam.half_power_radius(shape.frequencies_hz.mean()))
+    half_power = beam.half_power_radius(shape.frequencies_hz.mean())
+    lengths = (choices.shortest_wavelengths, choices.longest_wavelengths)
+    factors = channels_to_average(shape, half_power, uv_range=lengths)
+    if not factors.any():
+        raise ImagingError(f"{shape.path}: no baseline has a length of {lengths} wavelengths")
     data = unflagged(replace(shape, times_jd=shape.times_jd[::8]), factors)
     weights = _weights(shape, data, choices)
     narrowest = weights.narrowest_beam_rad / _ARCSEC
     cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)
     n_pixels = image_size(choices.field_deg, cell)
-    n_visibilities = int(np.sum(shape.n_channels // factors)) * shape.n_times
+    n_visibilities = int(np.sum(slots(shape, factors))) * shape.n_times
     return Plan(
         factors,
         float(cell),
@@ -221,7 +229,7 @@ def make_image(
     settings = {
         "column": column,
         "channels_averaged": float(
-            shape.n_channels * shape.n_times * np.count_nonzero(shape.cross) / planned.n_visibilities
+            shape.n_channels * shape.n_times * np.count_nonzero(planned.factors) / planned.n_visibilities
         ),
         **{key: getattr(choices, key) for key in sorted(ImagingChoices.__annotations__)},
     }
@@ -246,6 +254,13 @@ def make_image(
         ("mask", result.mask, ""),
     ):
         write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
+    drift = Drift(shape, data, weights)
+    l, m, flux = result.components or components(result.model, cell * _ARCSEC)
+    write_components(
+        out / f"{name}.components.fits",
+        Components(l, m, flux, drift.mean_response(l, m), drift.reference_hz),
+        shape,
+    )
     injected: dict[str, float] = {}
     if choices.inject:
         plane = read_plane(out / f"{name}.image.fits")
@@ -254,7 +269,7 @@ def make_image(
             power,
             local_noise(plane, result.residual, result.psf, power),
             _gridder(planned, data, weights, threads),
-            Drift(shape, data, weights),
+            drift,
             lambda added: run(replace(data, values=data.values + added)),
         )
     peak = float(result.image.max())

@@ -39,11 +39,14 @@ class StokesI:
     """Samples (polarisation × channel) in each; zero where all are flagged."""
     n_times: int
     flag_fraction: float = 0.0
-    """Part of the samples that is flagged."""
+    """Part of the samples that is flagged, of the baselines that are used."""
 
 
 def channels_to_average(
-    shape: GroupShape, half_power_rad: float, max_loss: float = MAX_SMEARING_LOSS
+    shape: GroupShape,
+    half_power_rad: float,
+    max_loss: float = MAX_SMEARING_LOSS,
+    uv_range: tuple[float, float] = (0.0, np.inf),
 ) -> NDArray[np.int64]:
     """Channels of each baseline that may become one.
 
@@ -56,20 +59,43 @@ def channels_to_average(
     half_power_rad : float
         Radius at which the loss is reckoned, rad.
     max_loss : float
+    uv_range : (float, float)
+        Shortest and longest projected baseline that the image uses, wavelengths.
 
     Returns
     -------
     ndarray of int, shape (n_cross,)
-        Divisors of the number of channels, at least 1.
+        Divisors of the number of channels, at least 1; 0 for baselines that are never within
+        the uv range, which are not read.
     """
     divisors = np.array([n for n in range(1, shape.n_channels + 1) if shape.n_channels % n == 0])
-    positions, cross = shape.antenna_positions, shape.cross
-    lengths = np.linalg.norm(positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]], axis=1)
-    x = np.pi * np.maximum(lengths, 1.0) * half_power_rad * shape.channel_width_hz / SPEED_OF_LIGHT
+    baselines = baselines_m(shape)
+    x = (
+        np.pi
+        * np.maximum(np.linalg.norm(baselines, axis=1), 1.0)
+        * half_power_rad
+        * shape.channel_width_hz
+        / SPEED_OF_LIGHT
+    )
     most = np.sqrt(6.0 * max_loss) / x
     # Past a sixteenth of the band a channel's own spread in (u, v) would matter.
     most = np.minimum(most, max(1, shape.n_channels // 16))
-    return divisors[np.maximum(np.searchsorted(divisors, most, side="right") - 1, 0)]
+    factors = divisors[np.maximum(np.searchsorted(divisors, most, side="right") - 1, 0)]
+    projected = np.linalg.norm(np.einsum("bi,tji->tbj", baselines, shape.axes()[:, :2]), axis=2)
+    shortest = projected.min(axis=0) * shape.frequencies_hz.min() / SPEED_OF_LIGHT
+    longest = projected.max(axis=0) * shape.frequencies_hz.max() / SPEED_OF_LIGHT
+    return np.where((longest >= uv_range[0]) & (shortest <= uv_range[1]), factors, 0)
+
+
+def slots(shape: GroupShape, factors: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Averaged channels of each baseline, shape (n_cross,)."""
+    return np.where(factors > 0, shape.n_channels // np.maximum(factors, 1), 0)
+
+
+def baselines_m(shape: GroupShape) -> NDArray[np.float64]:
+    """Position of antenna 2 less that of antenna 1, meridian frame, m, shape (n_cross, 3)."""
+    positions, cross = phasing.to_meridian_frame(shape.antenna_positions), shape.cross
+    return positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]]
 
 
 @numba.njit(cache=True, parallel=True)
@@ -85,7 +111,7 @@ def _average(
     last = data.shape[2] - 1
     for b in numba.prange(len(rows)):
         row, factor = rows[b], factors[b]
-        for slot in range(data.shape[1] // factor):
+        for slot in range(starts[b + 1] - starts[b]):
             total, number = 0j, 0
             for f in range(slot * factor, (slot + 1) * factor):
                 # The first and the last are XX and YY with two polarisations and with four.
@@ -109,7 +135,7 @@ def read_stokes_i(
     shape : GroupShape
     column : {"DATA", "CORRECTED_DATA"}
     factors : ndarray of int, shape (n_cross,)
-        Channels of each baseline to average into one.
+        Channels of each baseline to average into one; 0: left out.
     jones : Jones, optional
         Calibration to apply on the way.
 
@@ -125,7 +151,7 @@ def read_stokes_i(
     from casacore.tables import table
 
     rows = np.flatnonzero(shape.cross)
-    starts = np.concatenate([[0], np.cumsum(shape.n_channels // factors)])
+    starts = np.concatenate([[0], np.cumsum(slots(shape, factors))])
     values = np.zeros((shape.n_times, int(starts[-1])), np.complex64)
     counts = np.zeros(values.shape, np.float32)
     data = np.empty(shape.data_shape[1:], np.complex64)
@@ -140,30 +166,30 @@ def read_stokes_i(
     samples = float(counts.sum(dtype=np.float64))
     if samples == 0:
         raise ImagingError(f"{shape.path}: every visibility is flagged; there is nothing to image")
+    n_samples = shape.n_times * np.count_nonzero(factors) * shape.n_channels * min(2, shape.n_polarisations)
     return StokesI(
         *_layout(shape, factors),
         values.reshape(-1),
         counts.reshape(-1),
         shape.n_times,
-        1.0 - samples / (shape.n_times * len(rows) * shape.n_channels * min(2, shape.n_polarisations)),
+        1.0 - samples / n_samples,
     )
 
 
 def unflagged(shape: GroupShape, factors: NDArray[np.int64]) -> StokesI:
     """Visibilities of a group before it is read: zeros, nothing flagged."""
     uvw, frequencies = _layout(shape, factors)
-    samples = np.repeat(factors, shape.n_channels // factors) * min(2, shape.n_polarisations)
+    samples = np.repeat(factors, slots(shape, factors)) * min(2, shape.n_polarisations)
     counts = np.tile(samples.astype(np.float32), shape.n_times)
     return StokesI(uvw, frequencies, np.zeros(len(counts), np.complex64), counts, shape.n_times)
 
 
 def _layout(shape: GroupShape, factors: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """uvw of every averaged visibility, wavelengths, and the frequency of each slot, Hz."""
-    cross = shape.cross
-    positions = phasing.to_meridian_frame(shape.antenna_positions)
-    baselines = positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]]
-    of_slot = np.repeat(np.arange(len(baselines)), shape.n_channels // factors)
-    frequencies = np.concatenate([shape.frequencies_hz.reshape(-1, k).mean(axis=1) for k in factors])
+    baselines = baselines_m(shape)
+    of_slot = np.repeat(np.arange(len(baselines)), slots(shape, factors))
+    means = {k: shape.frequencies_hz.reshape(-1, k).mean(axis=1) for k in np.unique(factors[factors > 0])}
+    frequencies = np.concatenate([means[k] for k in factors[factors > 0]])
     uvw = np.empty((shape.n_times, len(of_slot), 3))
     for t, axes in enumerate(shape.axes()):
         np.multiply((baselines @ axes.T)[of_slot], (frequencies / SPEED_OF_LIGHT)[:, None], out=uvw[t])

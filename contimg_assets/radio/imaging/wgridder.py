@@ -165,6 +165,12 @@ def run_wgridder(
         depth = float(np.clip(_DEPTH_OF_ERROR * wrong, *_DEPTHS))
         model += minor.model
         left, residual = after_left, after
+    l, m, flux = components(
+        model if not start else model - start.image(n, gridder.cell_rad), gridder.cell_rad
+    )
+    if start:
+        # At their places, between pixels.
+        l, m, flux = np.append(l, start.l), np.append(m, start.m), np.append(flux, start.flux)
     return EngineImages(
         image=restore(model, residual, beam, cell_arcsec, gridder.threads),
         residual=residual,
@@ -174,6 +180,7 @@ def run_wgridder(
         beam=beam,
         n_iterations=used,
         n_major_cycles=cycles,
+        components=(l, m, flux),
     )
 
 

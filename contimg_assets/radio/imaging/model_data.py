@@ -1,0 +1,172 @@
+"""An image's model as a list of components, and as MODEL_DATA of a clone.
+
+Belongs here: the product ``components`` and what it says about every channel
+and integration.  Does not belong here: how CLEAN predicts (``predict.py``),
+which averages channels and needs no more than an image shows.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+from scipy.constants import c as SPEED_OF_LIGHT
+from scipy.interpolate import make_interp_spline
+
+from contimg_assets.radio.errors import ImagingError, MissingInputError
+from contimg_assets.radio.imaging.drift import response
+from contimg_assets.radio.imaging.minor import Plane
+from contimg_assets.radio.imaging.predict import Predictor
+from contimg_assets.radio.imaging.visibilities import baselines_m
+from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
+from contimg_assets.store import clone_tree
+
+#: Frequencies at which the beam is computed: splines between them err by 1e-6.
+_BAND_SAMPLES = 16
+#: Error of a visibility, relative to the root of the sum of the components' squares, and the
+#: coarsest that a small part of them needs.
+_ACCURACY, _COARSEST = 1e-5, 1e-2
+
+
+@dataclass(frozen=True)
+class Components:
+    """Points of a model: means over the group and what they are means of."""
+
+    l: NDArray[np.float64]
+    """Direction cosines from the phase centre, apparent, shape (n,)."""
+    m: NDArray[np.float64]
+    flux: NDArray[np.float32]
+    """Mean apparent flux densities, Jy."""
+    mean_response: NDArray[np.float64]
+    """Weighted mean of beam × spectrum; 0 where the beam is not known: constant then."""
+    reference_hz: float
+    """Frequency at which the spectrum is one."""
+
+    def at(self, shape: GroupShape, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
+        one = replace(shape, times_jd=shape.times_jd[t : t + 1])
+        seen = response(one, self.l, self.m, frequencies_hz, self.reference_hz)[:, 0]
+        known = self.mean_response > 0
+        share = seen / np.where(known, self.mean_response, 1.0)[:, None]
+        return self.flux.astype(np.float64)[:, None] * np.where(known[:, None], share, 1.0)
+
+
+def write_components(path: Path, components: Components, shape: GroupShape) -> None:
+    """Write the product: a FITS table, with what is needed to hold it against a Measurement Set."""
+    table = Table(
+        [
+            Column(components.l, "l", description="direction cosine, east, from the phase centre"),
+            Column(components.m, "m", description="direction cosine, north"),
+            Column(components.flux, "flux_jy", unit="Jy", description="apparent, mean over the group"),
+            Column(
+                components.mean_response,
+                "mean_response",
+                description="weighted mean of beam x spectrum; 0: the component is constant",
+            ),
+        ],
+        meta={
+            "REFFREQ": components.reference_hz,
+            "CENTRERA": float(shape.centre[0]),
+            "CENTREDE": float(shape.centre[1]),
+            "FIRSTJD": float(shape.times_jd[0]),
+        },
+    )
+    table.write(path)
+
+
+def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str, Any]:
+    """Clone a Measurement Set and fill MODEL_DATA with what an image's model says of it.
+
+    Every channel and integration gets the components as they drift through the beam, in the
+    set's sign: CORRECTED_DATA − MODEL_DATA is what CLEAN left.  XX and YY get Stokes I,
+    autocorrelations and cross-hands nothing.
+
+    Parameters
+    ----------
+    ms : Path
+        The Measurement Set that was imaged; not touched.
+    image : Path
+        Folder of its image's products.
+    out : Path
+        The clone.
+    threads : int
+
+    Returns
+    -------
+    dict
+        Numbers about the model.
+
+    Raises
+    ------
+    MissingInputError
+        If the folder has no components.
+    ImagingError
+        If they are of another group.
+    """
+    from casacore.tables import table
+
+    began = time.monotonic()
+    shape = read_shape(ms)
+    components = _read(image, shape)
+    clone_tree(ms, out)
+    model = np.zeros(shape.data_shape[1:], np.complex64)
+    hands = [0, shape.n_polarisations - 1]
+    squares = 0.0
+    with table(str(out), readonly=False, ack=False) as main:
+        if "MODEL_DATA" not in main.colnames():
+            add_column_like_data(main, "MODEL_DATA")
+        for t, axes in enumerate(shape.axes()):
+            seen = _integration(shape, t, axes, components, threads)
+            squares += float(np.mean(np.abs(seen) ** 2))
+            for hand in hands:
+                model[shape.cross, :, hand] = seen
+            main.putcol("MODEL_DATA", model, t * shape.n_baselines, shape.n_baselines)
+    return {
+        "n_components": len(components.l),
+        "model_flux_jy": float(components.flux.sum()),
+        "model_rms_jy": float(np.sqrt(squares / shape.n_times)),
+        "wall_seconds": time.monotonic() - began,
+    }
+
+
+def _read(image: Path, shape: GroupShape) -> Components:
+    found = sorted(image.glob("*.components.fits"))
+    if len(found) != 1:
+        raise MissingInputError(f"{image}: found {len(found)} files *.components.fits; expected one")
+    table = Table.read(found[0])
+    of = [table.meta[key] for key in ("CENTRERA", "CENTREDE", "FIRSTJD")]
+    if not np.allclose(of, [*shape.centre, shape.times_jd[0]], rtol=0, atol=1e-8):
+        raise ImagingError(
+            f"{found[0]}: found components of a group at JD {of[2]:.6f}; "
+            f"expected those of {shape.path}, JD {shape.times_jd[0]:.6f}"
+        )
+    l, m, mean = (np.asarray(table[name], np.float64) for name in ("l", "m", "mean_response"))
+    return Components(l, m, np.asarray(table["flux_jy"], np.float32), mean, float(table.meta["REFFREQ"]))
+
+
+def _integration(
+    shape: GroupShape, t: int, axes: NDArray[np.float64], components: Components, threads: int
+) -> NDArray[np.complex64]:
+    """Stokes I of an integration's cross-correlations, Jy, shape (n_cross, n_channels)."""
+    lengths = baselines_m(shape) @ axes.T
+    frequencies = shape.frequencies_hz
+    uvw = (lengths[:, None, :] * (frequencies / SPEED_OF_LIGHT)[:, None]).reshape(-1, 3)
+    total = np.zeros((len(lengths), len(frequencies)), np.complex64)
+    if not len(components.l):
+        return total
+    plane = Plane.fit(uvw, np.ones(len(uvw), np.float32))
+    predictor = Predictor.of(uvw, plane, threads)
+    # Flux densities over the band: few functions of frequency, each with a coefficient of a component.
+    samples = np.linspace(frequencies.min(), frequencies.max(), min(_BAND_SAMPLES, len(frequencies)))
+    flux = components.at(shape, t, samples)
+    coefficients, sizes, functions = np.linalg.svd(flux, full_matrices=False)
+    for k in range(int(np.argmax(np.append(sizes, 0.0) <= _ACCURACY * sizes[0]))):
+        part = (coefficients[:, k] * sizes[k]).astype(np.float32)
+        spline = make_interp_spline(samples, functions[k], k=min(3, len(samples) - 1))
+        accuracy = min(_COARSEST, _ACCURACY * float(sizes[0] / sizes[k]))
+        seen = predictor(components.l, components.m, part, accuracy)
+        total += seen.reshape(total.shape) * spline(frequencies).astype(np.float32)
+    return total
