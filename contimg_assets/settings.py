@@ -137,6 +137,9 @@ class ImagingSettings(BaseModel):
     seed_sigma: float | None = Field(default=None, ge=5)
     """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
     noise; None: from nothing."""
+    outside_sigma: float | None = Field(default=30.0, ge=10)
+    """Sources of the installed catalogue outside the image that should appear this many times the expected
+    noise are looked for, and what is seen of them is taken away (our own engine only); None: only named."""
     inject: bool = False
     """Make a second image of the data with known sources added to the visibilities, and tell what of them
     CLEAN keeps (our own engine only; takes as long as an image)."""

@@ -1,6 +1,7 @@
 """What every imaging engine hands back, and what those of others share."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,3 +34,5 @@ class EngineImages:
     n_major_cycles: int
     components: Points | None = None
     """The model as it was subtracted, seeds between pixels; None: the pixels of the model."""
+    outside: tuple[dict[str, Any], ...] = ()
+    """What was taken of each source outside of the image that was looked for."""

@@ -21,6 +21,7 @@ from contimg_assets.radio.imaging.fits import image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
+from contimg_assets.radio.imaging.outside import OutsideSources
 from contimg_assets.radio.imaging.predict import components
 from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
 from contimg_assets.radio.imaging.tclean import run_tclean
@@ -71,6 +72,7 @@ class ImagingChoices(Protocol):
     w_planes: int
     beam_cutoff: float
     seed_sigma: float | None
+    outside_sigma: float | None
     inject: bool
 
 
@@ -213,9 +215,11 @@ def make_image(
     seen = appearance(shape, weights, sky)
     least_jy = (choices.seed_sigma or np.inf) * weights.expected_noise_jy
     start = inside(seen, n_pixels, cell * _ARCSEC, least_jy)
+    looked_for = (choices.outside_sigma or np.inf) * weights.expected_noise_jy
+    far = outside(seen, n_pixels, cell * _ARCSEC, looked_for)
 
     def run(used: StokesI) -> EngineImages:
-        return _run(choices, ms, work, column, planned, threads, shape, used, weights, start)
+        return _run(choices, ms, work, column, planned, threads, shape, used, weights, start, far)
 
     result = run(data)
     if not np.isfinite(result.image).all():
@@ -273,7 +277,8 @@ def make_image(
             lambda added: run(replace(data, values=data.values + added)),
         )
     peak = float(result.image.max())
-    beyond = _OUTSIDE_SIGMA * weights.expected_noise_jy
+    beyond = min(looked_for, _OUTSIDE_SIGMA * weights.expected_noise_jy)
+    taken = {one["name"]: one for one in result.outside}
     summary = {
         "group_centre": phasing.centre_name(*shape.centre),
         "rms_mjy_beam": 1e3 * rms,
@@ -290,7 +295,12 @@ def make_image(
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(start),
-        "outside_sources": outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list() if sky else None,
+        "outside_sources": [
+            one | taken.get(one["name"], {})
+            for one in outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list()
+        ]
+        if sky
+        else None,
         **injected,
         "wall_seconds": time.monotonic() - began,
         # Of the process: all that it has done before, too.
@@ -313,6 +323,7 @@ def _run(
     data: StokesI,
     weights: Weights,
     start: Appearance,
+    far: Appearance,
 ) -> EngineImages:
     """The engine that is asked for."""
     if choices.engine == "wgridder":
@@ -327,6 +338,9 @@ def _run(
             major_cycles=choices.major_cycles,
             scales_arcsec=choices.scales_arcsec,
             start=start,
+            outside=OutsideSources(data, weights.values, far, planned.cell_arcsec * _ARCSEC)
+            if len(far)
+            else None,
         )
     shared: dict[str, Any] = {
         "column": column,

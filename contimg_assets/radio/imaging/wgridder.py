@@ -18,6 +18,7 @@ from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
+from contimg_assets.radio.imaging.outside import OutsideSources
 from contimg_assets.radio.imaging.predict import Predictor, components
 from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA, fit_beam, restore
 from contimg_assets.radio.imaging.scales import Scales
@@ -64,6 +65,7 @@ def run_wgridder(
     major_cycles: int,
     scales_arcsec: tuple[float, ...] = (0.0,),
     start: Appearance | None = None,
+    outside: OutsideSources | None = None,
 ) -> EngineImages:
     """Image and deconvolve.
 
@@ -89,6 +91,9 @@ def run_wgridder(
     start : Appearance, optional
         Sources to start with: they are in the model from the beginning, and open the mask.
 
+    outside : OutsideSources, optional
+        Sources beyond the image, taken from the visibilities in every major cycle.
+
     Returns
     -------
     EngineImages
@@ -110,6 +115,10 @@ def run_wgridder(
         _open_around(mask, model != 0, grow)
         error = _GRIDDING_ERROR * expected_noise_jy
         left = left - seen_visibilities(predictor, start.l, start.m, start.flux, drift, error)
+    beam_rad = beam.major_arcsec / cell_arcsec * gridder.cell_rad
+    if outside:
+        left = left.copy() if left is visibilities else left
+        outside.take_from(left, beam_rad)
     residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
@@ -157,6 +166,8 @@ def run_wgridder(
         after_left = left - seen_visibilities(
             predictor, *components(minor.model, gridder.cell_rad), drift, error
         )
+        if outside:
+            outside.take_from(after_left, beam_rad)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if robust_rms(after) > _WORSE * robust_rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
@@ -181,6 +192,7 @@ def run_wgridder(
         n_iterations=used,
         n_major_cycles=cycles,
         components=(l, m, flux),
+        outside=outside.as_list() if outside else (),
     )
 
 

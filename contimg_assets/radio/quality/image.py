@@ -80,7 +80,9 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: Comparison
     numbers: dict[str, Any] = basic_numbers(plane.pixels, residual, summary)
     # None where no catalogue is installed.
     if summary.get("outside_sources") is not None:
-        brightest = max((s["apparent_jy"] for s in summary["outside_sources"]), default=0.0)
+        # CLEAN has looked for some, and taken away what it saw of them.
+        left = [s["apparent_jy"] for s in summary["outside_sources"] if "taken_jy" not in s]
+        brightest = max(left, default=0.0)
         numbers["outside_source_sigma"] = 1e3 * brightest / summary["expected_rms_mjy_beam"]
     # Where sources were put into the visibilities too.
     numbers |= {key: value for key, value in summary.items() if key.startswith("cleaned_")}
