@@ -10,11 +10,12 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from contimg_assets.radio.catalogues.store import install, sha256
+from contimg_assets.radio.catalogues.store import Catalogue, cone, install, sha256
+from contimg_assets.radio.quality.crossmatch import compare_with_survey
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.limits import load_limits, verdict
 from contimg_assets.radio.quality.products import complete_products
-from contimg_assets.radio.quality.sources import read_plane
+from contimg_assets.radio.quality.sources import find_sources, read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import CatalogueSettings
 from contimg_assets.simulation.catalogue import nvss_line
@@ -22,6 +23,7 @@ from contimg_assets.simulation.comparison import Match, summary
 from contimg_assets_tests.radio.image_folder import (
     BEAM_PIXELS,
     CELL_ARCSEC,
+    CENTRE,
     N,
     beam_shape,
     spread_sources,
@@ -97,6 +99,30 @@ def test_wrong_scale_and_place_are_measured_and_corrected_only_on_request(tmp_pa
     assert float(np.median(corrected["flux_jy"] / raw["flux_jy"])) == pytest.approx(1.25, abs=0.03)
     moved = (corrected["ra_deg"] - raw["ra_deg"]) * np.cos(np.deg2rad(raw["dec_deg"])) * 3600
     assert float(np.median(moved)) == pytest.approx(6.0, abs=0.5)
+
+
+def test_sources_near_the_beams_edge_are_held_against_the_survey_too(tmp_path: Path) -> None:
+    """Completeness and scale stop at a level of the beam; what is found beyond it is no artefact."""
+    folder = write_image_folder(tmp_path / "image", spread_sources())
+    _install_survey(folder)
+    plane, power = (read_plane(folder / f"g.{kind}.fits") for kind in ("image", "pb"))
+    noise = np.full_like(plane.pixels, 1e-3)
+    found = find_sources(plane, power.pixels, noise, 5.0, least_power=0.1)
+    assert min(source.power for source in found) < 0.5
+    comparison = compare_with_survey(
+        found,
+        plane,
+        power.pixels,
+        noise,
+        cone(tmp_path / "catalogues", *CENTRE, 3.0, survey="nvss"),
+        Catalogue(tmp_path / "catalogues", "nvss").survey,
+        frequency_hz=1.405e9,
+        typical_index=-0.7,
+        least_power=0.7,
+        half_power_deg=1.0,
+    )
+    assert comparison.numbers["n_expected_7sigma"] < len(found)
+    assert comparison.numbers["reliability_7sigma"] == 1.0
 
 
 def _stripes() -> np.ndarray:

@@ -77,6 +77,8 @@ def compare_with_survey(
     expected = rows["flux_jy"] * (frequency_hz / survey.frequency_hz) ** index
     with np.errstate(invalid="ignore"):
         x, y = plane.wcs.all_world2pix(rows["ra_deg"], rows["dec_deg"], 0)
+    # Whatever the beam there: a source of ours is real if the survey has it anywhere.
+    everywhere = np.stack([x, y], axis=1)[np.isfinite(x)]
     ny, nx = plane.pixels.shape
     rim = plane.major_pixels
     inside = np.isfinite(x) & (x > rim) & (x < nx - 1 - rim) & (y > rim) & (y < ny - 1 - rim)
@@ -110,7 +112,8 @@ def compare_with_survey(
         numbers["n_expected_7sigma"] = float(bright.sum())
     ours = (snr >= COUNT_SIGMA) & (flux > 2 * survey.complete_jy) if len(sources) else np.zeros(0, bool)
     if ours.any():
-        numbers["reliability_7sigma"] = float((tree.query(found_at[ours])[0] <= coarser / 2).mean())
+        nearest = cKDTree(everywhere).query(found_at[ours])[0]
+        numbers["reliability_7sigma"] = float((nearest <= coarser / 2).mean())
 
     comparable: list[tuple[int, float, float]] = []
     names: dict[int, tuple[str, float]] = {}
