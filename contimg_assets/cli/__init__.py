@@ -9,7 +9,7 @@ from contimg_assets import __version__
 #: Command to module: a command loads what it needs and nothing else, since
 #: stages start a hundred times an hour and Dagster takes a second to import.
 _MODULES = {
-    **dict.fromkeys(("convert", "flag", "solve", "apply", "selfcal", "image", "qa"), "stages"),
+    **dict.fromkeys(("convert", "flag", "solve", "apply", "selfcal", "image", "predict", "qa"), "stages"),
     **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products", "ui"), "operations"),
     **dict.fromkeys(("calibrators", "registry", "provenance"), "calibration"),
     "flags": "flags",

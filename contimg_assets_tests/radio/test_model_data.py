@@ -1,5 +1,8 @@
 """MODEL_DATA of an image's model: the sum written out, and nothing but noise left."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +46,12 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pat
     choices = ImagingSettings(field_deg=2.4, seed_sigma=1000.0)
     seed = [sources[0]]
     make_image(ms, image, folder / "work", choices, name="x", provenance=None, threads=2, sky=seed)
-    write_model_data(ms, image, clone, 2)
+    subprocess.run(
+        [sys.executable, "-m", "contimg_assets.cli", "predict", str(ms), str(image), str(clone)],
+        env={**os.environ, "CONTIMG_HOME": str(folder / "home")},
+        check=True,
+        capture_output=True,
+    )
     return ms, image, clone
 
 
