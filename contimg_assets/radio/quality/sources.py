@@ -16,6 +16,7 @@ from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from contimg_assets.radio.imaging.fits import celestial_wcs
+from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA
 
 #: Pixels nearer than this (in units of the beam's profile) are fitted.
 _CORE = 0.5
@@ -24,7 +25,6 @@ SIZE_SIGMA = 15.0
 #: A source counts as resolved when its integrated flux density exceeds its peak by three
 #: standard errors and by this part, which smearing and what CLEAN left can do to a point.
 _RESOLVED_FLOOR = 0.10
-_FWHM = float(np.sqrt(8 * np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ def condon_errors(
     beams = beam_major * beam_minor / (major * minor)
     return Errors(
         float(peak),
-        float(size_major * major / _FWHM),
-        float(size_minor * minor / _FWHM),
+        float(size_major * major * FWHM_TO_SIGMA),
+        float(size_minor * minor * FWHM_TO_SIGMA),
         float(size_major),
         float(size_minor),
         float(np.sqrt(peak**2 + beams * (size_major**2 + size_minor**2))),
