@@ -19,7 +19,7 @@ import numpy as np
 from astropy.time import Time
 from astropy.utils import iers
 
-from contimg_assets.radio import telescope
+from contimg_assets.radio import earth_orientation, telescope
 from contimg_assets.radio.errors import MissingInputError
 
 
@@ -50,6 +50,7 @@ def configure(folder: Path) -> Path:
     }
     os.environ.update(environment)
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "cache" / "matplotlib"))
+    earth_orientation.use_kept(folder / "cache")
     if not resources.exists():
         temporary = resources.with_name(f"casarc-{uuid.uuid4().hex}")
         temporary.write_text(f"measures.directory: {data}\n")

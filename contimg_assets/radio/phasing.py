@@ -9,6 +9,8 @@ refraction, which a small array does not see).
 Belongs here: geometry.  Does not belong here: files, visibilities.
 """
 
+from importlib.metadata import version
+
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import HADec, SkyCoord
@@ -17,6 +19,7 @@ from astropy.utils import iers
 from numpy.typing import ArrayLike, NDArray
 
 from contimg_assets.radio import telescope
+from contimg_assets.radio.errors import MissingInputError
 
 # No step may touch the network; the IERS tables are those of the installed package.
 iers.conf.auto_download = False
@@ -30,6 +33,14 @@ _STEP = 1e-4
 
 
 def _time(times_jd: ArrayLike) -> Time:
+    latest = float(np.max(times_jd, initial=JD_OF_MJD_0)) - JD_OF_MJD_0
+    known = iers.earth_orientation_table.get()["MJD"][-1].to_value(u.d)
+    if latest > known:
+        # astropy would go on without UT1 and polar motion, arcseconds off.
+        raise MissingInputError(
+            f"astropy-iers-data {version('astropy-iers-data')}: the Earth's orientation is known "
+            f"to MJD {known:.0f}; expected it for MJD {latest:.3f}: a newer release of that package has it"
+        )
     return Time(np.asarray(times_jd, dtype=np.float64), format="jd", scale="utc", location=telescope.site())
 
 

@@ -8,10 +8,12 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.time import Time
+from astropy.utils import iers
 from numpy.typing import NDArray
 
-from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio import earth_orientation, phasing, telescope
 from contimg_assets.radio.conversion import reference
+from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.uvh5 import read_header
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import PERFECT
@@ -207,3 +209,19 @@ def test_a_field_is_named_after_its_position() -> None:
 def test_the_longest_baseline_here_is_the_one_that_tolerances_are_for() -> None:
     """2.71 km, as the array's description says (to its 10 m): a millimetre is what it claims to be."""
     assert np.linalg.norm(longest_baselines(), axis=1).max() == pytest.approx(LONGEST_M, abs=10)
+
+
+def test_the_kept_orientation_of_the_earth_is_that_of_the_bulletins(tmp_path: Path) -> None:
+    """Directions of all years, with the bulletins and with what is kept of them: the same bits, twice."""
+    times = np.linspace(2453000.5, TIMES_JD[-1], 500)
+    iers.earth_orientation_table.set(iers.IERS_Auto.open())
+    from_bulletins = phasing.apparent_vectors(times, 1.0, 0.9)
+    for _ in range(2):
+        earth_orientation.use_kept(tmp_path)
+        np.testing.assert_array_equal(phasing.apparent_vectors(times, 1.0, 0.9), from_bulletins)
+
+
+def test_times_past_the_bulletins_are_refused() -> None:
+    """Without UT1 and polar motion directions would be off by arcseconds."""
+    with pytest.raises(MissingInputError, match=r"astropy-iers-data .* expected it for MJD 70999"):
+        phasing.apparent_vectors([2471000.0], 1.0, 0.9)
