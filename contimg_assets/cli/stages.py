@@ -35,6 +35,7 @@ def run_stage(work: Callable[[Settings], dict[str, Any]], as_json: bool) -> None
     as_json : bool
         One JSON object on standard output in place of a table.
     """
+    keep_memory()
     settings = get_settings()
     casa.configure(settings.home / "casa")
     try:
@@ -140,7 +141,6 @@ def solve(
         from contimg_assets.radio.sky import read_sources
         from contimg_assets.radio.uvh5 import group_key
 
-        keep_memory()
         choices = settings.calibration
         shape = read_shape(ms)
         if calibrator is not None:
@@ -222,7 +222,6 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
     def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.calibration.selfcal import self_calibrate
 
-        keep_memory()
         with Store(settings.home).scratch_folder("selfcal") as folder:
             return self_calibrate(
                 ms,
@@ -270,7 +269,6 @@ def image(
         from contimg_assets.radio.imaging.seed import known_sky
         from contimg_assets.radio.measurement_set import read_shape
 
-        keep_memory()
         choices = settings.imaging
         if quick or choices.mode == "quick":
             choices = choices.quick()
@@ -311,7 +309,6 @@ def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
     def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.imaging.model_data import write_model_data
 
-        keep_memory()
         return write_model_data(ms, image_folder, out, settings.threads)
 
     run_stage(work, as_json)

@@ -13,7 +13,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 def keep_memory() -> None:
     """Keep what is freed for what is asked for next, until the process ends.
 
-    Imaging allocates and frees the same gigabytes over and over (grids above all).  The C
+    Stages allocate and free the same arrays over and over (an integration's, or grids).  The C
     library would map each anew, and the kernel would clear every page of it: a fifth of a
     full-size image's time.  Where the C library is not GNU's, nothing changes.
     """

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,32 @@ def _write(out: Path, shape: GroupShape, jones: Jones, flags_of: Callable[[int],
     from casacore.tables import table
 
     n_flagged, cross = 0, shape.cross
-    data = np.empty(shape.data_shape[1:], np.complex64)
-    with table(str(out), readonly=False, ack=False) as main:
+    buffers = [np.empty(shape.data_shape[1:], np.complex64) for _ in range(2)]
+    # One thread has the table to itself: it reads ahead, and writes what has been calibrated.
+    with table(str(out), readonly=False, ack=False) as main, ThreadPoolExecutor(1) as files:
         add_column_like_data(main, "CORRECTED_DATA")
+
+        def read(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
+            main.getcolnp("DATA", buffers[t % 2], t * shape.n_baselines, shape.n_baselines)
+            return buffers[t % 2], flags_of(t)
+
+        def write(t: int, corrected: NDArray[np.complex64], flags: NDArray[np.bool_]) -> None:
+            main.putcol("CORRECTED_DATA", corrected, t * shape.n_baselines, shape.n_baselines)
+            main.putcol("FLAG", flags, t * shape.n_baselines, shape.n_baselines)
+
+        reading, writing = files.submit(read, 0), None
         for t in range(shape.n_times):
-            rows = t * shape.n_baselines, shape.n_baselines
-            main.getcolnp("DATA", data, *rows)
-            corrected, flags = jones.apply(t, data, flags_of(t))
+            data, flags = reading.result()
+            if t + 1 < shape.n_times:
+                reading = files.submit(read, t + 1)
+            corrected, flags = jones.apply(t, data, flags)
             n_flagged += int(np.count_nonzero(flags[cross]))
             flags[~cross] = True
-            main.putcol("CORRECTED_DATA", corrected, *rows)
-            main.putcol("FLAG", flags, *rows)
+            if writing:
+                writing.result()
+            writing = files.submit(write, t, corrected, flags)
+        if writing:
+            writing.result()
     return n_flagged
 
 

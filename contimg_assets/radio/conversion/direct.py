@@ -6,7 +6,6 @@ two integrations are in memory, however many there are.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.ahead import ahead
 from contimg_assets.radio.conversion.layout import CORRELATION_TYPES, Layout, create
 from contimg_assets.radio.conversion.rephase import median_weights, rephase
 from contimg_assets.radio.hdf5 import Hdf5Reader, library_errors, open_hdf5
@@ -246,20 +246,15 @@ def _stream(
     n_times, n_baselines = delays_s.shape
     reader = _Reader(files, conjugated, delays_s)
     blocks = [reader.new_block() for _ in range(min(2, n_times))]
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        pending = thread.submit(reader.read, 0, blocks[0])
-        for t in range(n_times):
-            block = pending.result()
-            if t + 1 < n_times:
-                pending = thread.submit(reader.read, t + 1, blocks[(t + 1) % 2])
-            weights = block.row_weights
-            columns = {
-                "UVW": uvw[t],
-                "DATA": block.data,
-                "FLAG": block.flags,
-                "WEIGHT_SPECTRUM": block.weights,
-                "WEIGHT": weights,
-                "SIGMA": np.divide(1, np.sqrt(weights), where=weights > 0, out=np.zeros_like(weights)),
-            }
-            for name, values in columns.items():
-                main.putcol(name, values, t * n_baselines, n_baselines)
+    for t, block in enumerate(ahead(n_times, lambda t: reader.read(t, blocks[t % 2]))):
+        weights = block.row_weights
+        columns = {
+            "UVW": uvw[t],
+            "DATA": block.data,
+            "FLAG": block.flags,
+            "WEIGHT_SPECTRUM": block.weights,
+            "WEIGHT": weights,
+            "SIGMA": np.divide(1, np.sqrt(weights), where=weights > 0, out=np.zeros_like(weights)),
+        }
+        for name, values in columns.items():
+            main.putcol(name, values, t * n_baselines, n_baselines)

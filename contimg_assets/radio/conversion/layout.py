@@ -55,6 +55,10 @@ class Layout:
     history: str
 
 
+#: Rows of WEIGHT_SPECTRUM in a bucket, if they all differ.
+_WEIGHT_ROWS = 64
+
+
 @contextmanager
 def create(
     ms: Path, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: NDArray[np.int64]
@@ -102,6 +106,10 @@ def create(
     ):
         # Fixed shape, stored directly.
         description[name].update(shape=np.array(cell, np.int32), ndim=len(cell), option=5)
+        if name == "WEIGHT_SPECTRUM":
+            # A row that is like the one before takes no room: samples are hardly ever lost.
+            manage("IncrementalStMan", name, [name], BUCKETSIZE=_WEIGHT_ROWS * bits // 8 * int(np.prod(cell)))
+            continue
         n_rows = max(1, 8 * _TILE_BYTES // (bits * int(np.prod(cell))))
         tile = np.array([*reversed(cell), n_rows], np.int32)
         manage("TiledColumnStMan", f"Tiled{name}", [name], DEFAULTTILESHAPE=tile)

@@ -58,7 +58,7 @@ def longest_window(n_times: int, n_polarisations: int) -> int:
     return max(n_times, _LONGEST_CHANNELS) * n_polarisations
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def flag_baselines(
     data: NDArray[np.complex64],
     flags: NDArray[np.bool_],

@@ -148,7 +148,7 @@ def _look_at_baselines(
     thresholds = baselines.chance_thresholds(
         baselines.longest_window(shape.n_times, shape.n_polarisations), false_alarm
     )
-    for part, data, _ in slabs.read():
+    for part, data, _ in slabs.read(with_flags=False):
         flags = np.ascontiguousarray(found.flags[:, part])
         flags |= found.common[:, None, :, None]
         baselines.flag_baselines(

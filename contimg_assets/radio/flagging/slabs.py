@@ -7,10 +7,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.ahead import ahead
 from contimg_assets.radio.measurement_set import GroupShape
 
 #: Visibilities of a slab, bytes.
-_SLAB_BYTES = 96 * 2**20
+_SLAB_BYTES = 64 * 2**20
+
+
+#: Which baselines, their data and their flags.
+Slab = tuple[slice, NDArray[np.complex64], NDArray[np.bool_]]
 
 
 class Slabs:
@@ -37,25 +42,41 @@ class Slabs:
     ) -> None:
         self._main.close()
 
-    def read(self) -> Iterator[tuple[slice, NDArray[np.complex64], NDArray[np.bool_]]]:
+    def read(
+        self, with_flags: bool = True
+    ) -> Iterator[tuple[slice, NDArray[np.complex64], NDArray[np.bool_]]]:
         """Slabs in order: which baselines, their data, and the flags of the Measurement Set.
+
+        Parameters
+        ----------
+        with_flags : bool
+            Otherwise the flags are not read, and mean nothing.
 
         Yields
         ------
         tuple
             Slice of baselines; arrays of shape (n_times, n_slab, n_channels, n_polarisations),
-            the same memory each time: fresh memory costs as much as the reading.
+            the same memory every other time: fresh memory costs as much as the reading.
         """
         n_times, n_baselines, n_channels, n_pols = self.shape.data_shape
         step = max(1, _SLAB_BYTES // (8 * n_times * n_channels * n_pols))
+        n_slabs = -(-n_baselines // step)
         n_samples = n_times * min(step, n_baselines) * n_channels * n_pols
-        all_data, all_flags = np.empty(n_samples, np.complex64), np.empty(n_samples, bool)
-        for start in range(0, n_baselines, step):
+        buffers = [
+            (np.empty(n_samples, np.complex64), np.empty(n_samples, bool)) for _ in range(min(2, n_slabs))
+        ]
+
+        def slab(k: int) -> Slab:
+            start = k * step
             n = min(step, n_baselines - start)
             size, shape = n_times * n * n_channels * n_pols, (n_times, n, n_channels, n_pols)
+            all_data, all_flags = buffers[k % 2]
             data, flags = all_data[:size].reshape(shape), all_flags[:size].reshape(shape)
             for t in range(n_times):
                 row = t * n_baselines + start
                 self._main.getcolnp("DATA", data[t], row, n)
-                self._main.getcolnp("FLAG", flags[t], row, n)
-            yield slice(start, start + n), data, flags
+                if with_flags:
+                    self._main.getcolnp("FLAG", flags[t], row, n)
+            return slice(start, start + n), data, flags
+
+        yield from ahead(n_slabs, slab)

@@ -46,7 +46,7 @@ def amplitudes(values: NDArray[np.complex64]) -> NDArray[np.float32]:
     return np.sqrt(values.real**2 + values.imag**2)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def flag_unusable(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Flag, in place, exact zeros and what is not finite.
 
@@ -74,7 +74,7 @@ def flag_unusable(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> NDAr
     return counts
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def baseline_levels(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Median amplitude of each baseline and polarisation.
 
@@ -95,7 +95,7 @@ def baseline_levels(data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> ND
     return levels
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def add_to_array(
     data: NDArray[np.complex64],
     flags: NDArray[np.bool_],
@@ -133,7 +133,7 @@ def add_to_array(
                         within[t, c, p] += 1
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def split_band_products(
     data: NDArray[np.complex64], flags: NDArray[np.bool_], levels: NDArray[np.float32], width: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import phasing
+from contimg_assets.radio.ahead import ahead
 from contimg_assets.radio.calibration.jones import Jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.measurement_set import GroupShape
@@ -98,7 +99,7 @@ def baselines_m(shape: GroupShape) -> NDArray[np.float64]:
     return positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]]
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, nogil=True)
 def _average(
     data: NDArray[np.complex64],
     flags: NDArray[np.bool_],
@@ -154,13 +155,17 @@ def read_stokes_i(
     starts = np.concatenate([[0], np.cumsum(slots(shape, factors))])
     values = np.zeros((shape.n_times, int(starts[-1])), np.complex64)
     counts = np.zeros(values.shape, np.float32)
-    data = np.empty(shape.data_shape[1:], np.complex64)
-    flags = np.empty(data.shape, np.bool_)
+    one = shape.data_shape[1:]
+    buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
     with table(str(shape.path), ack=False) as main:
-        for t in range(shape.n_times):
-            start = t * shape.n_baselines
-            main.getcolnp("FLAG", flags, start, shape.n_baselines)
-            main.getcolnp(column, data, start, shape.n_baselines)
+
+        def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
+            data, flags = buffers[t % 2]
+            main.getcolnp("FLAG", flags, t * shape.n_baselines, shape.n_baselines)
+            main.getcolnp(column, data, t * shape.n_baselines, shape.n_baselines)
+            return data, flags
+
+        for t, (data, flags) in enumerate(ahead(shape.n_times, integration)):
             used = (data, flags) if jones is None else jones.apply(t, data, flags)
             _average(*used, rows, factors, starts, values[t], counts[t])
     samples = float(counts.sum(dtype=np.float64))
