@@ -140,6 +140,9 @@ class ImagingSettings(BaseModel):
     outside_sigma: float | None = Field(default=30.0, ge=10)
     """Sources of the installed catalogue outside the image that should appear this many times the expected
     noise are looked for, and what is seen of them is taken away (our own engine only); None: only named."""
+    spectra_sigma: float | None = Field(default=300.0, ge=30)
+    """Sources of this many times the expected noise have their spectral indices measured and are subtracted
+    with them (our own engine only); None: all are taken to have the typical one."""
     inject: bool = False
     """Make a second image of the data with known sources added to the visibilities, and tell what of them
     CLEAN keeps (our own engine only; takes as long as an image)."""
@@ -182,7 +185,9 @@ class CatalogueSettings(BaseModel):
 class Settings(BaseSettings):
     """All settings of one installation."""
 
-    model_config = SettingsConfigDict(env_prefix="CONTIMG_", env_nested_delimiter="__", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CONTIMG_", env_nested_delimiter="__", env_parse_none_str="none", extra="ignore"
+    )
 
     home: Path = Path.home() / "contimg"
     """Everything that a run keeps lies below this folder."""

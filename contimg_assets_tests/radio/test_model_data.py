@@ -18,7 +18,6 @@ from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import write_model_data
 from contimg_assets.radio.measurement_set import read_column, read_shape
-from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
@@ -31,7 +30,7 @@ pytestmark = [
 
 DEC_DEG = 54.57
 #: East, north (deg), Jy, spectral index; the first has a known place and is a seed.
-SOURCES = [(0.0, 0.1, 20.0, -0.7), (0.9, -0.3, 15.0, -0.7), (-0.5, 0.45, 10.0, -0.7)]
+SOURCES = [(0.0, 0.1, 20.0, -0.7), (0.9, -0.3, 15.0, 0.3), (-0.5, 0.45, 10.0, -1.5)]
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +62,11 @@ def _written_out(ms: Path, image: Path, rows: NDArray[np.int64], t: int) -> NDAr
     positions = phasing.to_meridian_frame(shape.antenna_positions)
     uvw = (positions[shape.antenna_2[rows]] - positions[shape.antenna_1[rows]]) @ axes.T
     total = np.zeros((len(rows), shape.n_channels), complex)
-    for l, m, flux, mean in table.iterrows("l", "m", "flux_jy", "mean_response"):
+    for l, m, flux, index, mean in table.iterrows("l", "m", "flux_jy", "spectral_index", "mean_response"):
         place = np.array([l, m, np.sqrt(1 - l**2 - m**2)])
         sine = np.linalg.norm(np.cross(axes.T @ place, pointing))
         for f, frequency in enumerate(shape.frequencies_hz):
-            spectrum = (frequency / table.meta["REFFREQ"]) ** TYPICAL_SPECTRAL_INDEX
+            spectrum = (frequency / table.meta["REFFREQ"]) ** index
             seen = flux * float(beam.airy_power(sine, frequency)) * spectrum / mean
             total[:, f] += seen * np.exp(
                 2j * np.pi * frequency / SPEED_OF_LIGHT * (uvw @ (place - [0, 0, 1]))

@@ -36,11 +36,12 @@ def response(
     m: NDArray[np.float64],
     frequencies_hz: NDArray[np.float64],
     reference_hz: float,
+    index: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Power beam × typical spectrum towards directions as they drift, shape (n, n_times, n_frequencies)."""
+    """Power beam × spectrum towards directions as they drift, shape (n, n_times, n_frequencies)."""
     local = np.stack([l, m, np.sqrt(1.0 - l * l - m * m)], axis=-1)
     power = power_towards(shape, local, frequencies_hz).swapaxes(0, 1)
-    power *= (frequencies_hz / reference_hz) ** TYPICAL_SPECTRAL_INDEX
+    power *= ((frequencies_hz / reference_hz) ** index[:, None])[:, None]
     return power
 
 
@@ -92,9 +93,16 @@ class Drift:
         """Frequency at which the spectrum that components are taken to have is one."""
         return float(self.weights.bin_frequencies_hz.mean())
 
-    def mean_response(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+    def mean_response(
+        self, l: NDArray[np.float64], m: NDArray[np.float64], index: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """Weighted mean of beam × spectrum towards directions, 0 where it is not trusted, shape (n,)."""
-        return self._mean(response(self.shape, l, m, self.weights.bin_frequencies_hz, self.reference_hz))
+        return self._mean(self._response(l, m, index))
+
+    def _response(
+        self, l: NDArray[np.float64], m: NDArray[np.float64], index: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return response(self.shape, l, m, self.weights.bin_frequencies_hz, self.reference_hz, index)
 
     def _mean(self, seen: NDArray[np.float64]) -> NDArray[np.float64]:
         weights = self.weights.by_time_frequency
@@ -103,8 +111,9 @@ class Drift:
 
     def _change(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Beam × spectrum over its weighted mean, less one, shape (n, n_times, n_bins)."""
-        # The spectrum shapes the change over the band, not the mean.
-        seen = response(self.shape, l, m, self.weights.bin_frequencies_hz, self.reference_hz)
+        # The spectrum shapes the change over the band, not the mean. What bright sources have
+        # besides the typical one is measured (``spectra.py``).
+        seen = self._response(l, m, np.full(len(l), TYPICAL_SPECTRAL_INDEX))
         mean = self._mean(seen)
         change = seen / np.where(mean > 0, mean, 1.0)[:, None, None] - 1.0
         change[mean == 0] = 0.0

@@ -20,6 +20,20 @@ def scale_pixels(widths_arcsec: tuple[float, ...], cell_arcsec: float) -> list[i
 
 
 @dataclass(frozen=True)
+class Spectrum:
+    """What a bright source's spectrum was found to be."""
+
+    l: float
+    """Direction cosines from the phase centre."""
+    m: float
+    apparent_jy: float
+    """Mean over the group."""
+    index: float
+    error: float
+    """Thermal, one standard deviation."""
+
+
+@dataclass(frozen=True)
 class EngineImages:
     """Images of one deconvolution; pixels [north, −east], Jy/beam (model: Jy/pixel)."""
 
@@ -34,5 +48,9 @@ class EngineImages:
     n_major_cycles: int
     components: Points | None = None
     """The model as it was subtracted, seeds between pixels; None: the pixels of the model."""
+    indices: NDArray[np.float64] | None = None
+    """Spectral indices of the components as they were subtracted; None: the typical one."""
+    spectra: tuple[Spectrum, ...] = ()
+    """Of bright sources."""
     outside: tuple[dict[str, Any], ...] = ()
     """What was taken of each source outside of the image that was looked for."""

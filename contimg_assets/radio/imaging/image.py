@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing
@@ -16,14 +17,15 @@ from contimg_assets.radio.calibration.jones import read_jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.engine import EngineImages
-from contimg_assets.radio.imaging.fits import image_header, write_image
+from contimg_assets.radio.imaging.engine import EngineImages, Spectrum
+from contimg_assets.radio.imaging.fits import celestial_wcs, image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.outside import OutsideSources
 from contimg_assets.radio.imaging.predict import components
 from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
+from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.tclean import run_tclean
 from contimg_assets.radio.imaging.visibilities import (
     StokesI,
@@ -39,7 +41,7 @@ from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.quality.products import complete_products, local_noise
 from contimg_assets.radio.quality.sources import read_plane
-from contimg_assets.radio.sky import Source
+from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 
 _ARCSEC = np.pi / 180 / 3600
 #: Sources outside the image that appear this many times the noise are named: a hundredth of that, which
@@ -73,6 +75,7 @@ class ImagingChoices(Protocol):
     beam_cutoff: float
     seed_sigma: float | None
     outside_sigma: float | None
+    spectra_sigma: float | None
     inject: bool
 
 
@@ -260,9 +263,10 @@ def make_image(
         write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
     drift = Drift(shape, data, weights)
     l, m, flux = result.components or components(result.model, cell * _ARCSEC)
+    index = np.full(len(l), TYPICAL_SPECTRAL_INDEX) if result.indices is None else result.indices
     write_components(
         out / f"{name}.components.fits",
-        Components(l, m, flux, drift.mean_response(l, m), drift.reference_hz),
+        Components(l, m, flux, index, drift.mean_response(l, m, index), drift.reference_hz),
         shape,
     )
     injected: dict[str, float] = {}
@@ -301,6 +305,7 @@ def make_image(
         ]
         if sky
         else None,
+        "spectra": _on_the_sky(result.spectra, header, n_pixels, cell * _ARCSEC),
         **injected,
         "wall_seconds": time.monotonic() - began,
         # Of the process: all that it has done before, too.
@@ -310,6 +315,24 @@ def make_image(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
     return summary | complete_products(out, name)
+
+
+def _on_the_sky(
+    spectra: Sequence[Spectrum], header: Header, n_pixels: int, cell_rad: float
+) -> list[dict[str, float]]:
+    """Spectra with ICRS positions."""
+    half = n_pixels // 2
+    pixels = np.array([[half - s.l / cell_rad, half + s.m / cell_rad] for s in spectra]).reshape(-1, 2)
+    return [
+        {
+            "ra_deg": float(ra),
+            "dec_deg": float(dec),
+            "apparent_jy": s.apparent_jy,
+            "spectral_index": s.index,
+            "spectral_index_error": s.error,
+        }
+        for s, (ra, dec) in zip(spectra, celestial_wcs(header).all_pix2world(pixels, 0), strict=True)
+    ]
 
 
 def _run(
@@ -340,6 +363,14 @@ def _run(
             start=start,
             outside=OutsideSources(data, weights.values, far, planned.cell_arcsec * _ARCSEC)
             if len(far)
+            else None,
+            spectra=Spectra(
+                data,
+                weights.values,
+                weights.expected_noise_jy,
+                choices.spectra_sigma * weights.expected_noise_jy,
+            )
+            if choices.spectra_sigma
             else None,
         )
     shared: dict[str, Any] = {

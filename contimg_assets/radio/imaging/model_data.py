@@ -40,6 +40,8 @@ class Components:
     m: NDArray[np.float64]
     flux: NDArray[np.float32]
     """Mean apparent flux densities, Jy."""
+    index: NDArray[np.float64]
+    """Spectral indices."""
     mean_response: NDArray[np.float64]
     """Weighted mean of beam × spectrum; 0 where the beam is not known: constant then."""
     reference_hz: float
@@ -48,7 +50,7 @@ class Components:
     def at(self, shape: GroupShape, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
         one = replace(shape, times_jd=shape.times_jd[t : t + 1])
-        seen = response(one, self.l, self.m, frequencies_hz, self.reference_hz)[:, 0]
+        seen = response(one, self.l, self.m, frequencies_hz, self.reference_hz, self.index)[:, 0]
         known = self.mean_response > 0
         share = seen / np.where(known, self.mean_response, 1.0)[:, None]
         return self.flux.astype(np.float64)[:, None] * np.where(known[:, None], share, 1.0)
@@ -61,6 +63,7 @@ def write_components(path: Path, components: Components, shape: GroupShape) -> N
             Column(components.l, "l", description="direction cosine, east, from the phase centre"),
             Column(components.m, "m", description="direction cosine, north"),
             Column(components.flux, "flux_jy", unit="Jy", description="apparent, mean over the group"),
+            Column(components.index, "spectral_index", description="measured where bright, or typical"),
             Column(
                 components.mean_response,
                 "mean_response",
@@ -143,8 +146,11 @@ def _read(image: Path, shape: GroupShape) -> Components:
             f"{found[0]}: found components of a group at JD {of[2]:.6f}; "
             f"expected those of {shape.path}, JD {shape.times_jd[0]:.6f}"
         )
-    l, m, mean = (np.asarray(table[name], np.float64) for name in ("l", "m", "mean_response"))
-    return Components(l, m, np.asarray(table["flux_jy"], np.float32), mean, float(table.meta["REFFREQ"]))
+    l, m, index, mean = (
+        np.asarray(table[name], np.float64) for name in ("l", "m", "spectral_index", "mean_response")
+    )
+    flux = np.asarray(table["flux_jy"], np.float32)
+    return Components(l, m, flux, index, mean, float(table.meta["REFFREQ"]))
 
 
 def _integration(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.engine import EngineImages
+from contimg_assets.radio.imaging.engine import EngineImages, Points
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
 from contimg_assets.radio.imaging.outside import OutsideSources
@@ -23,6 +23,7 @@ from contimg_assets.radio.imaging.predict import Predictor, components
 from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA, fit_beam, restore
 from contimg_assets.radio.imaging.scales import Scales
 from contimg_assets.radio.imaging.seed import Appearance
+from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
 
 _LOG = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def run_wgridder(
     scales_arcsec: tuple[float, ...] = (0.0,),
     start: Appearance | None = None,
     outside: OutsideSources | None = None,
+    spectra: Spectra | None = None,
 ) -> EngineImages:
     """Image and deconvolve.
 
@@ -93,6 +95,8 @@ def run_wgridder(
 
     outside : OutsideSources, optional
         Sources beyond the image, taken from the visibilities in every major cycle.
+    spectra : Spectra, optional
+        Spectra of bright sources within it, likewise.
 
     Returns
     -------
@@ -120,6 +124,14 @@ def run_wgridder(
         left = left.copy() if left is visibilities else left
         outside.take_from(left, beam_rad)
     residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
+
+    def found(model: NDArray[np.float32]) -> Points:
+        if not start:
+            return components(model, gridder.cell_rad)
+        l, m, flux = components(model - start.image(n, gridder.cell_rad), gridder.cell_rad)
+        # At their places, between pixels.
+        return np.append(l, start.l), np.append(m, start.m), np.append(flux, start.flux)
+
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
     while cycles < major_cycles and used < iterations:
@@ -168,6 +180,8 @@ def run_wgridder(
         )
         if outside:
             outside.take_from(after_left, beam_rad)
+        if spectra:
+            spectra.take_from(after_left, found(model + minor.model), beam_rad, stop)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if robust_rms(after) > _WORSE * robust_rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
@@ -176,12 +190,7 @@ def run_wgridder(
         depth = float(np.clip(_DEPTH_OF_ERROR * wrong, *_DEPTHS))
         model += minor.model
         left, residual = after_left, after
-    l, m, flux = components(
-        model if not start else model - start.image(n, gridder.cell_rad), gridder.cell_rad
-    )
-    if start:
-        # At their places, between pixels.
-        l, m, flux = np.append(l, start.l), np.append(m, start.m), np.append(flux, start.flux)
+    all_components = found(model)
     return EngineImages(
         image=restore(model, residual, beam, cell_arcsec, gridder.threads),
         residual=residual,
@@ -191,7 +200,9 @@ def run_wgridder(
         beam=beam,
         n_iterations=used,
         n_major_cycles=cycles,
-        components=(l, m, flux),
+        components=all_components,
+        indices=spectra.indices(*all_components[:2], beam_rad) if spectra else None,
+        spectra=spectra.measured() if spectra else (),
         outside=outside.as_list() if outside else (),
     )
 

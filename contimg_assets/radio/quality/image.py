@@ -99,7 +99,7 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: Comparison
         comparison = _comparison(planes, sources, header, catalogues, choices)
         numbers |= comparison.numbers if comparison else {}
     numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
-    _write_sources(out / "sources.fits", sources, header, comparison, choices)
+    _write_sources(out / "sources.fits", sources, header, summary, comparison, choices)
     shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
     pictures: dict[str, Path] = {}
     if sources:
@@ -208,13 +208,13 @@ def _write_sources(
     path: Path,
     sources: list[Found],
     header: fits.Header,
+    summary: dict[str, Any],
     comparison: Comparison | None,
     choices: ComparisonChoices,
 ) -> None:
     """The list with its counterparts, and with the measured corrections if they are asked for."""
-    table = source_table(
-        sources, 3600 * abs(header["CDELT2"]), {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
-    )
+    meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
+    table = source_table(sources, 3600 * abs(header["CDELT2"]), summary, meta)
     corrected = False
     if comparison is not None:
         names = [comparison.names.get(i, ("", float("nan"))) for i in range(len(sources))]

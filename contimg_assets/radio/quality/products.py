@@ -91,7 +91,7 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
-    source_table(sources, cell, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA}).write(
+    source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA}).write(
         folder / f"{name}.sources.fits", overwrite=True
     )
     numbers = basic_numbers(plane.pixels, residual, summary)

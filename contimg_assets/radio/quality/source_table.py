@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.table import Column, Table
+from numpy.typing import NDArray
 
 from contimg_assets.radio.quality.sources import Found
 
@@ -24,6 +25,8 @@ _UNITS: dict[str, tuple[Any, str]] = {
     "major_arcsec": (u.arcsec, "fitted full width, with the restoring beam in it; NaN: not fitted"),
     "minor_arcsec": (u.arcsec, "fitted full width; NaN: not fitted"),
     "position_angle_deg": (u.deg, "north through east"),
+    "spectral_index": (None, "within the band, with the beam divided out; NaN: too faint to be measured"),
+    "spectral_index_error": (None, "thermal standard error"),
     "x": (u.pix, "zero-based"),
     "y": (u.pix, "zero-based"),
 }
@@ -39,8 +42,21 @@ def source_name(ra_deg: float, dec_deg: float) -> str:
     )
 
 
-def source_table(sources: list[Found], cell_arcsec: float, meta: dict[str, Any]) -> Table:
-    """A row a source, with units and descriptions."""
+def source_table(
+    sources: list[Found], cell_arcsec: float, summary: dict[str, Any], meta: dict[str, Any]
+) -> Table:
+    """A row a source, with units and descriptions.
+
+    Parameters
+    ----------
+    sources : list of Found
+    cell_arcsec : float
+    summary : dict
+        Of the image: ``spectra`` and ``beam_major_arcsec``.
+    meta : dict
+        Of the table.
+    """
+    index, index_error = _spectra(sources, summary.get("spectra", []), summary["beam_major_arcsec"])
     values: dict[str, Any] = {
         "name": np.array([source_name(s.point.ra_deg, s.point.dec_deg) for s in sources], "U16"),
         "ra_deg": [s.point.ra_deg for s in sources],
@@ -57,6 +73,8 @@ def source_table(sources: list[Found], cell_arcsec: float, meta: dict[str, Any])
         "major_arcsec": [s.major_pixels * cell_arcsec for s in sources],
         "minor_arcsec": [s.minor_pixels * cell_arcsec for s in sources],
         "position_angle_deg": [float(np.rad2deg(s.angle_rad) + 90) % 180 - 90 for s in sources],
+        "spectral_index": index,
+        "spectral_index_error": index_error,
         "x": [s.point.x for s in sources],
         "y": [s.point.y for s in sources],
     }
@@ -66,3 +84,19 @@ def source_table(sources: list[Found], cell_arcsec: float, meta: dict[str, Any])
         kept = column if column.dtype.kind in "Ub" else column.astype(float)
         table[name] = Column(kept, unit=unit, description=description)
     return table
+
+
+def _spectra(
+    sources: list[Found], spectra: list[dict[str, float]], reach_arcsec: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spectral index and its error of each source, NaN where none was measured; shapes (n_sources,)."""
+    result = np.full((2, len(sources)), np.nan)
+    places = np.array([[s.point.ra_deg, s.point.dec_deg] for s in sources]).reshape(-1, 2)
+    for one in spectra if sources else []:
+        east = (places[:, 0] - one["ra_deg"] + 180) % 360 - 180
+        north = places[:, 1] - one["dec_deg"]
+        away = np.hypot(east * np.cos(np.deg2rad(one["dec_deg"])), north)
+        nearest = int(np.argmin(away))
+        if away[nearest] * 3600 <= reach_arcsec:
+            result[:, nearest] = one["spectral_index"], one["spectral_index_error"]
+    return result[0], result[1]

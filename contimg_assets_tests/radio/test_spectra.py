@@ -1,0 +1,96 @@
+"""Spectral indices of bright sources: measured rightly, and taken out of the image."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.quality.noise import robust_rms
+from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
+from contimg_assets.settings import ImagingSettings
+from contimg_assets.simulation.observation import simulate
+from contimg_assets.simulation.presets import UNCORRUPTED
+from contimg_assets_tests.radio.skies import START, around, observe
+
+pytestmark = [
+    pytest.mark.usefixtures("casa_data"),
+    pytest.mark.filterwarnings("ignore:Recalculating uvw_array:UserWarning"),
+]
+
+DEC_DEG = 54.57
+#: East, north (deg), Jy, spectral index.
+SOURCES = [(0.0, 0.1, 40.0, 0.5), (0.6, -0.4, 15.0, -1.6), (-0.5, 0.45, 5.0, -0.7), (0.3, 0.7, 0.1, 0.0)]
+
+
+@pytest.fixture(scope="module")
+def ms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny group; the noise of its image is some 3 mJy."""
+    folder = tmp_path_factory.mktemp("spectra")
+    simulate(observe(around(START, DEC_DEG, SOURCES), DEC_DEG, UNCORRUPTED), folder)
+    convert(sorted(folder.glob("*.hdf5")), folder / "group.ms")
+    return folder / "group.ms"
+
+
+def _image(ms: Path, folder: Path, sigma: float | None) -> tuple[dict[str, Any], NDArray[np.float32]]:
+    """Summary and residual."""
+    (folder / "work").mkdir(parents=True)
+    choices = ImagingSettings(field_deg=2.4, spectra_sigma=sigma)
+    make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=1)
+    residual = fits.getdata(folder / "x.residual.fits")[0, 0]
+    return json.loads((folder / "summary.json").read_text()), residual
+
+
+@pytest.fixture(scope="module")
+def images(
+    ms: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]]:
+    """With spectra measured, and with all of them taken to be typical."""
+    folder = tmp_path_factory.mktemp("images")
+    return {
+        name: (folder / name, *_image(ms, folder / name, sigma))
+        for name, sigma in (("measured", 300.0), ("typical", None))
+    }
+
+
+def test_indices_are_those_of_the_sky(
+    images: dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]],
+) -> None:
+    """Of the three bright sources, to five standard errors and 0.02; the faint one has none.
+
+    Besides noise there is what others leave in a spectrum, and channels of 3 MHz: 0.02 at most was seen.
+    """
+    folder, summary, _ = images["measured"]
+    table = Table.read(folder / "x.sources.fits")
+    measured = table[np.isfinite(table["spectral_index"])]
+    measured.sort("flux_jy", reverse=True)
+    assert len(measured) == len(summary["spectra"]) == 3
+    for row, (_, _, _, index) in zip(measured, SOURCES[:3], strict=True):
+        assert row["spectral_index"] == pytest.approx(index, abs=0.02 + 5 * row["spectral_index_error"])
+    assert not np.isfinite(table["spectral_index"][table["flux_jy"] < 1.0]).any()
+
+
+def test_sidelobes_of_the_difference_are_gone(
+    images: dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]],
+) -> None:
+    """Noise of 1.34 times the expected; a sky of typical indices leaves 1.33, and this one 8 without them."""
+    noise = {name: robust_rms(residual) for name, (_, _, residual) in images.items()}
+    expected = images["measured"][1]["expected_rms_mjy_beam"] / 1e3
+    assert noise["measured"] < 1.4 * expected
+    assert noise["typical"] > 5 * expected
+
+
+def test_components_say_with_which_index_they_were_subtracted(
+    images: dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]],
+) -> None:
+    """Those of the brightest source with its own, those of the faint one with the typical index."""
+    table = Table.read(images["measured"][0] / "x.components.fits")
+    brightest = table[np.argmax(table["flux_jy"])]
+    assert brightest["spectral_index"] == pytest.approx(0.5, abs=0.03)
+    assert np.any(table["spectral_index"] == TYPICAL_SPECTRAL_INDEX)
