@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam, phasing
-from contimg_assets.radio.calibration.field_model import predict_field
+from contimg_assets.radio import phasing
 from contimg_assets.radio.calibration.gains import Gains, read_gains
 from contimg_assets.radio.calibration.hashing import tree_sha256
-from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.selfcal import self_calibrate
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import CalibrationError
@@ -125,39 +123,6 @@ def test_data_that_have_not_been_calibrated_are_refused(tmp_path: Path) -> None:
     convert(sorted((tmp_path / "in").glob("*.hdf5")), tmp_path / "raw.ms")
     with pytest.raises(CalibrationError, match="found no CORRECTED_DATA"):
         self_calibrate(tmp_path / "raw.ms", tmp_path / "out", tmp_path, CHOICES, threads=1, minimum_snr=3.0)
-
-
-def test_a_model_image_predicts_what_its_sources_show_through_the_drifting_beam(tmp_path: Path) -> None:
-    """Against the sum of point sources, in position, sign and drift.
-
-    The sources lie on pixels, one 1.3° off where the beam's drift matters most.  An image carries the
-    beam at band centre only, so the comparison is made there: 1 % of the flux density.
-    """
-    simulate(observe(around(START, DEC_DEG, BRIGHT[:1]), DEC_DEG, UNCORRUPTED), tmp_path / "in")
-    convert(sorted((tmp_path / "in").glob("*.hdf5")), tmp_path / "raw.ms")
-    shape = read_shape(tmp_path / "raw.ms")
-    cell, n = 2e-4, 300
-    pixels = {(180, 110): 1.5, (150, 150): 1.0, (60, 260): 2.0}
-    model = np.zeros((n, n), np.float32)
-    sources = []
-    scale = phasing.aberration_scale(float(shape.times_jd.mean()), *shape.centre)
-    for (y, x), jy in pixels.items():
-        # An orthographic projection about the centre, of the field as aberration shows it.
-        l, m = -(x - n // 2) * cell / scale, (y - n // 2) * cell / scale
-        ra0, dec0 = shape.centre
-        root = np.sqrt(1 - l**2 - m**2)
-        dec = np.arcsin(m * np.cos(dec0) + root * np.sin(dec0))
-        ra = ra0 + np.arctan2(l, root * np.cos(dec0) - m * np.sin(dec0))
-        sources.append(Source(f"{y}", float(np.rad2deg(ra)), float(np.rad2deg(dec)), jy))
-        direction = phasing.apparent_vectors(shape.times_jd, ra, dec)[:, 0]
-        power = beam.drifting_power(direction, shape.declination_rad, np.array([shape.frequencies_hz.mean()]))
-        model[y, x] = jy * power.mean()
-    found = predict_field(shape, model, cell, 1, 2)
-    expected = model_visibilities(shape, sources)[:, shape.cross]
-    middle = shape.n_channels // 2
-    assert np.abs(found - expected)[..., middle].max() < 0.01 * sum(pixels.values())
-    averaged = predict_field(shape, model, cell, 4, 2)
-    assert np.allclose(averaged, found.reshape(*found.shape[:2], -1, 4).mean(axis=-1), atol=1e-4)
 
 
 def test_gains_are_interpolated_in_amplitude_and_phase_and_held_at_the_ends(tmp_path: Path) -> None:

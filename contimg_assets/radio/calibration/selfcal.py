@@ -22,12 +22,12 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.calibration.field_model import predict_field
 from contimg_assets.radio.calibration.gains import Gains, no_gains, read_gains
 from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
+from contimg_assets.radio.imaging.model_data import predict_integration, read_components
 from contimg_assets.radio.measurement_set import add_data_column, read_column, read_shape, write_column
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.store import clone_tree
@@ -64,7 +64,6 @@ class _State:
     gains: Gains | None
     folder: Path
     """With the FITS images ``field.*.fits``."""
-    cell_rad: float
     tables: tuple[Path, ...] = ()
 
     def plane(self, kind: str) -> NDArray[np.float32]:
@@ -102,7 +101,7 @@ class _Field:
         if gains is not None:
             gains.divide_out(self.shape, self.target)
         folder = self.work / f"image-{len(list(self.work.glob('image-*')))}"
-        summary = make_image(
+        make_image(
             self.target.path if gains is not None else self.shape.path,
             folder,
             self.work,
@@ -111,11 +110,17 @@ class _Field:
             provenance=None,
             threads=self.threads,
         )
-        return _State(gains, folder, np.deg2rad(summary["cell_arcsec"] / 3600.0), tables)
+        return _State(gains, folder, tables)
 
     def predict(self, state: _State) -> NDArray[np.complex64]:
         """Averaged visibilities of a state's model, shape (n_times, n_cross, n_channels)."""
-        return predict_field(self.shape, state.plane("model"), state.cell_rad, self.factor, self.threads)
+        components = read_components(state.folder, self.shape)
+        model = np.empty(self.counts.shape, np.complex64)
+        for t, axes in enumerate(self.shape.axes()):
+            seen = predict_integration(self.shape, t, axes, components, self.threads)
+            # After prediction, as the data are: what averaging smears is smeared alike in both.
+            model[t] = seen.reshape(len(seen), -1, self.factor).mean(axis=-1)
+        return model
 
     def promised_snr(self, model: NDArray[np.complex64]) -> float:
         """Signal-to-noise ratio of the median antenna's gain in one polarisation and integration.

@@ -1,4 +1,4 @@
-"""An image's model as a list of components, and as MODEL_DATA of a clone.
+"""An image's model as a list of components, as visibilities, and as MODEL_DATA of a clone.
 
 Belongs here: the product ``components`` and what it says about every channel
 and integration.  Does not belong here: how CLEAN predicts (``predict.py``),
@@ -113,7 +113,7 @@ def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str
 
     began = time.monotonic()
     shape = read_shape(ms)
-    components = _read(image, shape)
+    components = read_components(image, shape)
     clone_tree(ms, out)
     model = np.zeros(shape.data_shape[1:], np.complex64)
     hands = [0, shape.n_polarisations - 1]
@@ -122,7 +122,7 @@ def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str
         if "MODEL_DATA" not in main.colnames():
             add_column_like_data(main, "MODEL_DATA")
         for t, axes in enumerate(shape.axes()):
-            seen = _integration(shape, t, axes, components, threads)
+            seen = predict_integration(shape, t, axes, components, threads)
             squares += float(np.mean(np.abs(seen) ** 2))
             for hand in hands:
                 model[shape.cross, :, hand] = seen
@@ -135,7 +135,16 @@ def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str
     }
 
 
-def _read(image: Path, shape: GroupShape) -> Components:
+def read_components(image: Path, shape: GroupShape) -> Components:
+    """Read the product of an image of a group.
+
+    Raises
+    ------
+    MissingInputError
+        If the folder has no components.
+    ImagingError
+        If they are of another group.
+    """
     found = sorted(image.glob("*.components.fits"))
     if len(found) != 1:
         raise MissingInputError(f"{image}: found {len(found)} files *.components.fits; expected one")
@@ -153,10 +162,26 @@ def _read(image: Path, shape: GroupShape) -> Components:
     return Components(l, m, flux, index, mean, float(table.meta["REFFREQ"]))
 
 
-def _integration(
+def predict_integration(
     shape: GroupShape, t: int, axes: NDArray[np.float64], components: Components, threads: int
 ) -> NDArray[np.complex64]:
-    """Stokes I of an integration's cross-correlations, Jy, shape (n_cross, n_channels)."""
+    """Stokes I of an integration's cross-correlations.
+
+    Parameters
+    ----------
+    shape : GroupShape
+    t : int
+        The integration.
+    axes : ndarray, shape (3, 3)
+        Its axes of u, v and w.
+    components : Components
+    threads : int
+
+    Returns
+    -------
+    ndarray, complex64, shape (n_cross, n_channels)
+        Jy.
+    """
     lengths = baselines_m(shape) @ axes.T
     frequencies = shape.frequencies_hz
     uvw = (lengths[:, None, :] * (frequencies / SPEED_OF_LIGHT)[:, None]).reshape(-1, 3)

@@ -49,8 +49,9 @@ _CORE_PIXELS = 512
 #: Islands this near to a component are subtracted from at once.
 _NEAR_BEAMS = 10.0
 #: Accuracies of the gridder, and the error of an image, in units of its expected
-#: noise, for which it is chosen between them.
-_ACCURACIES = (1e-5, 1e-3)
+#: noise, for which it is chosen between them; that of the dirty beam.
+_ACCURACIES = (1e-5, 1e-2)
+_BEAM_ACCURACY = 1e-3
 _GRIDDING_ERROR = 0.3
 
 
@@ -106,10 +107,10 @@ def run_wgridder(
     plane = Plane.fit(gridder.uvw, gridder.weights)
     predictor = Predictor.of(gridder.uvw, plane, gridder.threads)
     reach = n + plane.margin(n, gridder.cell_rad)
-    half = replace(gridder, accuracy=_ACCURACIES[1]).psf_half(reach + reach % 2, reach + reach % 2)
+    half = replace(gridder, accuracy=_BEAM_ACCURACY).psf_half(reach + reach % 2, reach + reach % 2)
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
     sigmas = tuple(width / cell_arcsec * FWHM_TO_SIGMA for width in scales_arcsec)
-    scales = Scales.of(replace(gridder, accuracy=_ACCURACIES[1]), sigmas, half)
+    scales = Scales.of(replace(gridder, accuracy=_BEAM_ACCURACY), sigmas, half)
     model = np.zeros((n, n), np.float32)
     left = visibilities
     mask = np.zeros((n, n), bool)
