@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.spectra import Spectra
+from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 from contimg_assets.settings import ImagingSettings
@@ -94,3 +96,17 @@ def test_components_say_with_which_index_they_were_subtracted(
     brightest = table[np.argmax(table["flux_jy"])]
     assert brightest["spectral_index"] == pytest.approx(0.5, abs=0.03)
     assert np.any(table["spectral_index"] == TYPICAL_SPECTRAL_INDEX)
+
+
+def test_one_frequency_tells_no_index() -> None:
+    """Nothing is measured, nothing is taken, and components keep the typical index."""
+    frequencies = np.array([1.3e9, 1.4e9, 1.5e9])
+    uvw = np.ones((3, 3))
+    data = StokesI(uvw, frequencies, np.ones(3, np.complex64), np.ones(3, np.float32), 1)
+    spectra = Spectra(data, np.array([0, 1, 0], np.float32), 1e-3, 0.3)
+    point = (np.zeros(1), np.zeros(1), np.full(1, 5.0, np.float32))
+    left = data.values.copy()
+    spectra.take_from(left, point, 1e-4, 0.0)
+    np.testing.assert_array_equal(left, data.values)
+    assert spectra.measured() == ()
+    np.testing.assert_array_equal(spectra.indices(*point[:2], 1e-4), TYPICAL_SPECTRAL_INDEX)

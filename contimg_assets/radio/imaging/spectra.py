@@ -23,6 +23,8 @@ _REACH_BEAMS = 1.0
 _MOST_SOURCES = 32
 #: A change of the index is made if it is this many times its error.
 _LEAST_SIGMA = 4.0
+#: An index with an error larger than this, the scatter between sources, tells nothing.
+_WORST_ERROR = 0.2
 #: A source whose brightest component is below this part of the least flux density is none.
 _MOST_PARTS = 10
 #: A source waits until the residual's peak is below this part of it: what others leave is in its spectrum.
@@ -200,8 +202,10 @@ class Spectra:
         peak_jy : float
             Of the residual image, about: what others may have left.
         """
+        if not np.isfinite(self.slope_error):
+            return
         self._gather(components, _REACH_BEAMS * beam_rad, max(self.least_jy, peak_jy / _OTHERS))
-        if not len(self._flux) or not np.isfinite(self.slope_error):
+        if not len(self._flux):
             return
         l, m = self._places.T
         places = np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1)
@@ -247,7 +251,7 @@ class Spectra:
         return np.append(own, TYPICAL_SPECTRAL_INDEX)[self._nearest(l, m, _REACH_BEAMS * beam_rad)]
 
     def measured(self) -> tuple[Spectrum, ...]:
-        """The spectra of all sources that are bright enough in the end."""
+        """The spectra of all sources that are bright enough in the end, and for the band that is left."""
         return tuple(
             Spectrum(
                 *self._places[k],
@@ -255,5 +259,5 @@ class Spectra:
                 index=TYPICAL_SPECTRAL_INDEX + self._found[k] / self._flux[k],
                 error=self.slope_error / self._flux[k],
             )
-            for k in np.flatnonzero(self._flux >= self.least_jy)
+            for k in np.flatnonzero(self._flux >= max(self.least_jy, self.slope_error / _WORST_ERROR))
         )
