@@ -5,6 +5,7 @@ done in ``radio/``.
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +36,9 @@ def run_stage(work: Callable[[Settings], dict[str, Any]], as_json: bool) -> None
     as_json : bool
         One JSON object on standard output in place of a table.
     """
+    # What a stage says while it works goes to standard error, and so into Dagster's log of the step.
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("contimg_assets").setLevel(logging.INFO)
     keep_memory()
     settings = get_settings()
     casa.configure(settings.home / "casa")
