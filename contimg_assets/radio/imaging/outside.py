@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio.imaging.seed import Appearance
+from contimg_assets.radio.imaging.turning import averaging_loss, phasor, turns_towards
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.robust import mad_sigma
 
@@ -31,15 +32,6 @@ _FOUND_SIGMA, _KEPT_SIGMA = 6.0, 5.0
 _CELL_SIGMA = 3.0
 #: Points of a source found at most in one major cycle, and in all.
 _NEW_POINTS, _MOST_POINTS = 3, 12
-
-
-@numba.njit(cache=True, inline="always")
-def _turned(uvw: NDArray[np.float64], place: NDArray[np.float64], width: float) -> tuple[complex, float]:
-    """Phasor of a source and what averaging channels leaves of it."""
-    turns = uvw[0] * place[0] + uvw[1] * place[1] + uvw[2] * place[2]
-    x = np.pi * turns * width
-    angle = 2 * np.pi * (turns - np.floor(turns))
-    return complex(np.cos(angle), np.sin(angle)), np.sin(x) / x if abs(x) > 1e-6 else 1.0
 
 
 @numba.njit(cache=True, parallel=True)
@@ -58,8 +50,9 @@ def _collect(
         for i in range(n):
             r = t * n + i
             if weights[r] > 0:
-                phasor, left = _turned(uvw[r], place, widths[i])
-                sums[t, cells[i]] += weights[r] * left * values[r] * np.conj(phasor)
+                turns = turns_towards(uvw[r], place)
+                left = averaging_loss(turns, widths[i])
+                sums[t, cells[i]] += weights[r] * left * values[r] * np.conj(phasor(turns))
                 totals[t, cells[i]] += weights[r] * left * left
 
 
@@ -75,8 +68,8 @@ def _subtract(
     n = len(cells)
     for t in numba.prange(len(model)):
         for i in range(n):
-            phasor, left = _turned(uvw[t * n + i], place, widths[i])
-            values[t * n + i] -= model[t, cells[i]] * phasor * left
+            turns = turns_towards(uvw[t * n + i], place)
+            values[t * n + i] -= model[t, cells[i]] * phasor(turns) * averaging_loss(turns, widths[i])
 
 
 @dataclass

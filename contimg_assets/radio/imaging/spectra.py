@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from contimg_assets.radio.imaging.engine import Points, Spectrum
+from contimg_assets.radio.imaging.turning import averaging_loss, phasor, turns_towards
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 
@@ -34,24 +35,22 @@ _OTHERS = 0.2
 @numba.njit(cache=True)
 def _begin(
     uvw: NDArray[np.float64],
-    frequency: float,
-    step: float,
+    frequencies: NDArray[np.float64],
     places: NDArray[np.float64],
-    real: NDArray[np.float32],
-    imag: NDArray[np.float32],
-    by_real: NDArray[np.float32],
-    by_imag: NDArray[np.float32],
-    left: NDArray[np.float32],
+    state: NDArray[np.float32],
 ) -> None:
-    """Phasors of places at a baseline's first slot, their turn from slot to slot, what averaging leaves."""
+    """Phasors of places at a baseline's first slot, their turn from slot to slot, what averaging leaves.
+
+    The rows of ``state``: real and imaginary parts of the one and of the other, and the last.
+    """
+    # A slot is as wide as the step to the next.
+    width = frequencies[1] / frequencies[0] - 1.0 if len(frequencies) > 1 else 0.0
     for k in range(len(places)):
-        delay = (uvw[0] * places[k, 0] + uvw[1] * places[k, 1] + uvw[2] * places[k, 2]) / frequency
-        turns = delay * frequency
-        angle, by = 2 * np.pi * (turns - np.floor(turns)), 2 * np.pi * delay * step
-        real[k], imag[k] = np.cos(angle), np.sin(angle)
-        by_real[k], by_imag[k] = np.cos(by), np.sin(by)
-        # A slot is as wide as the step to the next.
-        left[k] = np.sin(by / 2) / (by / 2) if abs(by) > 1e-6 else 1.0
+        turns = turns_towards(uvw, places[k])
+        now, by = phasor(turns), phasor(turns * width)
+        state[0, k], state[1, k] = now.real, now.imag
+        state[2, k], state[3, k] = by.real, by.imag
+        state[4, k] = averaging_loss(turns, width)
 
 
 @numba.njit(cache=True, inline="always")
@@ -82,22 +81,11 @@ def _slopes(
     """Weighted sums, by integration, of ``value × log`` turned to each place, and of ``log²``."""
     n, n_places = len(frequencies), len(places)
     for t in numba.prange(len(sums)):
-        real, imag, by_real, by_imag, left, seen = np.empty((6, n_places), np.float32)
+        state, seen = np.empty((5, n_places), np.float32), np.empty(n_places, np.float32)
+        real, imag, by_real, by_imag, left = state
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
-            lowest = float(frequencies[first])
-            step = float(frequencies[first + 1] - lowest) if end - first > 1 else 0.0
-            _begin(
-                uvw[t * n + first],
-                float(frequencies[first]),
-                step,
-                places,
-                real,
-                imag,
-                by_real,
-                by_imag,
-                left,
-            )
+            _begin(uvw[t * n + first], frequencies[first:end], places, state)
             seen[:] = 0
             squares = np.float32(0)
             for i in range(first, end):
@@ -127,22 +115,11 @@ def _subtract(
     """Take ``change × log`` of each place from the visibilities."""
     n, n_places = len(frequencies), len(places)
     for t in numba.prange(n_times):
-        real, imag, by_real, by_imag, left = np.empty((5, n_places), np.float32)
+        state = np.empty((5, n_places), np.float32)
+        real, imag, by_real, by_imag, left = state
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
-            lowest = float(frequencies[first])
-            step = float(frequencies[first + 1] - lowest) if end - first > 1 else 0.0
-            _begin(
-                uvw[t * n + first],
-                float(frequencies[first]),
-                step,
-                places,
-                real,
-                imag,
-                by_real,
-                by_imag,
-                left,
-            )
+            _begin(uvw[t * n + first], frequencies[first:end], places, state)
             for k in range(n_places):
                 real[k] *= left[k] * changes[k]
                 imag[k] *= left[k] * changes[k]

@@ -181,16 +181,16 @@ def run_wgridder(
         )
         if outside:
             outside.take_from(after_left, beam_rad)
+        whole = model + minor.model
         if spectra:
-            spectra.take_from(after_left, found(model + minor.model), beam_rad, stop)
+            spectra.take_from(after_left, found(whole), beam_rad, stop)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if robust_rms(after) > _WORSE * robust_rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
             break
         wrong = float(np.quantile(np.abs(after[minor.ys, minor.xs] - minor.flux), 0.999)) / peak
         depth = float(np.clip(_DEPTH_OF_ERROR * wrong, *_DEPTHS))
-        model += minor.model
-        left, residual = after_left, after
+        model, left, residual = whole, after_left, after
     all_components = found(model)
     return EngineImages(
         image=restore(model, residual, beam, cell_arcsec, gridder.threads),
