@@ -92,7 +92,7 @@ def test_predicted_visibilities_equal_the_sum_written_out(scatter: float) -> Non
     assert not predictor(l[:0], m[:0], flux[:0], 1e-5).any()
     if scatter == 0.0:
         share, factor = rng.random(30).astype(np.float32), rng.random(len(uvw)).astype(np.float32)
-        with_mode = predictor(l, m, flux, 1e-5, [(share, factor)])
+        with_mode = predictor(l, m, flux, 1e-5, [(flux * share, factor)])
         changed = expected + factor * (np.exp(1j * phases) @ (flux * share))
         assert np.abs(with_mode - changed).max() < 2e-4 * np.linalg.norm(flux)
 

@@ -53,29 +53,36 @@ class Drift:
     data: StokesI
     weights: Weights
 
-    def modes(self, l: NDArray[np.float64], m: NDArray[np.float64], flux: NDArray[np.float32]) -> list[Mode]:
-        """Modes of the change of components about their means.
+    def modes(
+        self, shares: NDArray[np.float64], flux: NDArray[np.float32], times: slice
+    ) -> tuple[NDArray[np.float32], list[Mode]]:
+        """Components in a part of the group: their means there, and modes of the change about them.
 
         Parameters
         ----------
-        l, m : ndarray, shape (n,)
-            Direction cosines from the phase centre.
+        shares : ndarray, shape (n, n_times, n_bins)
+            Of ``shares``.
         flux : ndarray, shape (n,)
-            Mean apparent flux densities, Jy.
+            Mean apparent flux densities in the group, Jy.
+        times : slice
+            Integrations of the part.
 
         Returns
         -------
-        list of (ndarray of shape (n,), ndarray of shape (n_visibilities,))
-            Coefficient of each component, relative to its flux density, and the factor of
-            each visibility.
+        mean : ndarray, shape (n,)
+            Mean apparent flux densities in the part, Jy.
+        modes : list of (ndarray of shape (n,), ndarray of shape (n_visibilities of the part,))
+            Coefficient of each component, Jy, and the factor of each visibility.
         """
-        change = self._change(l, m)
+        weights = self.weights.by_time_frequency[times]
+        if not weights.any():
+            return flux, []
+        seen = shares[:, times] * flux.astype(float)[:, None, None]
+        mean = np.tensordot(seen, weights, axes=2) / weights.sum()
         # Orthogonal under the weights, the brightest components first served.
-        root = np.sqrt(self.weights.by_time_frequency / self.weights.by_time_frequency.sum()).reshape(-1)
-        scaled = change.reshape(len(l), -1) * root
-        _, energy, functions = np.linalg.svd(
-            scaled.T @ (scaled * (flux.astype(float) ** 2)[:, None]), hermitian=True
-        )
+        root = np.sqrt(weights / weights.sum()).reshape(-1)
+        scaled = (seen - mean[:, None, None]).reshape(len(flux), -1) * root
+        _, energy, functions = np.linalg.svd(scaled.T @ scaled, hermitian=True)
         # Of what would be left after the first 0, 1, … modes.
         left = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
         allowed = (_LEFT_OVER * self.weights.expected_noise_jy) ** 2
@@ -84,9 +91,9 @@ class Drift:
         for function in functions[:n_modes]:
             factor = np.divide(function, root, out=np.zeros_like(function), where=root > 0)
             result.append(
-                ((scaled @ function).astype(np.float32), self._spread(factor.reshape(change.shape[1:])))
+                ((scaled @ function).astype(np.float32), _interpolated(factor.reshape(weights.shape), *self.bins))
             )
-        return result
+        return mean.astype(np.float32), result
 
     @property
     def reference_hz(self) -> float:
@@ -109,23 +116,23 @@ class Drift:
         mean = np.tensordot(seen, weights, axes=2) / weights.sum()
         return np.where(mean > _LEAST_BEAM, mean, 0.0)
 
-    def _change(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Beam × spectrum over its weighted mean, less one, shape (n, n_times, n_bins)."""
+    def shares(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Beam × spectrum over its weighted mean, 1 where that is not trusted, shape (n, n_times, n_bins)."""
         # The spectrum shapes the change over the band, not the mean. What bright sources have
         # besides the typical one is measured (``spectra.py``).
         seen = self._response(l, m, np.full(len(l), TYPICAL_SPECTRAL_INDEX))
         mean = self._mean(seen)
-        change = seen / np.where(mean > 0, mean, 1.0)[:, None, None] - 1.0
-        change[mean == 0] = 0.0
-        return change
+        seen /= np.where(mean > 0, mean, 1.0)[:, None, None]
+        seen[mean == 0] = 1.0
+        return seen
 
-    def _spread(self, function: NDArray[np.float64]) -> NDArray[np.float32]:
-        """A function of integration and frequency bin, at every visibility."""
+    @property
+    def bins(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Of each slot, the frequency bin below, and how far on to the next, shape (n_slots,) both."""
         bins, slots = self.weights.bin_frequencies_hz, self.data.frequencies_hz
         place = np.interp(slots, bins, np.arange(len(bins), dtype=np.float64))
         lower = np.minimum(place.astype(np.int32), max(len(bins) - 2, 0))
-        return _interpolated(function, lower, (place - lower).astype(np.float32))
-
+        return lower, (place - lower).astype(np.float32)
 
 @numba.njit(cache=True, parallel=True)
 def _interpolated(

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
-from contimg_assets.radio.imaging.minor import Plane
-from contimg_assets.radio.imaging.predict import Predictor
-from contimg_assets.radio.imaging.wgridder import seen_visibilities
+from contimg_assets.radio.imaging.seen import SeenPredictor
 from contimg_assets.radio.quality.injection import choose_places, recover
 from contimg_assets.radio.quality.products import LEAST_POWER, SOURCE_SIGMA
 from contimg_assets.radio.quality.sources import ImagePlane, find_sources
@@ -60,9 +58,10 @@ def inject_into_visibilities(
     at = np.rint(places).astype(int)
     flux = (levels * noise[at[:, 1], at[:, 0]]).astype(np.float32)
     half, cell = gridder.n_pixels // 2, gridder.cell_rad
-    predictor = Predictor.of(gridder.uvw, Plane.fit(gridder.uvw, gridder.weights), gridder.threads)
     l, m = cell * (half - places[:, 0]), cell * (places[:, 1] - half)
-    added = seen_visibilities(predictor, l, m, flux, drift, _ERROR * float(flux.min()))
+    predictor = SeenPredictor.of(gridder, drift)
+    nothing = np.zeros(len(gridder.uvw), np.complex64)
+    added = predictor.subtract(nothing, l, m, -flux, _ERROR * float(flux.min()))
     recovery = recover(replace(plane, pixels=image_with(added).image), noise, places, levels, SOURCE_SIGMA)
     numbers = {
         f"cleaned_completeness_{level:.0f}sigma": part

@@ -27,7 +27,7 @@ _FINEST = 2e-6
 #: The series ends with a bound on what it leaves; this many terms are beyond any array on the ground.
 _MOST_TERMS = 400
 
-#: Coefficient of each component and factor of each visibility.
+#: Coefficient of each component, Jy, and factor of each visibility.
 Mode = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -99,7 +99,7 @@ class Predictor:
         accuracy : float
             Error relative to the root of the sum of the flux densities' squares.
         modes : sequence of (ndarray of shape (n,), ndarray of shape (n_visibilities,))
-            Each adds ``factor × Σ coefficient × flux …``; its w' is left out.
+            Each adds ``factor × Σ coefficient …``, coefficients in Jy; its w' is left out.
 
         Returns
         -------
@@ -111,7 +111,7 @@ class Predictor:
         n1 = np.sqrt(1.0 - l * l - m * m) - 1.0
         points = 2 * np.pi * np.stack([l + self.plane.a * n1, m + self.plane.b * n1], axis=-1)
         series = self._series(n1, flux, accuracy)
-        coefficients = [*series, *((flux * part).astype(np.complex64) for part, _ in modes)]
+        coefficients = [*series, *(part.astype(np.complex64) for part, _ in modes)]
         for start in range(0, len(coefficients), _AT_ONCE):
             sums = ducc0.nufft.experimental.nu2nu(
                 points_in=np.array(coefficients[start : start + _AT_ONCE]),

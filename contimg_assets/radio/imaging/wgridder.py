@@ -19,10 +19,11 @@ from contimg_assets.radio.imaging.engine import EngineImages, Points
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
 from contimg_assets.radio.imaging.outside import OutsideSources
-from contimg_assets.radio.imaging.predict import Predictor, components
+from contimg_assets.radio.imaging.predict import components
 from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA, fit_beam, restore
 from contimg_assets.radio.imaging.scales import Scales
 from contimg_assets.radio.imaging.seed import Appearance
+from contimg_assets.radio.imaging.seen import SeenPredictor
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.quality.noise import noise_map, robust_rms
 
@@ -105,7 +106,7 @@ def run_wgridder(
     """
     n, cell_arcsec = gridder.n_pixels, float(np.rad2deg(gridder.cell_rad) * 3600.0)
     plane = Plane.fit(gridder.uvw, gridder.weights)
-    predictor = Predictor.of(gridder.uvw, plane, gridder.threads)
+    predictor = SeenPredictor.of(gridder, drift)
     reach = n + plane.margin(n, gridder.cell_rad)
     half = replace(gridder, accuracy=_BEAM_ACCURACY).psf_half(reach + reach % 2, reach + reach % 2)
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
@@ -119,7 +120,7 @@ def run_wgridder(
         model = start.image(n, gridder.cell_rad)
         _open_around(mask, model != 0, grow)
         error = _GRIDDING_ERROR * expected_noise_jy
-        left = left - seen_visibilities(predictor, start.l, start.m, start.flux, drift, error)
+        left = predictor.subtract(left, start.l, start.m, start.flux, error)
     beam_rad = beam.major_arcsec / cell_arcsec * gridder.cell_rad
     if outside:
         left = left.copy() if left is visibilities else left
@@ -176,9 +177,7 @@ def run_wgridder(
         used += minor.n_components
         cycles += 1
         error = _GRIDDING_ERROR * expected_noise_jy
-        after_left = left - seen_visibilities(
-            predictor, *components(minor.model, gridder.cell_rad), drift, error
-        )
+        after_left = predictor.subtract(left, *components(minor.model, gridder.cell_rad), error)
         if outside:
             outside.take_from(after_left, beam_rad)
         whole = model + minor.model
@@ -234,19 +233,6 @@ def _active(
         stop = float(np.partition(heights[active], -_LONGEST_LIST)[-_LONGEST_LIST])
         active &= heights >= stop
     return active, stop
-
-
-def seen_visibilities(
-    predictor: Predictor,
-    l: NDArray[np.float64],
-    m: NDArray[np.float64],
-    flux: NDArray[np.float32],
-    drift: Drift | None,
-    error: float,
-) -> NDArray[np.complex64]:
-    """Visibilities of components that change through the group, with an error in Jy."""
-    modes = drift.modes(l, m, flux) if drift is not None else []
-    return predictor(l, m, flux, error / max(float(np.linalg.norm(flux)), error), modes)
 
 
 def _whole(half: NDArray[np.float32], n: int) -> NDArray[np.float32]:
