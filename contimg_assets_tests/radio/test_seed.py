@@ -12,6 +12,7 @@ from contimg_assets.radio import beam, phasing
 from contimg_assets.radio.catalogues.store import install
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.points import points_image
 from contimg_assets.radio.imaging.seed import appearance, inside, known_sky, outside
 from contimg_assets.radio.imaging.visibilities import unflagged
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
@@ -109,7 +110,7 @@ def test_the_model_image_has_the_visibilities_of_its_sources(
     data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
     keep = np.linalg.norm(data.uvw[:, :2], axis=1) < 1 / (6 * CELL_RAD)
     assert keep.mean() > 0.3
-    image = seen.image(N_PIXELS, CELL_RAD)
+    image = points_image(seen.points, N_PIXELS, CELL_RAD)
     ys, xs = np.nonzero(image)
     half = N_PIXELS // 2
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.imaging.fits import RestoringBeam
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane
+from contimg_assets.radio.imaging.points import Points, join, points_image
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.restore import fit_beam, restore
 from contimg_assets.radio.imaging.wgridder import run_wgridder
@@ -172,22 +173,32 @@ def test_restoring_beam_is_fitted_and_drawn_with_the_same_angle() -> None:
     beam = RestoringBeam(60.0, 30.0, 40.0)
     model = np.zeros((256, 256), np.float32)
     model[128, 128] = 1.0
-    drawn = restore(model, np.zeros_like(model), beam, 5.0)
+    drawn = restore(model, join(), np.zeros_like(model), beam, 5.0)
     assert drawn[128, 128] == pytest.approx(1.0, rel=1e-3)
     found = fit_beam(drawn, 5.0)
     # A Gaussian is fitted exactly; what is left is float32.
     assert found.major_arcsec == pytest.approx(60.0, rel=1e-3)
     assert found.minor_arcsec == pytest.approx(30.0, rel=1e-3)
     assert found.position_angle_deg == pytest.approx(40.0, abs=0.1)
+    # A point between pixels is drawn as one on a pixel is, there.
+    cell = 5 * ARCSEC
+    between: Points = np.array([2.3 * cell]), np.array([-1.6 * cell]), np.ones(1, np.float32)
+    alone = restore(np.zeros_like(model), between, np.zeros_like(model), beam, 5.0)
+    spread = restore(points_image(between, 256, cell), join(), np.zeros_like(model), beam, 5.0)
+    assert np.abs(alone - spread).max() < 2e-3
+    on = restore(
+        np.zeros_like(model), (np.zeros(1), np.zeros(1), np.ones(1, np.float32)), 0 * model, beam, 5.0
+    )
+    assert np.abs(on - drawn).max() < 1e-5
     # East of north is towards falling columns.
     assert drawn[128 + 4, 128 - 4] > drawn[128 + 4, 128 + 4]
 
 
 def test_scales_clean_what_is_resolved() -> None:
-    """A source five beams wide, with a point on it, in noise: its flux density is in the model to 3 %.
+    """A source five beams wide, with a point on it, in noise: its flux density is in the model to 4 %.
 
-    With scales the residual is noise where the source was.  With points alone CLEAN stops with a third of the
-    flux density left in a plateau that nowhere stands out of the noise.
+    What is missing is below 2 σ.  With scales the residual is noise where the source was.  With points
+    alone CLEAN stops with a third of the flux density in a plateau that nowhere stands out of the noise.
     """
     rng = np.random.default_rng(8)
     uvw = _uvw(rng, 9000)
@@ -214,6 +225,6 @@ def test_scales_clean_what_is_resolved() -> None:
     }
     points, scaled = found.values()
     around = (slice(extended[0] - 20, extended[0] + 21), slice(extended[1] - 20, extended[1] + 21))
-    assert scaled.model.sum() == pytest.approx(4.5, rel=0.03)
+    assert scaled.model.sum() == pytest.approx(4.5, rel=0.04)
     assert scaled.residual[around].std() < 1.2 * noise
     assert points.model.sum() < 4.0

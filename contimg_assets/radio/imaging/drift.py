@@ -91,7 +91,10 @@ class Drift:
         for function in functions[:n_modes]:
             factor = np.divide(function, root, out=np.zeros_like(function), where=root > 0)
             result.append(
-                ((scaled @ function).astype(np.float32), _interpolated(factor.reshape(weights.shape), *self.bins))
+                (
+                    (scaled @ function).astype(np.float32),
+                    _interpolated(factor.reshape(weights.shape), *self.bins),
+                )
             )
         return mean.astype(np.float32), result
 
@@ -130,9 +133,12 @@ class Drift:
     def bins(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Of each slot, the frequency bin below, and how far on to the next, shape (n_slots,) both."""
         bins, slots = self.weights.bin_frequencies_hz, self.data.frequencies_hz
-        place = np.interp(slots, bins, np.arange(len(bins), dtype=np.float64))
-        lower = np.minimum(place.astype(np.int32), max(len(bins) - 2, 0))
-        return lower, (place - lower).astype(np.float32)
+        # The line through the outermost two goes on to the band's ends.
+        lower = np.clip(np.searchsorted(bins, slots) - 1, 0, len(bins) - 2)
+        step = bins[lower + 1] - bins[lower]
+        fraction = np.divide(slots - bins[lower], step, out=np.zeros(len(slots)), where=step > 0)
+        return lower.astype(np.int32), fraction.astype(np.float32)
+
 
 @numba.njit(cache=True, parallel=True)
 def _interpolated(

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.imaging.fits import RestoringBeam
+from contimg_assets.radio.imaging.points import Points
 
-#: Direction cosines l and m and flux densities, Jy, each of shape (n,).
-Points = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]
 #: Full width at half maximum of CASA's and WSClean's shapes over what they call the scale.
 _WIDTH_OF_SCALE = 0.44
 

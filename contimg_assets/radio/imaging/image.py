@@ -23,7 +23,7 @@ from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.outside import OutsideSources
-from contimg_assets.radio.imaging.predict import components
+from contimg_assets.radio.imaging.points import components, points_image
 from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.tclean import run_tclean
@@ -217,7 +217,7 @@ def make_image(
     cell, n_pixels = planned.cell_arcsec, planned.n_pixels
     seen = appearance(shape, weights, sky)
     least_jy = (choices.seed_sigma or np.inf) * weights.expected_noise_jy
-    start = inside(seen, n_pixels, cell * _ARCSEC, least_jy)
+    start = inside(seen, n_pixels, cell * _ARCSEC, least_jy, measured=choices.engine == "wgridder")
     looked_for = (choices.outside_sigma or np.inf) * weights.expected_noise_jy
     far = outside(seen, n_pixels, cell * _ARCSEC, looked_for)
 
@@ -384,7 +384,9 @@ def _run(
         "gain": choices.gain,
         "scales_arcsec": choices.scales_arcsec,
         "threshold_sigma": choices.threshold_sigma,
-        "start": start.image(planned.n_pixels, planned.cell_arcsec * _ARCSEC) if len(start) else None,
+        "start": points_image(start.points, planned.n_pixels, planned.cell_arcsec * _ARCSEC)
+        if len(start)
+        else None,
     }
     if choices.engine == "wsclean":
         frequency = float(shape.frequencies_hz.mean())

@@ -7,6 +7,8 @@ where it is, and its flux density in cells of time and frequency, as fine as its
 signal allows.  Every major cycle measures what the last has left.
 """
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +147,15 @@ class OutsideSources:
                 model += amplitude[:, self._bins] * phasors
             if model.any():
                 _subtract(left, self.data.uvw, place, self._widths, self._cells, model)
+
+    def remember(self) -> Callable[[], None]:
+        """What takes back all that comes after."""
+        known = deepcopy(self.points)
+
+        def take_back() -> None:
+            self.points = known
+
+        return take_back
 
     def _patch(
         self, sums: NDArray[np.complex128], totals: NDArray[np.float64], uv: NDArray[np.float64], beam: float

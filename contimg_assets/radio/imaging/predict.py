@@ -31,16 +31,6 @@ _MOST_TERMS = 400
 Mode = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def components(
-    model: NDArray[np.float32], cell_rad: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
-    """Direction cosines l and m and flux densities of a model image's components, each of shape (n,)."""
-    ys, xs = np.nonzero(model)
-    half = len(model) // 2
-    l, m = -cell_rad * (xs - half).astype(np.float64), cell_rad * (ys - half).astype(np.float64)
-    return l, m, model[ys, xs]
-
-
 @numba.njit(cache=True, parallel=True)
 def _add_term(
     total: NDArray[np.complex64], seen: NDArray[np.complex64], x: NDArray[np.float32], order: int

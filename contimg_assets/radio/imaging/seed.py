@@ -1,9 +1,9 @@
 """The known sky as CLEAN's start: catalogue sources through the drifting beam.
 
 Belongs here: which sources of a catalogue a group should show, how bright each
-appears on the average over the group and where, as a list and as a model image;
-and those that lie outside the image.  Does not belong here: catalogues themselves
-(``catalogues/``), or what an engine makes of a start model.
+appears on the average over the group and where, and those that lie outside the
+image.  Does not belong here: catalogues themselves (``catalogues/``), or what an
+engine makes of a start model.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio import phasing
 from contimg_assets.radio.catalogues.store import Catalogue, as_sources, cone
 from contimg_assets.radio.imaging.beam_image import power_towards
+from contimg_assets.radio.imaging.points import Points
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.sky import Source
@@ -74,6 +75,11 @@ class Appearance:
     def __len__(self) -> int:
         return len(self.l)
 
+    @property
+    def points(self) -> Points:
+        """Their l, m and flux densities."""
+        return self.l, self.m, self.flux
+
     def where(self, chosen: NDArray[np.bool_]) -> "Appearance":
         """Some of them."""
         names = tuple(name for name, c in zip(self.names, chosen, strict=True) if c)
@@ -89,34 +95,6 @@ class Appearance:
             }
             for i in np.argsort(-self.flux)
         ]
-
-    def image(self, n_pixels: int, cell_rad: float) -> NDArray[np.float32]:
-        """Model image, Jy/pixel, pixels [north, −east], the phase centre at n // 2.
-
-        A source between pixels is spread over the 4 × 4 nearest with the weights
-        of cubic interpolation, so that its visibilities are those of its place:
-        to 0.2 % where the dirty beam is 4 pixels wide, 2 % on the longest baselines.
-        All have to lie two pixels within the image.
-        """
-        image = np.zeros((n_pixels, n_pixels), np.float32)
-        x, wx = _spread(n_pixels // 2 - self.l / cell_rad)
-        y, wy = _spread(n_pixels // 2 + self.m / cell_rad)
-        values = self.flux[:, None, None] * wy[:, :, None] * wx[:, None, :]
-        np.add.at(image, (y[:, :, None], x[:, None, :]), values.astype(np.float32))
-        return image
-
-
-def _spread(at: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The four pixels around places, and Lagrange's cubic weights, both of shape (n, 4)."""
-    first = np.floor(at).astype(np.int64)
-    f = at - first
-    weights = [
-        -f * (f - 1) * (f - 2) / 6,
-        (f + 1) * (f - 1) * (f - 2) / 2,
-        -(f + 1) * f * (f - 2) / 2,
-        (f + 1) * f * (f - 1) / 6,
-    ]
-    return first[:, None] + np.arange(-1, 3), np.stack(weights, axis=1)
 
 
 def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -> Appearance:
@@ -148,9 +126,14 @@ def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -
     return all_of_them.where(local[:, 2] > 0)
 
 
-def inside(seen: Appearance, n_pixels: int, cell_rad: float, least_jy: float) -> Appearance:
-    """What a model of the image can start from: bright enough, and where the beam tells how bright."""
-    chosen = _within(seen, n_pixels, cell_rad) & (seen.power >= _LEAST_BEAM)
+def inside(
+    seen: Appearance, n_pixels: int, cell_rad: float, least_jy: float, *, measured: bool = False
+) -> Appearance:
+    """What a model of the image can start from: bright enough, and where the beam tells how bright.
+
+    Where flux densities are measured all the same (``bright_points.py``), the beam need not tell.
+    """
+    chosen = _within(seen, n_pixels, cell_rad) & (measured | (seen.power >= _LEAST_BEAM))
     return seen.where(chosen & (seen.flux >= least_jy))
 
 

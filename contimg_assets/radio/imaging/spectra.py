@@ -6,6 +6,7 @@ where the image's peak is made, but sidelobes around it that no component takes
 away.  Here that difference is measured towards each bright source and taken off.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from contimg_assets.radio.imaging.engine import Points, Spectrum
-from contimg_assets.radio.imaging.turning import averaging_loss, phasor, turns_towards
+from contimg_assets.radio.imaging.bright_points import gather
+from contimg_assets.radio.imaging.engine import Spectrum
+from contimg_assets.radio.imaging.points import Points
+from contimg_assets.radio.imaging.turning import baseline_starts, begin_baseline, turn_on
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 
@@ -26,44 +29,10 @@ _MOST_SOURCES = 32
 _LEAST_SIGMA = 4.0
 #: An index with an error larger than this, the scatter between sources, tells nothing.
 _WORST_ERROR = 0.2
-#: A source whose brightest component is below this part of the least flux density is none.
+#: Components that a source of the least flux density may be divided into, all alike.
 _MOST_PARTS = 10
 #: A source waits until the residual's peak is below this part of it: what others leave is in its spectrum.
 _OTHERS = 0.2
-
-
-@numba.njit(cache=True)
-def _begin(
-    uvw: NDArray[np.float64],
-    frequencies: NDArray[np.float64],
-    places: NDArray[np.float64],
-    state: NDArray[np.float32],
-) -> None:
-    """Phasors of places at a baseline's first slot, their turn from slot to slot, what averaging leaves.
-
-    The rows of ``state``: real and imaginary parts of the one and of the other, and the last.
-    """
-    # A slot is as wide as the step to the next.
-    width = frequencies[1] / frequencies[0] - 1.0 if len(frequencies) > 1 else 0.0
-    for k in range(len(places)):
-        turns = turns_towards(uvw, places[k])
-        now, by = phasor(turns), phasor(turns * width)
-        state[0, k], state[1, k] = now.real, now.imag
-        state[2, k], state[3, k] = by.real, by.imag
-        state[4, k] = averaging_loss(turns, width)
-
-
-@numba.njit(cache=True, inline="always")
-def _turn(
-    real: NDArray[np.float32],
-    imag: NDArray[np.float32],
-    by_real: NDArray[np.float32],
-    by_imag: NDArray[np.float32],
-) -> None:
-    for k in range(len(real)):
-        turned = real[k] * by_real[k] - imag[k] * by_imag[k]
-        imag[k] = real[k] * by_imag[k] + imag[k] * by_real[k]
-        real[k] = turned
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
@@ -85,7 +54,7 @@ def _slopes(
         real, imag, by_real, by_imag, left = state
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
-            _begin(uvw[t * n + first], frequencies[first:end], places, state)
+            begin_baseline(uvw[t * n + first], frequencies[first:end], places, state)
             seen[:] = 0
             squares = np.float32(0)
             for i in range(first, end):
@@ -95,7 +64,7 @@ def _slopes(
                 across = weighted * values[t * n + i].imag
                 for k in range(n_places):
                     seen[k] += along * real[k] + across * imag[k]
-                _turn(real, imag, by_real, by_imag)
+                turn_on(real, imag, by_real, by_imag)
             for k in range(n_places):
                 sums[t, k] += left[k] * seen[k]
                 totals[t, k] += left[k] * left[k] * squares
@@ -119,7 +88,7 @@ def _subtract(
         real, imag, by_real, by_imag, left = state
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
-            _begin(uvw[t * n + first], frequencies[first:end], places, state)
+            begin_baseline(uvw[t * n + first], frequencies[first:end], places, state)
             for k in range(n_places):
                 real[k] *= left[k] * changes[k]
                 imag[k] *= left[k] * changes[k]
@@ -129,7 +98,7 @@ def _subtract(
                     along += real[k]
                     across += imag[k]
                 values[t * n + i] -= complex(logs[i] * along, logs[i] * across)
-                _turn(real, imag, by_real, by_imag)
+                turn_on(real, imag, by_real, by_imag)
 
 
 @dataclass
@@ -148,8 +117,7 @@ class Spectra:
 
     def __post_init__(self) -> None:
         frequencies = self.data.frequencies_hz
-        # A baseline's slots have rising frequencies.
-        self._starts = np.flatnonzero(np.concatenate([[True], np.diff(frequencies) <= 0, [True]]))
+        self._starts = baseline_starts(frequencies)
         logs = np.log(frequencies / frequencies.mean())
         by_slot = self.weights.reshape(self.data.n_times, -1).sum(axis=0, dtype=np.float64)
         # What is taken has no mean over the band: the flux density of the image stays what it was.
@@ -196,6 +164,15 @@ class Spectra:
             self._taken[changed] += change[changed]
             _subtract(left, *geometry, places[changed], change[changed], self.data.n_times)
 
+    def remember(self) -> Callable[[], None]:
+        """What takes back all that comes after."""
+        known = self._places.copy(), self._flux.copy(), self._taken.copy(), self._found.copy()
+
+        def take_back() -> None:
+            self._places, self._flux, self._taken, self._found = known
+
+        return take_back
+
     def _gather(self, components: Points, reach: float, least: float) -> None:
         """Sum components to sources; one that is known keeps its place."""
         l, m, flux = components
@@ -203,17 +180,14 @@ class Spectra:
         known = nearest < len(self._places)
         self._flux = np.bincount(nearest[known], flux[known], len(self._places))
         free = ~known
-        while len(self._places) < _MOST_SOURCES and free.any():
-            brightest = np.flatnonzero(free)[np.argmax(flux[free])]
-            own = free & (np.hypot(l - l[brightest], m - m[brightest]) <= reach)
-            total = float(flux[own].sum(dtype=np.float64))
-            free &= ~own
-            if total >= least:
-                place = [(l[own] * flux[own]).sum() / total, (m[own] * flux[own]).sum() / total]
-                self._places = np.append(self._places, [place], axis=0)
-                self._flux, self._taken = np.append(self._flux, total), np.append(self._taken, 0.0)
-            elif flux[brightest] < least / _MOST_PARTS:
+        # A source whose brightest component is that faint is none.
+        places = np.stack([l[free], m[free]], axis=-1) / reach
+        for _, total, place in gather(places, flux[free], least / _MOST_PARTS):
+            if len(self._places) == _MOST_SOURCES:
                 break
+            if total >= least:
+                self._places = np.append(self._places, reach * place[None], axis=0)
+                self._flux, self._taken = np.append(self._flux, total), np.append(self._taken, 0.0)
 
     def _nearest(self, l: NDArray[np.float64], m: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
         """Source to which each component belongs; their number where it belongs to none."""

@@ -27,3 +27,43 @@ def averaging_loss(turns: float, width: float) -> float:
     """What averaging channels leaves of a source, their width relative to their frequency."""
     x = np.pi * turns * width
     return np.sin(x) / x if abs(x) > 1e-6 else 1.0
+
+
+@numba.njit(cache=True)
+def begin_baseline(
+    uvw: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+    places: NDArray[np.float64],
+    state: NDArray[np.float32],
+) -> None:
+    """Phasors of places at a baseline's first slot, their turn from slot to slot, what averaging leaves.
+
+    The rows of ``state``: real and imaginary parts of the one and of the other, and the last.
+    """
+    # A slot is as wide as the step to the next.
+    width = frequencies[1] / frequencies[0] - 1.0 if len(frequencies) > 1 else 0.0
+    for k in range(len(places)):
+        turns = turns_towards(uvw, places[k])
+        now, by = phasor(turns), phasor(turns * width)
+        state[0, k], state[1, k] = now.real, now.imag
+        state[2, k], state[3, k] = by.real, by.imag
+        state[4, k] = averaging_loss(turns, width)
+
+
+@numba.njit(cache=True, inline="always")
+def turn_on(
+    real: NDArray[np.float32],
+    imag: NDArray[np.float32],
+    by_real: NDArray[np.float32],
+    by_imag: NDArray[np.float32],
+) -> None:
+    """Turn phasors on to the next slot."""
+    for k in range(len(real)):
+        turned = real[k] * by_real[k] - imag[k] * by_imag[k]
+        imag[k] = real[k] * by_imag[k] + imag[k] * by_real[k]
+        real[k] = turned
+
+
+def baseline_starts(frequencies_hz: NDArray[np.float64]) -> NDArray[np.int64]:
+    """First slot of each baseline, and the end: a baseline's slots have rising frequencies."""
+    return np.flatnonzero(np.concatenate([[True], np.diff(frequencies_hz) <= 0, [True]]))

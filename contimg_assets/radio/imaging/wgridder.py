@@ -14,12 +14,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.imaging.bright_points import BeamUnits, fit_points, take_bright_points
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.engine import EngineImages, Points
+from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
 from contimg_assets.radio.imaging.outside import OutsideSources
-from contimg_assets.radio.imaging.predict import components
+from contimg_assets.radio.imaging.points import components, join, points_image
 from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA, fit_beam, restore
 from contimg_assets.radio.imaging.scales import Scales
 from contimg_assets.radio.imaging.seed import Appearance
@@ -33,11 +34,15 @@ _MASK_SIGMA = 5.0
 #: CLEAN is done when nothing stands out of the noise by this: hardly enough to open the mask.
 _DONE_SIGMA = 6.0
 #: The first minor cycle stops at this part of the peak …
-_FIRST_DEPTH = 0.03
+_FIRST_DEPTH = 0.02
 #: … and later ones at this many times the error that the last was seen to make, …
 _DEPTH_OF_ERROR = 2.0
 #: … within these bounds.
 _DEPTHS = (0.01, 0.3)
+#: Sources this many times the noise are fitted in the visibilities, if they are points.
+_POINT_SIGMA = 50.0
+#: Points lie this far within the image: they are spread over pixels around them.
+_EDGE_PIXELS = 3
 #: A major cycle that raises the noise by this is taken back.
 _WORSE = 1.02
 #: Pixels that a minor cycle works on at most: its cost a component.
@@ -93,8 +98,8 @@ def run_wgridder(
     scales_arcsec : tuple of float
         Full widths at half maximum of components; the first is zero, a point.
     start : Appearance, optional
-        Sources to start with: they are in the model from the beginning, and open the mask.
-
+        Sources to start with: they open the mask, and those that are points are in the model from the
+        beginning. With a drift.
     outside : OutsideSources, optional
         Sources beyond the image, taken from the visibilities in every major cycle.
     spectra : Spectra, optional
@@ -112,27 +117,25 @@ def run_wgridder(
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
     sigmas = tuple(width / cell_arcsec * FWHM_TO_SIGMA for width in scales_arcsec)
     scales = Scales.of(replace(gridder, accuracy=_BEAM_ACCURACY), sigmas, half)
+    beam_rad = beam.major_arcsec / cell_arcsec * gridder.cell_rad
+    units = BeamUnits.from_beam(beam)
+    edge = (n // 2 - _EDGE_PIXELS) * gridder.cell_rad
     model = np.zeros((n, n), np.float32)
+    points = join()
     left = visibilities
     mask = np.zeros((n, n), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
-    if start:
-        model = start.image(n, gridder.cell_rad)
-        _open_around(mask, model != 0, grow)
-        error = _GRIDDING_ERROR * expected_noise_jy
-        left = predictor.subtract(left, start.l, start.m, start.flux, error)
-    beam_rad = beam.major_arcsec / cell_arcsec * gridder.cell_rad
+    if start and drift:
+        _open_around(mask, points_image(start.points, n, gridder.cell_rad) != 0, grow)
+        fitted = fit_points(left, drift, start.points, units, edge)
+        left, points = fitted.left, fitted.points
+        _LOG.info("%d of %d sources of the catalogue are points of the start", len(points[0]), len(start))
     if outside:
         left = left.copy() if left is visibilities else left
         outside.take_from(left, beam_rad)
+    if spectra and len(points[0]):
+        spectra.take_from(left, points, beam_rad, float(points[2].min()))
     residual = replace(gridder, accuracy=_ACCURACIES[1]).dirty(left)
-
-    def found(model: NDArray[np.float32]) -> Points:
-        if not start:
-            return components(model, gridder.cell_rad)
-        l, m, flux = components(model - start.image(n, gridder.cell_rad), gridder.cell_rad)
-        # At their places, between pixels.
-        return np.append(l, start.l), np.append(m, start.m), np.append(flux, start.flux)
 
     used, cycles, depth = 0, 0, _FIRST_DEPTH
     last_noise, last_peak = np.inf, np.inf
@@ -177,24 +180,45 @@ def run_wgridder(
         used += minor.n_components
         cycles += 1
         error = _GRIDDING_ERROR * expected_noise_jy
-        after_left = predictor.subtract(left, *components(minor.model, gridder.cell_rad), error)
+        undo = [part.remember() for part in (outside, spectra) if part]
+        added, after_left, after_points = minor.model, left, points
+        if drift:
+            found = components(added, gridder.cell_rad)
+            fitted, rest = take_bright_points(
+                *(left, drift, found, join(components(model, gridder.cell_rad), points), units, edge),
+                _POINT_SIGMA * expected_noise_jy,
+                stop,
+            )
+            after_left, after_points = fitted.left, join(points, fitted.points)
+            if len(fitted.points[0]):
+                # What is no brighter than what the minor cycle has left is found again with it.
+                rest &= bool(np.abs(found[2][rest]).max(initial=0.0) >= stop)
+                added[added != 0] *= rest
+        if added.any():
+            after_left = predictor.subtract(after_left, *components(added, gridder.cell_rad), error)
         if outside:
             outside.take_from(after_left, beam_rad)
-        whole = model + minor.model
+        added += model
         if spectra:
-            spectra.take_from(after_left, found(whole), beam_rad, stop)
+            whole = join(components(added, gridder.cell_rad), after_points)
+            spectra.take_from(after_left, whole, beam_rad, stop)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if robust_rms(after) > _WORSE * robust_rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
+            for take_back in undo:
+                take_back()
             break
         wrong = float(np.quantile(np.abs(after[minor.ys, minor.xs] - minor.flux), 0.999)) / peak
         depth = float(np.clip(_DEPTH_OF_ERROR * wrong, *_DEPTHS))
-        model, left, residual = whole, after_left, after
-    all_components = found(model)
+        if len(after_points[0]) > len(points[0]):
+            # Nothing of those is left for its errors to be seen.
+            depth = _FIRST_DEPTH
+        model, points, left, residual = added, after_points, after_left, after
+    all_components = join(components(model, gridder.cell_rad), points)
     return EngineImages(
-        image=restore(model, residual, beam, cell_arcsec, gridder.threads),
+        image=restore(model, points, residual, beam, cell_arcsec, gridder.threads),
         residual=residual,
-        model=model,
+        model=model + points_image(points, n, gridder.cell_rad),
         psf=_whole(half, n),
         mask=mask,
         beam=beam,

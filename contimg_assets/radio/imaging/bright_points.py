@@ -1,0 +1,359 @@
+"""Bright sources that are points, measured in the visibilities.
+
+A minor cycle errs by some per cent of what it takes: its components stand on
+pixels, and its dirty beam is that of a source which neither drifts nor has a
+place off the array's plane.  A point has but a place and a flux density, and the
+visibilities tell them to the noise.  So of a bright point nothing is left for the
+next cycle, which begins with what is fainter.
+
+Belongs here: which components make a bright source, and the fit of points.
+Does not belong here: their spectra (``spectra.py``), what is outside (``outside.py``).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.imaging.fits import RestoringBeam
+from contimg_assets.radio.imaging.points import Points
+from contimg_assets.radio.imaging.turning import baseline_starts, begin_baseline, turn_on
+
+#: Points fitted at once: each costs time.
+_MOST_POINTS = 256
+#: Passes over the visibilities at most; the fit has settled when no point changes by this many
+#: times the noise.
+_MOST_PASSES, _SETTLED_SIGMA = 6, 1.0
+#: Components that a source may be divided into, all alike.
+_MOST_PARTS = 10
+#: A source is one if at least this part of what is left of it has been found.
+_LEAST_FOUND = 0.25
+#: A source is no point if long and short baselines differ by this part of its flux density
+#: and this many times their error.
+_RESOLVED, _RESOLVED_SIGMA = 0.05, 6.0
+#: Of those that are none, the ones with this part of the largest difference are sorted out before others.
+_WORST = 0.2
+#: Nor is one to be trusted that moves by this many beams, …
+_FARTHEST_BEAMS = 0.5
+#: … or whose flux density changes by more than this factor.
+_MOST_CHANGE = 2.0
+
+
+def gather(
+    places: NDArray[np.float64], flux: NDArray[np.float32], faintest: float
+) -> Iterator[tuple[NDArray[np.bool_], float, NDArray[np.float64]]]:
+    """Sum components to sources: those near the brightest are its own, then the next of what is left.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n, 2)
+        In units of what is near.
+    flux : ndarray, shape (n,)
+        Jy.
+    faintest : float
+        There is no source where the brightest component left is below this, Jy.
+
+    Yields
+    ------
+    own : ndarray of bool, shape (n,)
+        The source's components.
+    total : float
+        Its flux density, Jy.
+    place : ndarray, shape (2,)
+        Mean place, by flux density.
+    """
+    free = np.ones(len(flux), bool)
+    while free.any():
+        brightest = np.flatnonzero(free)[np.argmax(flux[free])]
+        if flux[brightest] < faintest:
+            return
+        own = free & (np.hypot(*(places - places[brightest]).T) <= 1.0)
+        free &= ~own
+        total = float(flux[own].sum(dtype=np.float64))
+        if total > 0:
+            yield own, total, flux[own] @ places[own] / total
+
+
+@dataclass(frozen=True)
+class BeamUnits:
+    """Offsets in l and m as multiples of the restoring beam's full widths."""
+
+    major_rad: float
+    minor_rad: float
+    position_angle_rad: float
+
+    @classmethod
+    def from_beam(cls, beam: RestoringBeam) -> "BeamUnits":
+        """Units of a restoring beam."""
+        arcsec = np.pi / 180 / 3600
+        return cls(
+            beam.major_arcsec * arcsec, beam.minor_arcsec * arcsec, float(np.deg2rad(beam.position_angle_deg))
+        )
+
+    def of(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Along and across the major axis, in beams, shape (n, 2)."""
+        sine, cosine = np.sin(self.position_angle_rad), np.cos(self.position_angle_rad)
+        return np.stack(
+            [(l * sine + m * cosine) / self.major_rad, (m * sine - l * cosine) / self.minor_rad], axis=-1
+        )
+
+    def back(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The l and m of places in beams, shape (n, 2)."""
+        sine, cosine = np.sin(self.position_angle_rad), np.cos(self.position_angle_rad)
+        along, across = places[:, 0] * self.major_rad, places[:, 1] * self.minor_rad
+        return along * sine - across * cosine, along * cosine + across * sine
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _measure(
+    values: NDArray[np.complex64],
+    left: NDArray[np.complex64],
+    weights: NDArray[np.float32],
+    uvw: NDArray[np.float64],
+    frequencies: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    is_long: NDArray[np.bool_],
+    shares: NDArray[np.float32],
+    lower: NDArray[np.int32],
+    fraction: NDArray[np.float32],
+    places: NDArray[np.float64],
+    flux: NDArray[np.float32],
+    sums: NDArray[np.float64],
+) -> None:
+    """Take points from the visibilities, and sum what is left towards each, by integration.
+
+    The rows of ``sums``: template × what is left, and template², on short and then on long baselines;
+    slope × what is left, across the phase, for l and m; slope² for ll, lm, mm.
+    """
+    n, n_places = len(frequencies), len(places)
+    for t in numba.prange(len(sums)):
+        state = np.empty((5, n_places), np.float32)
+        real, imag, by_real, by_imag, loss = state
+        work = np.empty((4, n_places), np.float32)
+        share, along, across, square = work
+        for b in range(len(starts) - 1):
+            first, end = starts[b], starts[b + 1]
+            begin_baseline(uvw[t * n + first], frequencies[first:end], places, state)
+            along[:] = 0
+            across[:] = 0
+            square[:] = 0
+            for i in range(first, end):
+                weight, rest = weights[t * n + i], values[t * n + i]
+                low, part = lower[i], fraction[i]
+                model_real, model_imag = np.float32(0), np.float32(0)
+                for k in range(n_places):
+                    now = shares[t, low, k] + part * (shares[t, low + 1, k] - shares[t, low, k])
+                    share[k] = now
+                    now *= loss[k] * flux[k]
+                    model_real += now * real[k]
+                    model_imag += now * imag[k]
+                rest_real, rest_imag = rest.real - model_real, rest.imag - model_imag
+                left[t * n + i] = complex(rest_real, rest_imag)
+                for k in range(n_places):
+                    weighted = weight * share[k]
+                    along[k] += weighted * (rest_real * real[k] + rest_imag * imag[k])
+                    across[k] += weighted * (rest_imag * real[k] - rest_real * imag[k])
+                    square[k] += weighted * share[k]
+                turn_on(real, imag, by_real, by_imag)
+            u, v, w = uvw[t * n + (first + end) // 2]
+            side = 1 if is_long[b] else 0
+            for k in range(n_places):
+                down = places[k, 2] + 1.0
+                by_l = 2 * np.pi * (u - w * places[k, 0] / down)
+                by_m = 2 * np.pi * (v - w * places[k, 1] / down)
+                energy = loss[k] * loss[k] * square[k]
+                sums[t, side, k] += loss[k] * along[k]
+                sums[t, 2 + side, k] += energy
+                sums[t, 4, k] += loss[k] * across[k] * by_l
+                sums[t, 5, k] += loss[k] * across[k] * by_m
+                sums[t, 6, k] += energy * by_l * by_l
+                sums[t, 7, k] += energy * by_l * by_m
+                sums[t, 8, k] += energy * by_m * by_m
+
+
+@dataclass(frozen=True)
+class FittedPoints:
+    """What a fit found and what it left."""
+
+    left: NDArray[np.complex64]
+    """Visibilities less the points, shape (n_visibilities,)."""
+    points: Points
+    is_point: NDArray[np.bool_]
+    """Which of the candidates are points, shape (n_candidates,); the points are those."""
+
+
+def fit_points(
+    visibilities: NDArray[np.complex64], drift: Drift, candidates: Points, beam: BeamUnits, edge: float
+) -> FittedPoints:
+    """Fit places and mean flux densities of points, all together, and take them away.
+
+    Each has its own normal equations; what points do to one another goes within a few
+    passes (Gauss–Seidel without the order).  Candidates that are not points stay in the visibilities.
+
+    Parameters
+    ----------
+    visibilities : ndarray, complex64, shape (n_visibilities,)
+        Not touched.
+    drift : Drift
+        Geometry, weights, and how components change through the group.
+    candidates : Points
+        About where they are, and their mean apparent flux densities.
+    beam : BeamUnits
+        The restoring beam.
+    edge : float
+        Points lie within this of the phase centre, in l and in m.
+
+    Returns
+    -------
+    FittedPoints
+    """
+    l, m, flux = candidates
+    kept = np.zeros(len(l), bool)
+    kept[np.argsort(-flux)[:_MOST_POINTS]] = True
+    kept &= flux > 0
+    now = np.stack([l, m, flux.astype(np.float64)])
+    left = visibilities
+    while kept.any():
+        left, now[:, kept], difference = _fit(visibilities, drift, now[:, kept], beam)
+        bad = np.hypot(*beam.of(now[0] - l, now[1] - m).T) > _FARTHEST_BEAMS
+        bad |= np.maximum(np.abs(now[0]), np.abs(now[1])) > edge
+        bad |= (now[2] > _MOST_CHANGE * flux) | (now[2] < flux / _MOST_CHANGE)
+        # What a resolved source leaves may make others look like one: the worst go first.
+        bad[kept] |= (difference > 0) & (difference > _WORST * difference.max())
+        if not (bad & kept).any():
+            break
+        kept &= ~bad
+    if not kept.any():
+        left = visibilities
+    return FittedPoints(left, (now[0, kept], now[1, kept], now[2, kept].astype(np.float32)), kept)
+
+
+def take_bright_points(
+    visibilities: NDArray[np.complex64],
+    drift: Drift,
+    found: Points,
+    known: Points,
+    beam: BeamUnits,
+    edge: float,
+    faintest_jy: float,
+    left_jy: float,
+) -> tuple[FittedPoints, NDArray[np.bool_]]:
+    """Fit the points among what a minor cycle found.
+
+    Parameters
+    ----------
+    visibilities : ndarray, complex64, shape (n_visibilities,)
+        From which nothing of it is taken yet; not touched.
+    drift : Drift
+    found : Points
+        Components.
+    known : Points
+        The model before: what is found where there is something already is not all of a source.
+    beam : BeamUnits
+        The restoring beam.
+    edge : float
+        See ``fit_points``.
+    faintest_jy : float
+        Fainter sources are left as they are.
+    left_jy : float
+        What the minor cycle has left of every source.
+
+    Returns
+    -------
+    fitted : FittedPoints
+    rest : ndarray of bool, shape (n_components,)
+        Components that belong to none of the points.
+    """
+    places = beam.of(found[0], found[1])
+    least_jy = max(faintest_jy - left_jy, _LEAST_FOUND * left_jy)
+    groups = [
+        (own, total + left_jy, place)
+        for own, total, place in gather(places, found[2], least_jy / _MOST_PARTS)
+        if total >= least_jy
+    ]
+    if groups and len(known[0]):
+        tree = cKDTree(beam.of(known[0], known[1]))
+        new = tree.query(np.array([place for *_, place in groups]))[0] > 1.0
+        groups = [group for group, is_new in zip(groups, new, strict=True) if is_new]
+    centres = beam.back(np.array([place for *_, place in groups]).reshape(-1, 2))
+    totals = np.array([total for _, total, _ in groups], np.float32)
+    fitted = fit_points(visibilities, drift, (*centres, totals), beam, edge)
+    rest = np.ones(len(found[0]), bool)
+    for (own, *_), is_point in zip(groups, fitted.is_point, strict=True):
+        rest &= ~(own & is_point)
+    return fitted, rest
+
+
+def _fit(
+    visibilities: NDArray[np.complex64], drift: Drift, points: NDArray[np.float64], beam: BeamUnits
+) -> tuple[NDArray[np.complex64], NDArray[np.float64], NDArray[np.float64]]:
+    """Fit points, shape (3, n).
+
+    Returned are what is left, their l, m and flux densities, and how far these differ between long
+    and short baselines: zero for a point. No step is longer than a point may move, and no flux
+    density falls far below what it began with: what is no point has no place.
+    """
+    noise = drift.weights.expected_noise_jy
+    lowest = points[2] / (2 * _MOST_CHANGE)
+    left = np.empty_like(visibilities)
+    sums = _take(visibilities, left, drift, points)
+    for _ in range(_MOST_PASSES - 1):
+        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = sums
+        flux, total = points[2], short_total + long_total
+        normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
+        across = np.stack([by_l, by_m], axis=-1)[..., None]
+        # Baselines of one direction tell no place across it.
+        shift = (np.linalg.pinv(normal, hermitian=True) @ across)[..., 0] / flux[:, None]
+        far = np.hypot(*beam.of(*shift.T).T) / _FARTHEST_BEAMS
+        shift /= np.maximum(far, 1.0)[:, None]
+        change = (short + long) / total
+        moved = flux * np.sqrt(np.einsum("ki,kij,kj->k", shift, normal, shift) / total)
+        if max(np.abs(change).max(), moved.max()) < _SETTLED_SIGMA * noise:
+            break
+        points = np.stack([*(points[:2] + shift.T), np.maximum(flux + change, lowest)])
+        sums = _take(visibilities, left, drift, points)
+    short, long, short_total, long_total = sums[:4]
+    if not (long_total.all() and short_total.all()):
+        return left, points, np.zeros(len(long))
+    difference = np.abs(long / long_total - short / short_total)
+    error = noise * np.sqrt((short_total + long_total) * (1 / long_total + 1 / short_total))
+    resolved = difference > np.maximum(_RESOLVED * points[2], _RESOLVED_SIGMA * error)
+    return left, points, np.where(resolved, difference, 0.0)
+
+
+def _take(
+    visibilities: NDArray[np.complex64],
+    left: NDArray[np.complex64],
+    drift: Drift,
+    points: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Take points from visibilities into ``left``; sums of ``_measure`` over the group, shape (9, n)."""
+    l, m, flux = points
+    data, starts = drift.data, baseline_starts(drift.data.frequencies_hz)
+    shares = np.ascontiguousarray(drift.shares(l, m).transpose(1, 2, 0), dtype=np.float32)
+    # A single bin has a neighbour like itself.
+    shares = np.concatenate([shares, shares[:, -1:]], axis=1)
+    sums = np.zeros((data.n_times, 9, len(l)))
+    _measure(
+        *(visibilities, left, drift.weights.values, data.uvw, data.frequencies_hz, starts),
+        *(_long_baselines(drift, starts), shares, *drift.bins),
+        *(np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1), flux.astype(np.float32), sums),
+    )
+    return sums.sum(axis=0)
+
+
+def _long_baselines(drift: Drift, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Baselines with half of the weight, the longer ones."""
+    weights = drift.weights.values.reshape(drift.data.n_times, -1).sum(axis=0, dtype=np.float64)
+    of_baseline = np.add.reduceat(weights, starts[:-1])
+    middle = drift.data.uvw.reshape(drift.data.n_times, -1, 3)[drift.data.n_times // 2]
+    lengths = np.linalg.norm(middle[starts[:-1], :2], axis=1)
+    order = np.argsort(lengths)
+    cumulative = np.cumsum(of_baseline[order])
+    result = np.empty(len(lengths), bool)
+    result[order] = cumulative > cumulative[-1] / 2
+    return result

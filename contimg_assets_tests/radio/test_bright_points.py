@@ -1,0 +1,175 @@
+"""Bright points measured in the visibilities: found where they are, and nothing else taken for one."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.imaging.bright_points import BeamUnits, fit_points, gather, take_bright_points
+from contimg_assets.radio.imaging.drift import Drift, response
+from contimg_assets.radio.imaging.points import Points, join
+from contimg_assets.radio.imaging.visibilities import unflagged
+from contimg_assets.radio.imaging.weights import imaging_weights
+from contimg_assets.radio.measurement_set import read_shape
+from contimg_assets.simulation.observation import simulate
+from contimg_assets.simulation.presets import PRESETS, UNCORRUPTED
+from contimg_assets_tests.radio.skies import START, around, observe
+
+pytestmark = [
+    pytest.mark.usefixtures("casa_data"),
+    pytest.mark.filterwarnings("ignore:Recalculating uvw_array:UserWarning"),
+]
+
+ARCSEC = np.pi / 180 / 3600
+DEMO = PRESETS["demo"]
+#: About its restoring beam.
+BEAM = BeamUnits(90 * ARCSEC, 50 * ARCSEC, np.deg2rad(-75.0))
+EDGE = np.deg2rad(1.5)
+#: l and m, deg, and signal-to-noise ratio.
+SKY = np.array([[0.1, 0.2, 3000.0], [-0.8, 0.5, 1500.0], [0.6, -0.9, 400.0], [1.0, 0.9, 200.0]])
+
+
+@pytest.fixture(scope="module")
+def drift(tmp_path_factory: pytest.TempPathFactory) -> Drift:
+    """Geometry, beam and weights of a group of the demo's array."""
+    folder = tmp_path_factory.mktemp("points")
+    sources = around(START, 54.57, [(0.0, 0.0, 1.0)], DEMO)
+    simulate(observe(sources, 54.57, UNCORRUPTED, preset=DEMO), folder)
+    convert(sorted(folder.glob("*.hdf5")), folder / "group.ms")
+    shape = read_shape(folder / "group.ms")
+    data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
+    weights = imaging_weights(shape, data, "briggs", 0.0, np.deg2rad(3.0), (0.0, np.inf))
+    return Drift(shape, data, weights)
+
+
+def _points(drift: Drift, sky: NDArray[np.float64]) -> Points:
+    l, m = np.sin(np.deg2rad(sky[:, :2].T))
+    return l, m, (sky[:, 2] * drift.weights.expected_noise_jy).astype(np.float32)
+
+
+def _some(points: Points, which: slice) -> Points:
+    return points[0][which], points[1][which], points[2][which]
+
+
+def _visibilities(drift: Drift, points: Points) -> NDArray[np.complex64]:
+    """Sources that drift through the beam, each integration and channel for itself."""
+    total = np.zeros(len(drift.data.uvw), complex)
+    for l, m, flux in zip(*(np.asarray(p)[:, None] for p in points), strict=True):
+        index = np.array([-0.7])
+        shares = response(drift.shape, l, m, drift.data.frequencies_hz, drift.reference_hz, index)[0]
+        shares /= drift.mean_response(l, m, index)[0]
+        direction = np.array([l[0], m[0], np.sqrt(1 - l[0] ** 2 - m[0] ** 2) - 1])
+        turns = drift.data.uvw @ direction
+        # A channel is an average.
+        width = float(np.diff(drift.data.frequencies_hz[:2])[0])
+        turns_across = turns * np.tile(width / drift.data.frequencies_hz, drift.data.n_times)
+        total += flux[0] * shares.reshape(-1) * np.sinc(turns_across) * np.exp(2j * np.pi * turns)
+    return total.astype(np.complex64)
+
+
+def _wrong(points: Points, by_arcsec: float, by_part: float) -> Points:
+    """As a catalogue has them: beside their places in turn, too bright and too faint."""
+    l, m, flux = points
+    signs = np.where(np.arange(len(l)) % 2, 1.0, -1.0)
+    return (
+        l + signs * by_arcsec * ARCSEC,
+        m - signs * by_arcsec * ARCSEC,
+        (flux * (1 + signs * by_part)).astype(np.float32),
+    )
+
+
+def _errors(drift: Drift, found: Points, true: Points) -> tuple[float, float]:
+    """Largest error of flux density in noise, and of place in beams over signal-to-noise ratio."""
+    noise = drift.weights.expected_noise_jy
+    offsets = np.hypot(*BEAM.of(found[0] - true[0], found[1] - true[1]).T)
+    return float(np.abs(found[2] - true[2]).max() / noise), float((offsets * true[2]).max() / noise)
+
+
+def test_points_are_found_at_their_places(drift: Drift) -> None:
+    """From 4″ and 8 % off to less than the noise (the fit settles at one σ), on the beam's slope too.
+
+    What is left is a thousandth of the brightest, where the beam is steepest.
+    """
+    true = _points(drift, SKY)
+    visibilities = _visibilities(drift, true)
+    fitted = fit_points(visibilities, drift, _wrong(true, 4.0, 0.08), BEAM, EDGE)
+    assert fitted.is_point.all()
+    flux, place = _errors(drift, fitted.points, true)
+    assert flux < 1.0
+    assert place < 1.0
+    assert np.abs(fitted.left).max() < 1e-3 * true[2].max()
+    assert np.array_equal(visibilities, _visibilities(drift, true))
+
+
+@pytest.mark.parametrize("kind", ["double", "nothing", "beyond the edge", "much brighter"])
+def test_what_is_not_a_point_stays(drift: Drift, kind: str) -> None:
+    """Two sources half a beam apart, none at all, one over the edge, one thrice as bright as was thought.
+
+    It stays in the visibilities as it was, and brighter ones are found all the same.
+    """
+    true = _points(drift, SKY)
+    others, odd = _some(true, slice(3)), _some(true, slice(3, None))
+    l, m, flux = first = odd
+    if kind == "double":
+        part_l, part_m = BEAM.back(np.array([[0.25, 0.25], [-0.25, -0.25]]))
+        first = l + part_l, m + part_m, np.repeat(flux / np.float32(2), 2)
+    elif kind == "nothing":
+        first = _some(odd, slice(0))
+    elif kind == "beyond the edge":
+        first = l + EDGE - l + 5 * ARCSEC, m, flux
+        odd = l + EDGE - l - 1 * ARCSEC, m, flux
+    else:
+        first = l, m, np.float32(3) * flux
+    alone = _visibilities(drift, first)
+    both = alone + _visibilities(drift, others)
+    fitted = fit_points(both, drift, join(others, odd), BEAM, EDGE)
+    assert fitted.is_point.tolist() == [True, True, True, False]
+    # Sidelobes of what stays are in the others' places: a few per cent of it.
+    flux_error, _ = _errors(drift, fitted.points, others)
+    allowed = 1.0 + 0.1 * float(first[2].sum()) / drift.weights.expected_noise_jy
+    assert flux_error < allowed
+    assert np.abs(fitted.left - alone).max() < 3 * allowed * drift.weights.expected_noise_jy
+
+
+def test_components_of_one_source_become_one_point(drift: Drift) -> None:
+    """Components on pixels around two places: the new source is fitted, the one known in part is not.
+
+    Components that belong to no point are told.
+    """
+    true = _points(drift, SKY[:2])
+    visibilities = _visibilities(drift, true)
+    cell = 12 * ARCSEC
+    l = np.concatenate(
+        [true[0][0] + cell * np.array([0.3, -0.7]), true[0][1] + cell * np.array([0.5, -0.5]), [0]]
+    )
+    m = np.concatenate([np.repeat(true[1], 2), [0]])
+    flux = np.concatenate([true[2][0] * np.array([0.66, 0.28]), true[2][1] * np.array([0.5, 0.45]), [0.0]])
+    flux[-1] = 0.01 * true[2][1]
+    found: Points = l, m, flux.astype(np.float32)
+    left_jy = 0.05 * float(true[2][1])
+    fitted, rest = take_bright_points(visibilities, drift, found, join(), BEAM, EDGE, left_jy, left_jy)
+    assert rest.tolist() == [False, False, False, False, True]
+    assert max(_errors(drift, fitted.points, true)) < 1.0
+    known = _some(true, slice(1, None))
+    fitted, rest = take_bright_points(visibilities, drift, found, known, BEAM, EDGE, left_jy, left_jy)
+    assert rest.tolist() == [False, False, True, True, True]
+    assert len(fitted.points[0]) == 1
+
+
+def test_sources_are_gathered_by_what_is_near() -> None:
+    """The brightest takes what is within one unit; what nothing bright is near to is no source."""
+    places = np.array([[0.0, 0.0], [0.8, 0.0], [1.7, 0.0], [9.0, 9.0]])
+    flux = np.array([2.0, 1.0, 0.5, 0.1], np.float32)
+    sources = list(gather(places, flux, 0.2))
+    assert [own.tolist() for own, *_ in sources] == [[True, True, False, False], [False, False, True, False]]
+    assert [total for _, total, _ in sources] == pytest.approx([3.0, 0.5])
+    assert sources[0][2] == pytest.approx([0.8 / 3, 0.0])
+
+
+def test_beam_units_turn_as_the_beam_does() -> None:
+    """A beam's major axis at position angle 90° lies east and west, along l; there and back is the same."""
+    beam = BeamUnits(4.0, 2.0, np.pi / 2)
+    assert beam.of(np.array([4.0]), np.array([0.0]))[0] == pytest.approx([1.0, 0.0], abs=1e-12)
+    assert np.abs(beam.of(np.array([0.0]), np.array([4.0]))[0]) == pytest.approx([0.0, 2.0], abs=1e-12)
+    places = np.array([[0.3, -1.2], [2.0, 0.7]])
+    assert BEAM.of(*BEAM.back(places)) == pytest.approx(places)
