@@ -121,7 +121,8 @@ def run_wgridder(
     units = BeamUnits.from_beam(beam)
     edge = (n // 2 - _EDGE_PIXELS) * gridder.cell_rad
     model = np.zeros((n, n), np.float32)
-    points = join()
+    # Components on pixels, and points between them.
+    pixels, points = join(), join()
     left = visibilities
     mask = np.zeros((n, n), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
@@ -182,26 +183,28 @@ def run_wgridder(
         error = _GRIDDING_ERROR * expected_noise_jy
         undo = [part.remember() for part in (outside, spectra) if part]
         added, after_left, after_points = minor.model, left, points
+        found = components(added, gridder.cell_rad)
         if drift:
-            found = components(added, gridder.cell_rad)
             fitted, rest = take_bright_points(
-                *(left, drift, found, join(components(model, gridder.cell_rad), points), units, edge),
+                *(left, drift, found, join(pixels, points), units, edge),
                 _POINT_SIGMA * expected_noise_jy,
                 stop,
             )
             after_left, after_points = fitted.left, join(points, fitted.points)
             if len(fitted.points[0]):
-                # What is no brighter than what the minor cycle has left is found again with it.
+                # What is no brighter than what the minor cycle has left is found again with it:
+                # a prediction costs as much for one component as for all.
                 rest &= bool(np.abs(found[2][rest]).max(initial=0.0) >= stop)
                 added[added != 0] *= rest
-        if added.any():
-            after_left = predictor.subtract(after_left, *components(added, gridder.cell_rad), error)
+                found = found[0][rest], found[1][rest], found[2][rest]
+        if len(found[0]):
+            after_left = predictor.subtract(after_left, *found, error)
         if outside:
             outside.take_from(after_left, beam_rad)
         added += model
+        after_pixels = components(added, gridder.cell_rad)
         if spectra:
-            whole = join(components(added, gridder.cell_rad), after_points)
-            spectra.take_from(after_left, whole, beam_rad, stop)
+            spectra.take_from(after_left, join(after_pixels, after_points), beam_rad, stop)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
         if robust_rms(after) > _WORSE * robust_rms(residual):
             _LOG.warning("major cycle %d raised the noise: it is taken back", cycles)
@@ -213,8 +216,9 @@ def run_wgridder(
         if len(after_points[0]) > len(points[0]):
             # Nothing of those is left for its errors to be seen.
             depth = _FIRST_DEPTH
-        model, points, left, residual = added, after_points, after_left, after
-    all_components = join(components(model, gridder.cell_rad), points)
+        model, pixels, points = added, after_pixels, after_points
+        left, residual = after_left, after
+    all_components = join(pixels, points)
     return EngineImages(
         image=restore(model, points, residual, beam, cell_arcsec, gridder.threads),
         residual=residual,
