@@ -8,6 +8,7 @@ run is a process of its own, products and all.  The floor reads the data once
 and grids them twice.
 """
 
+import itertools
 import shutil
 import statistics
 import tempfile
@@ -26,8 +27,9 @@ from contimg_assets.radio.imaging.visibilities import read_stokes_i
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.quality.sources import read_plane
+from contimg_assets.radio.robust import mad_sigma
 from contimg_assets.settings import ImagingSettings
-from contimg_assets.simulation.comparison import compare, summary
+from contimg_assets.simulation.comparison import Match, compare, summary
 
 _ENGINES = ("wgridder", "wsclean", "tclean")
 
@@ -45,11 +47,11 @@ def floor(ms: Path, field_deg: float, threads: int) -> float:
     return time.monotonic() - began
 
 
-def quality(out: Path, truth: Path) -> list[str]:
+def quality(out: Path, matches: list[Match]) -> list[str]:
     """Noise, dynamic range, flux density and position errors of an image, as text."""
     image, residual = out / "image.image.fits", out / "image.residual.fits"
     noise = robust_rms(read_plane(residual).pixels.astype(np.float32))
-    found = summary(compare(truth, image, out / "image.pb.fits", residual))
+    found = summary(matches)
     peak = float(np.nanmax(read_plane(image).pixels))
     return [
         f"{1e3 * noise:.3f}",
@@ -58,6 +60,19 @@ def quality(out: Path, truth: Path) -> list[str]:
         f"{found['median_offset_arcsec']:.3f} / {found['largest_offset_arcsec']:.2f}",
         f"{found['n_measured']:.0f}",
     ]
+
+
+def difference(one: list[Match], other: list[Match]) -> tuple[str, str, str]:
+    """What two engines say of the same sources: ratio of flux densities, offset, number of sources."""
+    of_other = {m.name: m for m in other if np.isfinite(m.ratio)}
+    pairs = [(m, of_other[m.name]) for m in one if np.isfinite(m.ratio) and m.name in of_other]
+    ratio = np.array([a.measured_jy / b.measured_jy for a, b in pairs])
+    offset = [np.hypot(a.east_arcsec - b.east_arcsec, a.north_arcsec - b.north_arcsec) for a, b in pairs]
+    return (
+        f"{np.median(ratio):.4f} ± {mad_sigma(ratio):.4f}",
+        f"{np.median(offset):.3f} / {np.max(offset):.2f}",
+        f"{len(pairs)}",
+    )
 
 
 @click.command()
@@ -80,6 +95,7 @@ def main(
     """Compare the imaging engines on the Measurement Set MS."""
     costs: dict[str, list[Cost]] = {engine: [] for engine in engines}
     results: dict[str, list[str]] = {}
+    matches: dict[str, list[Match]] = {}
     with tempfile.TemporaryDirectory(prefix="contimg-benchmark-", dir=scratch) as name:
         work = Path(name)
         shared = {
@@ -95,7 +111,9 @@ def main(
                 costs[engine].append(
                     contimg("image", ms, work / "out", CONTIMG_IMAGING__ENGINE=engine, **shared)
                 )
-                results[engine] = quality(work / "out", truth)
+                files = (work / "out" / f"image.{kind}.fits" for kind in ("image", "pb", "residual"))
+                matches[engine] = compare(truth, *files)
+                results[engine] = quality(work / "out", matches[engine])
         lowest = floor(ms, field, threads)
     columns = [
         "",
@@ -115,6 +133,13 @@ def main(
         table.add_row(engine, f"{wall:.1f}", f"{cpu:.1f}", f"{peak:.0f}", *results[engine])
     table.add_row("reading, two passes", f"{lowest:.1f}")
     Console(width=130).print(table)
+    between = Table(
+        "", "flux ratio", "offset, ″ (median / largest)", "n", title="between engines, sources over 20σ"
+    )
+    for one, other in itertools.combinations(matches, 2):
+        between.add_row(f"{one}, {other}", *difference(matches[one], matches[other]))
+    if between.row_count:
+        Console(width=130).print(between)
 
 
 if __name__ == "__main__":
