@@ -111,8 +111,10 @@ def main(
                 costs[engine].append(
                     contimg("image", ms, work / "out", CONTIMG_IMAGING__ENGINE=engine, **shared)
                 )
-                files = (work / "out" / f"image.{kind}.fits" for kind in ("image", "pb", "residual"))
-                matches[engine] = compare(truth, *files)
+                image, pb, residual = (
+                    work / "out" / f"image.{kind}.fits" for kind in ("image", "pb", "residual")
+                )
+                matches[engine] = compare(truth, image, pb, residual)
                 results[engine] = quality(work / "out", matches[engine])
         lowest = floor(ms, field, threads)
     columns = [
