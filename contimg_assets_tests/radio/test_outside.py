@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from contimg_assets.radio import telescope
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.model_data import write_model_data
+from contimg_assets.radio.measurement_set import read_column, read_shape
 from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import ImagingSettings
@@ -72,6 +75,24 @@ def test_its_sidelobes_are_gone(groups: dict[str, Path], tmp_path: Path) -> None
     apparent = json.loads(truth.read_text())["sources"][-1]["mean_apparent_jy"]
     assert one["taken_jy"] == pytest.approx(apparent, rel=0.02)
     assert "taken_jy" not in named["outside_sources"][0]
+
+
+def test_the_model_has_what_was_taken(groups: dict[str, Path], tmp_path: Path) -> None:
+    """Data less MODEL_DATA have the thermal variance to 2 %, where the source outside made it more.
+
+    Three standard errors of the variance are 0.5 %; what the beam does between cells is the rest.
+    """
+    _image(groups["with"], tmp_path / "image", 30.0)
+    write_model_data(groups["with"], tmp_path / "image", tmp_path / "model.ms", 2)
+    shape = read_shape(tmp_path / "model.ms")
+    data, model = read_column(shape, "DATA"), read_column(shape, "MODEL_DATA")
+    sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
+
+    def variance(values: np.ndarray) -> float:
+        return float(np.mean(np.abs(values[:, shape.cross]) ** 2)) / (2 * sigma**2)
+
+    assert variance(data) > 1.5
+    assert variance(data - model) == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_source_that_is_not_there_changes_nothing(groups: dict[str, Path], tmp_path: Path) -> None:

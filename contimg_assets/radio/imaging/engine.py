@@ -33,6 +33,27 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
+class OutsidePoints:
+    """Points beyond the image, as they were taken away."""
+
+    names: tuple[str, ...]
+    """Source of each; some have more than one."""
+    l: NDArray[np.float64]
+    """Direction cosines from the phase centre, shape (n,)."""
+    m: NDArray[np.float64]
+    amplitude_jy: NDArray[np.float64]
+    """Apparent flux densities by integration and part of the band, shape (n, n_times, n_parts)."""
+    band_hz: tuple[float, float]
+    """The parts, all alike, go from the one to the other."""
+
+    def at(self, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
+        n_parts = self.amplitude_jy.shape[2]
+        edges = np.linspace(*self.band_hz, n_parts + 1)[1:-1]
+        return self.amplitude_jy[:, t, np.searchsorted(edges, frequencies_hz)]
+
+
+@dataclass(frozen=True)
 class EngineImages:
     """Images of one deconvolution; pixels [north, −east], Jy/beam (model: Jy/pixel)."""
 
@@ -53,3 +74,4 @@ class EngineImages:
     """Of bright sources."""
     outside: tuple[dict[str, Any], ...] = ()
     """What was taken of each source outside of the image that was looked for."""
+    outside_points: OutsidePoints | None = None

@@ -266,7 +266,10 @@ def make_image(
     index = np.full(len(l), TYPICAL_SPECTRAL_INDEX) if result.indices is None else result.indices
     write_components(
         out / f"{name}.components.fits",
-        Components(l, m, flux, index, drift.mean_response(l, m, index), drift.reference_hz),
+        Components(
+            *(l, m, flux, index, drift.mean_response(l, m, index), drift.reference_hz),
+            outside=result.outside_points,
+        ),
         shape,
     )
     injected: dict[str, float] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
@@ -18,6 +19,7 @@ from scipy.interpolate import make_interp_spline
 
 from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.imaging.drift import response
+from contimg_assets.radio.imaging.engine import OutsidePoints
 from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
@@ -26,6 +28,8 @@ from contimg_assets.store import clone_tree
 
 #: Frequencies at which the beam is computed: splines between them err by 1e-6.
 _BAND_SAMPLES = 16
+#: Name of the second table of the product.
+_OUTSIDE = "OUTSIDE"
 #: Error of a visibility, relative to the root of the sum of the components' squares, and the
 #: coarsest that a small part of them needs.
 _ACCURACY, _COARSEST = 1e-5, 1e-2
@@ -46,6 +50,8 @@ class Components:
     """Weighted mean of beam × spectrum; 0 where the beam is not known: constant then."""
     reference_hz: float
     """Frequency at which the spectrum is one."""
+    outside: OutsidePoints | None = None
+    """What was taken of sources beyond the image."""
 
     def at(self, shape: GroupShape, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
@@ -77,7 +83,36 @@ def write_components(path: Path, components: Components, shape: GroupShape) -> N
             "FIRSTJD": float(shape.times_jd[0]),
         },
     )
-    table.write(path)
+    tables = [fits.PrimaryHDU(), fits.table_to_hdu(table)]
+    if components.outside is not None:
+        tables.append(_outside_table(components.outside))
+    fits.HDUList(tables).writeto(path)
+
+
+def _outside_table(points: OutsidePoints) -> fits.BinTableHDU:
+    """Points beyond the image, by integration and part of the band."""
+    table = Table(
+        [
+            Column(points.names, "name", description="source that it belongs to"),
+            Column(points.l, "l", description="direction cosine, east, from the phase centre"),
+            Column(points.m, "m", description="direction cosine, north"),
+            Column(
+                points.amplitude_jy, "amplitude_jy", unit="Jy", description="by integration and part of band"
+            ),
+        ],
+        meta={"BANDLOW": points.band_hz[0], "BANDHIGH": points.band_hz[1]},
+    )
+    return fits.table_to_hdu(table, name=_OUTSIDE)
+
+
+def _read_outside(path: Path) -> OutsidePoints | None:
+    with fits.open(path) as tables:
+        if _OUTSIDE not in tables:
+            return None
+        table = Table.read(tables[_OUTSIDE])
+    l, m, amplitude = (np.asarray(table[name], np.float64) for name in ("l", "m", "amplitude_jy"))
+    band = float(table.meta["BANDLOW"]), float(table.meta["BANDHIGH"])
+    return OutsidePoints(tuple(str(name) for name in table["name"]), l, m, amplitude, band)
 
 
 def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str, Any]:
@@ -148,7 +183,7 @@ def read_components(image: Path, shape: GroupShape) -> Components:
     found = sorted(image.glob("*.components.fits"))
     if len(found) != 1:
         raise MissingInputError(f"{image}: found {len(found)} files *.components.fits; expected one")
-    table = Table.read(found[0])
+    table = Table.read(found[0], hdu=1)
     of = [table.meta[key] for key in ("CENTRERA", "CENTREDE", "FIRSTJD")]
     if not np.allclose(of, [*shape.centre, shape.times_jd[0]], rtol=0, atol=1e-8):
         raise ImagingError(
@@ -159,7 +194,8 @@ def read_components(image: Path, shape: GroupShape) -> Components:
         np.asarray(table[name], np.float64) for name in ("l", "m", "spectral_index", "mean_response")
     )
     flux = np.asarray(table["flux_jy"], np.float32)
-    return Components(l, m, flux, index, mean, float(table.meta["REFFREQ"]))
+    reference = float(table.meta["REFFREQ"])
+    return Components(l, m, flux, index, mean, reference, _read_outside(found[0]))
 
 
 def predict_integration(
@@ -186,8 +222,27 @@ def predict_integration(
     frequencies = shape.frequencies_hz
     uvw = (lengths[:, None, :] * (frequencies / SPEED_OF_LIGHT)[:, None]).reshape(-1, 3)
     total = np.zeros((len(lengths), len(frequencies)), np.complex64)
-    if not len(components.l):
-        return total
+    if len(components.l):
+        _add_components(total, shape, t, uvw, components, threads)
+    if components.outside is not None:
+        l, m = components.outside.l, components.outside.m
+        metres = lengths @ np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0])
+        for k, flux in enumerate(components.outside.at(t, frequencies)):
+            turns = metres[:, k, None] * (frequencies / SPEED_OF_LIGHT)
+            total += (flux * np.exp(2j * np.pi * turns)).astype(np.complex64)
+    return total
+
+
+def _add_components(
+    total: NDArray[np.complex64],
+    shape: GroupShape,
+    t: int,
+    uvw: NDArray[np.float64],
+    components: Components,
+    threads: int,
+) -> None:
+    """Add the visibilities of those within the image."""
+    frequencies = shape.frequencies_hz
     plane = Plane.fit(uvw, np.ones(len(uvw), np.float32))
     predictor = Predictor.of(uvw, plane, threads)
     # Flux densities over the band: few functions of frequency, each with a coefficient of a component.
@@ -200,4 +255,3 @@ def predict_integration(
         accuracy = min(_COARSEST, _ACCURACY * float(sizes[0] / sizes[k]))
         seen = predictor(components.l, components.m, part, accuracy)
         total += seen.reshape(total.shape) * spline(frequencies).astype(np.float32)
-    return total

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
+from contimg_assets.radio.imaging.engine import OutsidePoints
 from contimg_assets.radio.imaging.seed import Appearance
 from contimg_assets.radio.imaging.turning import averaging_loss, phasor, turns_towards
 from contimg_assets.radio.imaging.visibilities import StokesI
@@ -96,7 +97,8 @@ class OutsideSources:
 
     def __post_init__(self) -> None:
         frequencies = self.data.frequencies_hz
-        edges = np.linspace(frequencies.min(), frequencies.max(), _BAND_BINS + 1)[1:-1]
+        self._band = float(frequencies.min()), float(frequencies.max())
+        edges = np.linspace(*self._band, _BAND_BINS + 1)[1:-1]
         bins = np.searchsorted(edges, frequencies)
         # A baseline's channels follow one another; from one to the next the bin changes.
         first = np.flatnonzero(np.append(True, np.diff(bins) != 0))
@@ -223,4 +225,17 @@ class OutsideSources:
                 "n_points": len(self.points.get(s, [])),
             }
             for s, name in enumerate(self.seen.names)
+        )
+
+    def as_points(self) -> OutsidePoints | None:
+        """All points that were taken, where they are; None if there are none."""
+        points = [(s, point) for s, own in self.points.items() for point in own]
+        if not points:
+            return None
+        return OutsidePoints(
+            tuple(self.seen.names[s] for s, _ in points),
+            np.array([self.seen.l[s] + point.offset[0] for s, point in points]),
+            np.array([self.seen.m[s] + point.offset[1] for s, point in points]),
+            np.array([point.amplitude for _, point in points]),
+            self._band,
         )

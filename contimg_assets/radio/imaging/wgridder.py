@@ -232,6 +232,7 @@ def run_wgridder(
         indices=spectra.indices(*all_components[:2], beam_rad) if spectra else None,
         spectra=spectra.measured() if spectra else (),
         outside=outside.as_list() if outside else (),
+        outside_points=outside.as_points() if outside else None,
     )
 
 
