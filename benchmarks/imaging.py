@@ -66,6 +66,8 @@ def difference(one: list[Match], other: list[Match]) -> tuple[str, str, str]:
     """What two engines say of the same sources: ratio of flux densities, offset, number of sources."""
     of_other = {m.name: m for m in other if np.isfinite(m.ratio)}
     pairs = [(m, of_other[m.name]) for m in one if np.isfinite(m.ratio) and m.name in of_other]
+    if not pairs:
+        return "", "", "0"
     ratio = np.array([a.measured_jy / b.measured_jy for a, b in pairs])
     offset = [np.hypot(a.east_arcsec - b.east_arcsec, a.north_arcsec - b.north_arcsec) for a, b in pairs]
     return (

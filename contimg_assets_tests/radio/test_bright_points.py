@@ -5,7 +5,13 @@ import pytest
 from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
-from contimg_assets.radio.imaging.bright_points import BeamUnits, fit_points, gather, take_bright_points
+from contimg_assets.radio.imaging.bright_points import (
+    BeamUnits,
+    fit_points,
+    gather,
+    merge,
+    take_bright_points,
+)
 from contimg_assets.radio.imaging.drift import Drift, response
 from contimg_assets.radio.imaging.points import Points, join
 from contimg_assets.radio.imaging.visibilities import unflagged
@@ -101,9 +107,9 @@ def test_points_are_found_at_their_places(drift: Drift) -> None:
     assert np.array_equal(visibilities, _visibilities(drift, true))
 
 
-@pytest.mark.parametrize("kind", ["double", "nothing", "beyond the edge", "much brighter"])
+@pytest.mark.parametrize("kind", ["double", "nothing", "beyond the edge", "much fainter"])
 def test_what_is_not_a_point_stays(drift: Drift, kind: str) -> None:
-    """Two sources half a beam apart, none at all, one over the edge, one thrice as bright as was thought.
+    """Two sources half a beam apart, none at all, one over the edge, one a third as bright.
 
     It stays in the visibilities as it was, and brighter ones are found all the same.
     """
@@ -119,16 +125,52 @@ def test_what_is_not_a_point_stays(drift: Drift, kind: str) -> None:
         first = l + EDGE - l + 5 * ARCSEC, m, flux
         odd = l + EDGE - l - 1 * ARCSEC, m, flux
     else:
-        first = l, m, np.float32(3) * flux
+        first = l, m, flux / np.float32(3)
     alone = _visibilities(drift, first)
     both = alone + _visibilities(drift, others)
     fitted = fit_points(both, drift, join(others, odd), BEAM, EDGE)
     assert fitted.is_point.tolist() == [True, True, True, False]
-    # Sidelobes of what stays are in the others' places: a few per cent of it.
+    # It is fitted along, so the others do not have its sidelobes but those of what is wrong in it.
     flux_error, _ = _errors(drift, fitted.points, others)
-    allowed = 1.0 + 0.1 * float(first[2].sum()) / drift.weights.expected_noise_jy
+    allowed = 1.0 + 0.03 * float(first[2].sum()) / drift.weights.expected_noise_jy
     assert flux_error < allowed
     assert np.abs(fitted.left - alone).max() < 3 * allowed * drift.weights.expected_noise_jy
+
+
+def test_a_bright_source_that_is_no_point_spoils_no_other(drift: Drift) -> None:
+    """A double of 3000 σ, half a beam wide, among points of 400 σ and 1500 σ: those are right to 1 % of it.
+
+    It is put back whole.
+    """
+    true = _points(drift, SKY)
+    odd, others = _some(true, slice(1)), _some(true, slice(1, None))
+    part_l, part_m = BEAM.back(np.array([[0.25, 0.25], [-0.25, -0.25]]))
+    double = odd[0] + part_l, odd[1] + part_m, np.repeat(odd[2] / np.float32(2), 2)
+    alone = _visibilities(drift, double)
+    fitted = fit_points(alone + _visibilities(drift, others), drift, join(odd, others), BEAM, EDGE)
+    assert fitted.is_point[:3].tolist() == [False, True, True]
+    found = _some(others, slice(len(fitted.points[0])))
+    assert _errors(drift, fitted.points, found)[0] < 0.01 * SKY[0, 2]
+    missing = _visibilities(drift, _some(others, slice(len(fitted.points[0]), None)))
+    assert np.std(fitted.left - alone - missing) < 0.01 * np.std(alone)
+
+
+def test_one_that_varies_is_a_point(drift: Drift) -> None:
+    """The brightest three times as bright as the catalogue has it: found, and the others with it."""
+    true = _points(drift, SKY)
+    l, m, flux = _wrong(true, 2.0, 0.0)
+    flux[0] /= 3
+    fitted = fit_points(_visibilities(drift, true), drift, (l, m, flux), BEAM, EDGE)
+    assert fitted.is_point.all()
+    assert max(_errors(drift, fitted.points, true)) < 1.5
+
+
+def test_sources_that_share_a_beam_begin_as_one() -> None:
+    """By flux density and mean place; those apart stay apart, the brightest first."""
+    along = BEAM.back(np.array([[0.0, 0.0], [0.3, 0.0], [5.0, 5.0]]))
+    l, m, flux = merge((*along, np.array([1.0, 2.0, 9.0], np.float32)), BEAM)
+    assert flux.tolist() == [9.0, 3.0]
+    assert BEAM.of(l, m) == pytest.approx(np.array([[5.0, 5.0], [0.2, 0.0]]))
 
 
 def test_components_of_one_source_become_one_point(drift: Drift) -> None:
@@ -147,11 +189,15 @@ def test_components_of_one_source_become_one_point(drift: Drift) -> None:
     flux[-1] = 0.01 * true[2][1]
     found: Points = l, m, flux.astype(np.float32)
     left_jy = 0.05 * float(true[2][1])
-    fitted, rest = take_bright_points(visibilities, drift, found, join(), BEAM, EDGE, left_jy, left_jy)
+    given = BEAM, EDGE, left_jy, left_jy
+    fitted, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=False)
     assert rest.tolist() == [False, False, False, False, True]
     assert max(_errors(drift, fitted.points, true)) < 1.0
     known = _some(true, slice(1, None))
-    fitted, rest = take_bright_points(visibilities, drift, found, known, BEAM, EDGE, left_jy, left_jy)
+    _, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=True)
+    assert not rest.any()
+    # Of the one that is left, more than may wait has been found.
+    fitted, rest = take_bright_points(visibilities, drift, found, known, *given, may_wait=True)
     assert rest.tolist() == [False, False, True, True, True]
     assert len(fitted.points[0]) == 1
 

@@ -11,6 +11,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.imaging import wgridder
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.visibilities import StokesI
@@ -110,3 +111,13 @@ def test_one_frequency_tells_no_index() -> None:
     np.testing.assert_array_equal(left, data.values)
     assert spectra.measured() == ()
     np.testing.assert_array_equal(spectra.indices(*point[:2], 1e-4), TYPICAL_SPECTRAL_INDEX)
+
+
+def test_a_cycle_taken_back_leaves_no_spectra(
+    ms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a major cycle measured goes with it: an image of which the first is taken back has no model."""
+    monkeypatch.setattr(wgridder, "_WORSE", 0.0)
+    summary, _ = _image(ms, tmp_path / "back", 300.0)
+    assert summary["spectra"] == []
+    assert len(Table.read(tmp_path / "back" / "x.components.fits")) == 0

@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.fits import RestoringBeam
-from contimg_assets.radio.imaging.points import Points
+from contimg_assets.radio.imaging.points import Points, join
 from contimg_assets.radio.imaging.turning import baseline_starts, begin_baseline, turn_on
 
 #: Points fitted at once: each costs time.
@@ -28,6 +28,8 @@ _MOST_POINTS = 256
 #: Passes over the visibilities at most; the fit has settled when no point changes by this many
 #: times the noise.
 _MOST_PASSES, _SETTLED_SIGMA = 6, 1.0
+#: One that still changes by this part of its flux density and this many times the noise is no point.
+_UNSETTLED, _UNSETTLED_SIGMA = 0.02, 5.0
 #: Components that a source may be divided into, all alike.
 _MOST_PARTS = 10
 #: A source is one if at least this part of what is left of it has been found.
@@ -35,12 +37,12 @@ _LEAST_FOUND = 0.25
 #: A source is no point if long and short baselines differ by this part of its flux density
 #: and this many times their error.
 _RESOLVED, _RESOLVED_SIGMA = 0.05, 6.0
-#: Of those that are none, the ones with this part of the largest difference are sorted out before others.
-_WORST = 0.2
-#: Nor is one to be trusted that moves by this many beams, …
+#: Nor is one to be trusted that would move by this many beams, …
 _FARTHEST_BEAMS = 0.5
-#: … or whose flux density changes by more than this factor.
-_MOST_CHANGE = 2.0
+#: … or is fainter by this factor than it was thought to be; one that varies may well be brighter.
+_MOST_FALL = 2.0
+#: While it is fitted, no flux density falls below this part of what it began with: what is none has no place.
+_LOWEST = 1e-3
 
 
 def gather(
@@ -64,7 +66,7 @@ def gather(
     total : float
         Its flux density, Jy.
     place : ndarray, shape (2,)
-        Mean place, by flux density.
+        Mean place of what is positive, by flux density.
     """
     free = np.ones(len(flux), bool)
     while free.any():
@@ -75,7 +77,9 @@ def gather(
         free &= ~own
         total = float(flux[own].sum(dtype=np.float64))
         if total > 0:
-            yield own, total, flux[own] @ places[own] / total
+            # Negative ones would take the mean out of the source.
+            heights = np.maximum(flux[own], 0)
+            yield own, total, heights @ places[own] / heights.sum(dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,8 @@ def fit_points(
     """Fit places and mean flux densities of points, all together, and take them away.
 
     Each has its own normal equations; what points do to one another goes within a few
-    passes (Gauss–Seidel without the order).  Candidates that are not points stay in the visibilities.
+    passes (Jacobi's iteration).  Candidates that are not points are fitted along with the
+    others, so that their sidelobes are not in those, and put back into the visibilities.
 
     Parameters
     ----------
@@ -212,24 +217,34 @@ def fit_points(
     FittedPoints
     """
     l, m, flux = candidates
-    kept = np.zeros(len(l), bool)
-    kept[np.argsort(-flux)[:_MOST_POINTS]] = True
-    kept &= flux > 0
-    now = np.stack([l, m, flux.astype(np.float64)])
-    left = visibilities
-    while kept.any():
-        left, now[:, kept], difference = _fit(visibilities, drift, now[:, kept], beam)
-        bad = np.hypot(*beam.of(now[0] - l, now[1] - m).T) > _FARTHEST_BEAMS
-        bad |= np.maximum(np.abs(now[0]), np.abs(now[1])) > edge
-        bad |= (now[2] > _MOST_CHANGE * flux) | (now[2] < flux / _MOST_CHANGE)
-        # What a resolved source leaves may make others look like one: the worst go first.
-        bad[kept] |= (difference > 0) & (difference > _WORST * difference.max())
-        if not (bad & kept).any():
-            break
-        kept &= ~bad
-    if not kept.any():
+    used = np.zeros(len(l), bool)
+    used[np.argsort(-flux)[:_MOST_POINTS]] = True
+    used &= flux > 0
+    if not used.any():
+        return FittedPoints(visibilities, join(), used)
+    begin = np.stack([l, m, flux])[:, used].astype(np.float64)
+    left = np.empty_like(visibilities)
+    now, is_point = _fit(visibilities, left, drift, begin, beam)
+    is_point &= np.maximum(np.abs(now[0]), np.abs(now[1])) <= edge
+    is_point &= now[2] >= begin[2] / _MOST_FALL
+    if not is_point.any():
         left = visibilities
-    return FittedPoints(left, (now[0, kept], now[1, kept], now[2, kept].astype(np.float32)), kept)
+    elif not is_point.all():
+        rejected = now[:, ~is_point]
+        rejected[2] *= -1
+        _take(left, left, drift, rejected)
+    points = now[:, is_point]
+    kept = used.copy()
+    kept[used] = is_point
+    return FittedPoints(left, (points[0], points[1], points[2].astype(np.float32)), kept)
+
+
+def merge(points: Points, beam: BeamUnits) -> Points:
+    """Points that share a beam, as one."""
+    places = beam.of(points[0], points[1])
+    groups = [(total, place) for _, total, place in gather(places, points[2], 0.0)]
+    l, m = beam.back(np.array([place for _, place in groups]).reshape(-1, 2))
+    return l, m, np.array([total for total, _ in groups], np.float32)
 
 
 def take_bright_points(
@@ -241,6 +256,8 @@ def take_bright_points(
     edge: float,
     faintest_jy: float,
     left_jy: float,
+    *,
+    may_wait: bool,
 ) -> tuple[FittedPoints, NDArray[np.bool_]]:
     """Fit the points among what a minor cycle found.
 
@@ -261,12 +278,15 @@ def take_bright_points(
         Fainter sources are left as they are.
     left_jy : float
         What the minor cycle has left of every source.
+    may_wait : bool
+        If points were found, what is no brighter than what is left of all may be found again: a
+        prediction costs as much for one component as for all.
 
     Returns
     -------
     fitted : FittedPoints
     rest : ndarray of bool, shape (n_components,)
-        Components that belong to none of the points.
+        Components to subtract as they are: those that belong to none of the points, unless they wait.
     """
     places = beam.of(found[0], found[1])
     least_jy = max(faintest_jy - left_jy, _LEAST_FOUND * left_jy)
@@ -285,44 +305,60 @@ def take_bright_points(
     rest = np.ones(len(found[0]), bool)
     for (own, *_), is_point in zip(groups, fitted.is_point, strict=True):
         rest &= ~(own & is_point)
+    if may_wait and fitted.is_point.any() and _brightest(places[rest], found[2][rest]) < left_jy / 2:
+        rest[:] = False
     return fitted, rest
 
 
-def _fit(
-    visibilities: NDArray[np.complex64], drift: Drift, points: NDArray[np.float64], beam: BeamUnits
-) -> tuple[NDArray[np.complex64], NDArray[np.float64], NDArray[np.float64]]:
-    """Fit points, shape (3, n).
+def _brightest(places: NDArray[np.float64], flux: NDArray[np.float32]) -> float:
+    """Largest sum of flux densities within a square of one beam; a source may lie in four of them."""
+    if not len(flux):
+        return 0.0
+    _, square = np.unique(np.floor(places).astype(np.int64), axis=0, return_inverse=True)
+    return float(np.abs(np.bincount(square.reshape(-1), flux)).max())
 
-    Returned are what is left, their l, m and flux densities, and how far these differ between long
-    and short baselines: zero for a point. No step is longer than a point may move, and no flux
-    density falls far below what it began with: what is no point has no place.
+
+def _fit(
+    visibilities: NDArray[np.complex64],
+    left: NDArray[np.complex64],
+    drift: Drift,
+    begin: NDArray[np.float64],
+    beam: BeamUnits,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Fit points, shape (3, n), and take them from the visibilities into ``left``.
+
+    Returned are their l, m and flux densities, and which are points as far as the fit tells: settled,
+    near to where they began, and alike on long and short baselines.
     """
-    noise = drift.weights.expected_noise_jy
-    lowest = points[2] / (2 * _MOST_CHANGE)
-    left = np.empty_like(visibilities)
-    sums = _take(visibilities, left, drift, points)
-    for _ in range(_MOST_PASSES - 1):
-        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = sums
+    noise, points = drift.weights.expected_noise_jy, begin
+    for k in range(_MOST_PASSES):
+        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _take(
+            visibilities, left, drift, points
+        )
         flux, total = points[2], short_total + long_total
         normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
         across = np.stack([by_l, by_m], axis=-1)[..., None]
         # Baselines of one direction tell no place across it.
         shift = (np.linalg.pinv(normal, hermitian=True) @ across)[..., 0] / flux[:, None]
-        far = np.hypot(*beam.of(*shift.T).T) / _FARTHEST_BEAMS
-        shift /= np.maximum(far, 1.0)[:, None]
         change = (short + long) / total
         moved = flux * np.sqrt(np.einsum("ki,kij,kj->k", shift, normal, shift) / total)
-        if max(np.abs(change).max(), moved.max()) < _SETTLED_SIGMA * noise:
+        moving = np.maximum(np.abs(change), moved)
+        if moving.max() < _SETTLED_SIGMA * noise or k == _MOST_PASSES - 1:
             break
-        points = np.stack([*(points[:2] + shift.T), np.maximum(flux + change, lowest)])
-        sums = _take(visibilities, left, drift, points)
-    short, long, short_total, long_total = sums[:4]
-    if not (long_total.all() and short_total.all()):
-        return left, points, np.zeros(len(long))
-    difference = np.abs(long / long_total - short / short_total)
-    error = noise * np.sqrt((short_total + long_total) * (1 / long_total + 1 / short_total))
-    resolved = difference > np.maximum(_RESOLVED * points[2], _RESOLVED_SIGMA * error)
-    return left, points, np.where(resolved, difference, 0.0)
+        offset = points[:2] + shift.T - begin[:2]
+        far = np.hypot(*beam.of(*offset).T) / _FARTHEST_BEAMS
+        place = begin[:2] + offset / np.maximum(far, 1.0)
+        points = np.stack([*place, np.maximum(flux + change, _LOWEST * begin[2])])
+    offset = points[:2] + shift.T - begin[:2]
+    is_point = np.hypot(*beam.of(*offset).T) < _FARTHEST_BEAMS
+    is_point &= moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
+    # Baselines of one length tell nothing of a size.
+    is_point &= (short_total > 0) & (long_total > 0)
+    which = np.flatnonzero(is_point)
+    difference = np.abs(long[which] / long_total[which] - short[which] / short_total[which])
+    error = noise * np.sqrt(total[which] * (1 / long_total[which] + 1 / short_total[which]))
+    is_point[which] = difference < np.maximum(_RESOLVED * points[2, which], _RESOLVED_SIGMA * error)
+    return points, is_point
 
 
 def _take(
@@ -335,8 +371,6 @@ def _take(
     l, m, flux = points
     data, starts = drift.data, baseline_starts(drift.data.frequencies_hz)
     shares = np.ascontiguousarray(drift.shares(l, m).transpose(1, 2, 0), dtype=np.float32)
-    # A single bin has a neighbour like itself.
-    shares = np.concatenate([shares, shares[:, -1:]], axis=1)
     sums = np.zeros((data.n_times, 9, len(l)))
     _measure(
         *(visibilities, left, drift.weights.values, data.uvw, data.frequencies_hz, starts),

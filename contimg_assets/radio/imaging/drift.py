@@ -81,7 +81,8 @@ class Drift:
         mean = np.tensordot(seen, weights, axes=2) / weights.sum()
         # Orthogonal under the weights, the brightest components first served.
         root = np.sqrt(weights / weights.sum()).reshape(-1)
-        scaled = (seen - mean[:, None, None]).reshape(len(flux), -1) * root
+        change = (seen - mean[:, None, None]).reshape(len(flux), -1)
+        scaled = change * root
         _, energy, functions = np.linalg.svd(scaled.T @ scaled, hermitian=True)
         # Of what would be left after the first 0, 1, … modes.
         left = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
@@ -89,10 +90,12 @@ class Drift:
         n_modes = min(_MOST_MODES, int(np.argmax(left <= allowed)))
         result: list[Mode] = []
         for function in functions[:n_modes]:
-            factor = np.divide(function, root, out=np.zeros_like(function), where=root > 0)
+            coefficient = scaled @ function
+            # Where there is weight that is the function over its root; elsewhere what the components do.
+            factor = change.T @ coefficient / (coefficient @ coefficient)
             result.append(
                 (
-                    (scaled @ function).astype(np.float32),
+                    coefficient.astype(np.float32),
                     _interpolated(factor.reshape(weights.shape), *self.bins),
                 )
             )

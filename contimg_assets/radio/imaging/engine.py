@@ -67,7 +67,7 @@ class EngineImages:
     n_iterations: int
     n_major_cycles: int
     components: Points | None = None
-    """The model as it was subtracted, seeds between pixels; None: the pixels of the model."""
+    """The model as it was subtracted, points between pixels; None: the pixels of the model."""
     indices: NDArray[np.float64] | None = None
     """Spectral indices of the components as they were subtracted; None: the typical one."""
     spectra: tuple[Spectrum, ...] = ()
@@ -75,3 +75,4 @@ class EngineImages:
     outside: tuple[dict[str, Any], ...] = ()
     """What was taken of each source outside of the image that was looked for."""
     outside_points: OutsidePoints | None = None
+    """What was taken of them, as it is to be predicted."""

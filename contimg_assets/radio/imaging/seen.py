@@ -28,8 +28,8 @@ class SeenPredictor:
 
     drift: Drift | None
     """None: components are constant."""
-    spans: tuple[tuple[slice, Predictor], ...]
-    """Integrations, and what predicts their visibilities."""
+    spans: tuple[tuple[slice, Predictor | None], ...]
+    """Integrations, and what predicts their visibilities; None: all are flagged."""
 
     @classmethod
     def of(cls, gridder: Gridder, drift: Drift | None) -> "SeenPredictor":
@@ -41,6 +41,9 @@ class SeenPredictor:
         for part in np.array_split(np.arange(n_times), -(-n_times // _SPAN)):
             times = slice(int(part[0]), int(part[-1]) + 1)
             own = uvw[times].reshape(-1, 3)
+            if not weights[times].any():
+                spans.append((times, None))
+                continue
             plane = Plane.fit(own, weights[times].reshape(-1))
             spans.append((times, Predictor.of(own, plane, gridder.threads)))
         return cls(drift, tuple(spans))
@@ -69,15 +72,15 @@ class SeenPredictor:
         -------
         ndarray, complex64, shape (n_visibilities,)
         """
-        left = np.empty_like(data)
+        left = data.copy()
         accuracy = error / max(float(np.linalg.norm(flux)), error)
         shares = self.drift.shares(l, m) if self.drift else None
-        start = 0
+        by_time = left.reshape(self.spans[-1][0].stop, -1)
         for times, predictor in self.spans:
-            here = slice(start, start + len(predictor.uvw))
-            start = here.stop
+            if predictor is None:
+                continue
             now, modes = flux, []
             if self.drift and shares is not None:
                 now, modes = self.drift.modes(shares, flux, times)
-            np.subtract(data[here], predictor(l, m, now, accuracy, modes), out=left[here])
+            by_time[times] -= predictor(l, m, now, accuracy, modes).reshape(by_time[times].shape)
         return left

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.imaging.bright_points import BeamUnits, fit_points, take_bright_points
+from contimg_assets.radio.imaging.bright_points import BeamUnits, fit_points, merge, take_bright_points
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
@@ -99,7 +99,7 @@ def run_wgridder(
         Full widths at half maximum of components; the first is zero, a point.
     start : Appearance, optional
         Sources to start with: they open the mask, and those that are points are in the model from the
-        beginning. With a drift.
+        beginning. Needs a drift.
     outside : OutsideSources, optional
         Sources beyond the image, taken from the visibilities in every major cycle.
     spectra : Spectra, optional
@@ -126,9 +126,11 @@ def run_wgridder(
     left = visibilities
     mask = np.zeros((n, n), bool)
     grow = max(1, round(beam.major_arcsec / cell_arcsec / 2))
-    if start and drift:
+    if start:
+        if drift is None:
+            raise ValueError("found a start without a drift; expected both")
         _open_around(mask, points_image(start.points, n, gridder.cell_rad) != 0, grow)
-        fitted = fit_points(left, drift, start.points, units, edge)
+        fitted = fit_points(left, drift, merge(start.points, units), units, edge)
         left, points = fitted.left, fitted.points
         _LOG.info("%d of %d sources of the catalogue are points of the start", len(points[0]), len(start))
     if outside:
@@ -189,14 +191,14 @@ def run_wgridder(
                 *(left, drift, found, join(pixels, points), units, edge),
                 _POINT_SIGMA * expected_noise_jy,
                 stop,
+                may_wait=cycles < major_cycles and used < iterations,
             )
             after_left, after_points = fitted.left, join(points, fitted.points)
-            if len(fitted.points[0]):
-                # What is no brighter than what the minor cycle has left is found again with it:
-                # a prediction costs as much for one component as for all.
-                rest &= bool(np.abs(found[2][rest]).max(initial=0.0) >= stop)
-                added[added != 0] *= rest
-                found = found[0][rest], found[1][rest], found[2][rest]
+            added[added != 0] *= rest
+            found = found[0][rest], found[1][rest], found[2][rest]
+            if not len(found[0]):
+                # Another cycle finds what waits for it, whatever this one changes.
+                last_noise, last_peak = np.inf, np.inf
         if len(found[0]):
             after_left = predictor.subtract(after_left, *found, error)
         if outside:
