@@ -116,7 +116,7 @@ def test_one_frequency_tells_no_index() -> None:
 def test_a_cycle_taken_back_leaves_no_spectra(
     ms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a major cycle measured goes with it: an image of which the first is taken back has no model."""
+    """What a major cycle measured goes with it: if the first is taken back, the image has no model."""
     monkeypatch.setattr(wgridder, "_WORSE", 0.0)
     summary, _ = _image(ms, tmp_path / "back", 300.0)
     assert summary["spectra"] == []
