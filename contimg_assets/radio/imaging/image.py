@@ -49,10 +49,10 @@ _ARCSEC = np.pi / 180 / 3600
 _OUTSIDE_SIGMA = 100.0
 #: Peak memory of a process with our own engine: libraries and compiled code, …
 _BASE_BYTES = 340_000_000
-#: … and, of each averaged visibility and each pixel, what prediction holds, …
-_PREDICTION_BYTES = (150, 30)
+#: … and, of each averaged visibility and each pixel, what gridding and prediction hold, …
+_PREDICTION_BYTES = (95, 50)
 #: … or what restoring and the products do; whichever is more (measured, tiny to full, quick and full).
-_PRODUCTS_BYTES = (55, 82)
+_PRODUCTS_BYTES = (53, 90)
 
 
 class ImagingChoices(Protocol):
