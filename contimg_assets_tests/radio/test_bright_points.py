@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.bright_points import (
-    BeamUnits,
     fit_points,
     gather,
     merge,
     take_bright_points,
 )
 from contimg_assets.radio.imaging.drift import Drift, response
+from contimg_assets.radio.imaging.fits import RestoringBeam
 from contimg_assets.radio.imaging.points import Points, join
 from contimg_assets.radio.imaging.visibilities import unflagged
 from contimg_assets.radio.imaging.weights import imaging_weights
@@ -29,7 +29,7 @@ pytestmark = [
 ARCSEC = np.pi / 180 / 3600
 DEMO = PRESETS["demo"]
 #: About its restoring beam.
-BEAM = BeamUnits(90 * ARCSEC, 50 * ARCSEC, np.deg2rad(-75.0))
+BEAM = RestoringBeam(90.0, 50.0, -75.0)
 EDGE = np.deg2rad(1.5)
 #: l and m, deg, and signal-to-noise ratio.
 SKY = np.array([[0.1, 0.2, 3000.0], [-0.8, 0.5, 1500.0], [0.6, -0.9, 400.0], [1.0, 0.9, 200.0]])
@@ -87,7 +87,7 @@ def _wrong(points: Points, by_arcsec: float, by_part: float) -> Points:
 def _errors(drift: Drift, found: Points, true: Points) -> tuple[float, float]:
     """Largest error of flux density in noise, and of place in beams over signal-to-noise ratio."""
     noise = drift.weights.expected_noise_jy
-    offsets = np.hypot(*BEAM.of(found[0] - true[0], found[1] - true[1]).T)
+    offsets = np.hypot(*BEAM.in_beams(found[0] - true[0], found[1] - true[1]).T)
     return float(np.abs(found[2] - true[2]).max() / noise), float((offsets * true[2]).max() / noise)
 
 
@@ -117,7 +117,7 @@ def test_what_is_not_a_point_stays(drift: Drift, kind: str) -> None:
     others, odd = _some(true, slice(3)), _some(true, slice(3, None))
     l, m, flux = first = odd
     if kind == "double":
-        part_l, part_m = BEAM.back(np.array([[0.25, 0.25], [-0.25, -0.25]]))
+        part_l, part_m = BEAM.from_beams(np.array([[0.25, 0.25], [-0.25, -0.25]]))
         first = l + part_l, m + part_m, np.repeat(flux / np.float32(2), 2)
     elif kind == "nothing":
         first = _some(odd, slice(0))
@@ -144,7 +144,7 @@ def test_a_bright_source_that_is_no_point_spoils_no_other(drift: Drift) -> None:
     """
     true = _points(drift, SKY)
     odd, others = _some(true, slice(1)), _some(true, slice(1, None))
-    part_l, part_m = BEAM.back(np.array([[0.25, 0.25], [-0.25, -0.25]]))
+    part_l, part_m = BEAM.from_beams(np.array([[0.25, 0.25], [-0.25, -0.25]]))
     double = odd[0] + part_l, odd[1] + part_m, np.repeat(odd[2] / np.float32(2), 2)
     alone = _visibilities(drift, double)
     fitted = fit_points(alone + _visibilities(drift, others), drift, join(odd, others), BEAM, EDGE)
@@ -167,10 +167,10 @@ def test_one_that_varies_is_a_point(drift: Drift) -> None:
 
 def test_sources_that_share_a_beam_begin_as_one() -> None:
     """By flux density and mean place; those apart stay apart, the brightest first."""
-    along = BEAM.back(np.array([[0.0, 0.0], [0.3, 0.0], [5.0, 5.0]]))
+    along = BEAM.from_beams(np.array([[0.0, 0.0], [0.3, 0.0], [5.0, 5.0]]))
     l, m, flux = merge((*along, np.array([1.0, 2.0, 9.0], np.float32)), BEAM)
     assert flux.tolist() == [9.0, 3.0]
-    assert BEAM.of(l, m) == pytest.approx(np.array([[5.0, 5.0], [0.2, 0.0]]))
+    assert BEAM.in_beams(l, m) == pytest.approx(np.array([[5.0, 5.0], [0.2, 0.0]]))
 
 
 def test_components_of_one_source_become_one_point(drift: Drift) -> None:
@@ -212,10 +212,10 @@ def test_sources_are_gathered_by_what_is_near() -> None:
     assert sources[0][2] == pytest.approx([0.8 / 3, 0.0])
 
 
-def test_beam_units_turn_as_the_beam_does() -> None:
+def test_offsets_in_beams_turn_as_the_beam_does() -> None:
     """A beam's major axis at position angle 90° lies east and west, along l; there and back is the same."""
-    beam = BeamUnits(4.0, 2.0, np.pi / 2)
-    assert beam.of(np.array([4.0]), np.array([0.0]))[0] == pytest.approx([1.0, 0.0], abs=1e-12)
-    assert np.abs(beam.of(np.array([0.0]), np.array([4.0]))[0]) == pytest.approx([0.0, 2.0], abs=1e-12)
+    beam, four = RestoringBeam(4.0, 2.0, 90.0), np.array([4.0 * ARCSEC])
+    assert beam.in_beams(four, 0 * four)[0] == pytest.approx([1.0, 0.0], abs=1e-12)
+    assert np.abs(beam.in_beams(0 * four, four)[0]) == pytest.approx([0.0, 2.0], abs=1e-12)
     places = np.array([[0.3, -1.2], [2.0, 0.7]])
-    assert BEAM.of(*BEAM.back(places)) == pytest.approx(places)
+    assert BEAM.in_beams(*BEAM.from_beams(places)) == pytest.approx(places)

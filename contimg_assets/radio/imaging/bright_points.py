@@ -10,7 +10,7 @@ Belongs here: which components make a bright source, and the fit of points.
 Does not belong here: their spectra (``spectra.py``), what is outside (``outside.py``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -45,9 +45,11 @@ _MOST_FALL = 2.0
 _LOWEST = 1e-3
 
 
-def gather(
-    places: NDArray[np.float64], flux: NDArray[np.float32], faintest: float
-) -> Iterator[tuple[NDArray[np.bool_], float, NDArray[np.float64]]]:
+#: A source's components, its flux density and its place.
+Gathered = tuple[NDArray[np.bool_], float, NDArray[np.float64]]
+
+
+def gather(places: NDArray[np.float64], flux: NDArray[np.float32], least_jy: float) -> Iterator[Gathered]:
     """Sum components to sources: those near the brightest are its own, then the next of what is left.
 
     Parameters
@@ -56,8 +58,9 @@ def gather(
         In units of what is near.
     flux : ndarray, shape (n,)
         Jy.
-    faintest : float
-        There is no source where the brightest component left is below this, Jy.
+    least_jy : float
+        Fainter sources are left out, and none is looked for where the brightest component left is too faint
+        a part of one.
 
     Yields
     ------
@@ -71,45 +74,15 @@ def gather(
     free = np.ones(len(flux), bool)
     while free.any():
         brightest = np.flatnonzero(free)[np.argmax(flux[free])]
-        if flux[brightest] < faintest:
+        if flux[brightest] < least_jy / _MOST_PARTS:
             return
         own = free & (np.hypot(*(places - places[brightest]).T) <= 1.0)
         free &= ~own
         total = float(flux[own].sum(dtype=np.float64))
-        if total > 0:
+        if total > 0 and total >= least_jy:
             # Negative ones would take the mean out of the source.
             heights = np.maximum(flux[own], 0)
             yield own, total, heights @ places[own] / heights.sum(dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class BeamUnits:
-    """Offsets in l and m as multiples of the restoring beam's full widths."""
-
-    major_rad: float
-    minor_rad: float
-    position_angle_rad: float
-
-    @classmethod
-    def from_beam(cls, beam: RestoringBeam) -> "BeamUnits":
-        """Units of a restoring beam."""
-        arcsec = np.pi / 180 / 3600
-        return cls(
-            beam.major_arcsec * arcsec, beam.minor_arcsec * arcsec, float(np.deg2rad(beam.position_angle_deg))
-        )
-
-    def of(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Along and across the major axis, in beams, shape (n, 2)."""
-        sine, cosine = np.sin(self.position_angle_rad), np.cos(self.position_angle_rad)
-        return np.stack(
-            [(l * sine + m * cosine) / self.major_rad, (m * sine - l * cosine) / self.minor_rad], axis=-1
-        )
-
-    def back(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The l and m of places in beams, shape (n, 2)."""
-        sine, cosine = np.sin(self.position_angle_rad), np.cos(self.position_angle_rad)
-        along, across = places[:, 0] * self.major_rad, places[:, 1] * self.minor_rad
-        return along * sine - across * cosine, along * cosine + across * sine
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
@@ -179,6 +152,10 @@ def _measure(
                 sums[t, 8, k] += energy * by_m * by_m
 
 
+#: First slot of each baseline, and the end; and which baselines are long.
+Baselines = tuple[NDArray[np.int64], NDArray[np.bool_]]
+
+
 @dataclass(frozen=True)
 class FittedPoints:
     """What a fit found and what it left."""
@@ -191,7 +168,7 @@ class FittedPoints:
 
 
 def fit_points(
-    visibilities: NDArray[np.complex64], drift: Drift, candidates: Points, beam: BeamUnits, edge: float
+    visibilities: NDArray[np.complex64], drift: Drift, candidates: Points, beam: RestoringBeam, edge: float
 ) -> FittedPoints:
     """Fit places and mean flux densities of points, all together, and take them away.
 
@@ -207,7 +184,7 @@ def fit_points(
         Geometry, weights, and how components change through the group.
     candidates : Points
         About where they are, and their mean apparent flux densities.
-    beam : BeamUnits
+    beam : RestoringBeam
         The restoring beam.
     edge : float
         Points lie within this of the phase centre, in l and in m.
@@ -224,7 +201,8 @@ def fit_points(
         return FittedPoints(visibilities, join(), used)
     begin = np.stack([l, m, flux])[:, used].astype(np.float64)
     left = np.empty_like(visibilities)
-    now, is_point = _fit(visibilities, left, drift, begin, beam)
+    baselines = _baselines(drift)
+    now, is_point = _fit(visibilities, left, drift, baselines, begin, beam)
     is_point &= np.maximum(np.abs(now[0]), np.abs(now[1])) <= edge
     is_point &= now[2] >= begin[2] / _MOST_FALL
     if not is_point.any():
@@ -232,19 +210,22 @@ def fit_points(
     elif not is_point.all():
         rejected = now[:, ~is_point]
         rejected[2] *= -1
-        _take(left, left, drift, rejected)
+        _take(left, left, drift, baselines, rejected)
     points = now[:, is_point]
     kept = used.copy()
     kept[used] = is_point
     return FittedPoints(left, (points[0], points[1], points[2].astype(np.float32)), kept)
 
 
-def merge(points: Points, beam: BeamUnits) -> Points:
+def merge(points: Points, beam: RestoringBeam) -> Points:
     """Points that share a beam, as one."""
-    places = beam.of(points[0], points[1])
-    groups = [(total, place) for _, total, place in gather(places, points[2], 0.0)]
-    l, m = beam.back(np.array([place for _, place in groups]).reshape(-1, 2))
-    return l, m, np.array([total for total, _ in groups], np.float32)
+    return _as_points(list(gather(beam.in_beams(points[0], points[1]), points[2], 0.0)), beam)
+
+
+def _as_points(sources: Sequence[Gathered], beam: RestoringBeam) -> Points:
+    """Sources whose places are in beams."""
+    l, m = beam.from_beams(np.array([place for *_, place in sources]).reshape(-1, 2))
+    return l, m, np.array([total for _, total, _ in sources], np.float32)
 
 
 def take_bright_points(
@@ -252,7 +233,7 @@ def take_bright_points(
     drift: Drift,
     found: Points,
     known: Points,
-    beam: BeamUnits,
+    beam: RestoringBeam,
     edge: float,
     faintest_jy: float,
     left_jy: float,
@@ -270,7 +251,7 @@ def take_bright_points(
         Components.
     known : Points
         The model before: what is found where there is something already is not all of a source.
-    beam : BeamUnits
+    beam : RestoringBeam
         The restoring beam.
     edge : float
         See ``fit_points``.
@@ -288,22 +269,16 @@ def take_bright_points(
     rest : ndarray of bool, shape (n_components,)
         Components to subtract as they are: those that belong to none of the points, unless they wait.
     """
-    places = beam.of(found[0], found[1])
+    places = beam.in_beams(found[0], found[1])
     least_jy = max(faintest_jy - left_jy, _LEAST_FOUND * left_jy)
-    groups = [
-        (own, total + left_jy, place)
-        for own, total, place in gather(places, found[2], least_jy / _MOST_PARTS)
-        if total >= least_jy
-    ]
-    if groups and len(known[0]):
-        tree = cKDTree(beam.of(known[0], known[1]))
-        new = tree.query(np.array([place for *_, place in groups]))[0] > 1.0
-        groups = [group for group, is_new in zip(groups, new, strict=True) if is_new]
-    centres = beam.back(np.array([place for *_, place in groups]).reshape(-1, 2))
-    totals = np.array([total for _, total, _ in groups], np.float32)
-    fitted = fit_points(visibilities, drift, (*centres, totals), beam, edge)
+    sources = [(own, total + left_jy, place) for own, total, place in gather(places, found[2], least_jy)]
+    if sources and len(known[0]):
+        tree = cKDTree(beam.in_beams(known[0], known[1]))
+        new = tree.query(np.array([place for *_, place in sources]))[0] > 1.0
+        sources = [source for source, is_new in zip(sources, new, strict=True) if is_new]
+    fitted = fit_points(visibilities, drift, _as_points(sources, beam), beam, edge)
     rest = np.ones(len(found[0]), bool)
-    for (own, *_), is_point in zip(groups, fitted.is_point, strict=True):
+    for (own, *_), is_point in zip(sources, fitted.is_point, strict=True):
         rest &= ~(own & is_point)
     if may_wait and fitted.is_point.any() and _brightest(places[rest], found[2][rest]) < left_jy / 2:
         rest[:] = False
@@ -322,8 +297,9 @@ def _fit(
     visibilities: NDArray[np.complex64],
     left: NDArray[np.complex64],
     drift: Drift,
+    baselines: Baselines,
     begin: NDArray[np.float64],
-    beam: BeamUnits,
+    beam: RestoringBeam,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Fit points, shape (3, n), and take them from the visibilities into ``left``.
 
@@ -333,7 +309,7 @@ def _fit(
     noise, points = drift.weights.expected_noise_jy, begin
     for k in range(_MOST_PASSES):
         short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _take(
-            visibilities, left, drift, points
+            visibilities, left, drift, baselines, points
         )
         flux, total = points[2], short_total + long_total
         normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
@@ -346,11 +322,11 @@ def _fit(
         if moving.max() < _SETTLED_SIGMA * noise or k == _MOST_PASSES - 1:
             break
         offset = points[:2] + shift.T - begin[:2]
-        far = np.hypot(*beam.of(*offset).T) / _FARTHEST_BEAMS
+        far = np.hypot(*beam.in_beams(*offset).T) / _FARTHEST_BEAMS
         place = begin[:2] + offset / np.maximum(far, 1.0)
         points = np.stack([*place, np.maximum(flux + change, _LOWEST * begin[2])])
     offset = points[:2] + shift.T - begin[:2]
-    is_point = np.hypot(*beam.of(*offset).T) < _FARTHEST_BEAMS
+    is_point = np.hypot(*beam.in_beams(*offset).T) < _FARTHEST_BEAMS
     is_point &= moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
     # Baselines of one length tell nothing of a size.
     is_point &= (short_total > 0) & (long_total > 0)
@@ -365,23 +341,25 @@ def _take(
     visibilities: NDArray[np.complex64],
     left: NDArray[np.complex64],
     drift: Drift,
+    baselines: Baselines,
     points: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Take points from visibilities into ``left``; sums of ``_measure`` over the group, shape (9, n)."""
     l, m, flux = points
-    data, starts = drift.data, baseline_starts(drift.data.frequencies_hz)
+    data, (starts, is_long) = drift.data, baselines
     shares = np.ascontiguousarray(drift.shares(l, m).transpose(1, 2, 0), dtype=np.float32)
     sums = np.zeros((data.n_times, 9, len(l)))
     _measure(
         *(visibilities, left, drift.weights.values, data.uvw, data.frequencies_hz, starts),
-        *(_long_baselines(drift, starts), shares, *drift.bins),
+        *(is_long, shares, *drift.bins),
         *(np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1), flux.astype(np.float32), sums),
     )
     return sums.sum(axis=0)
 
 
-def _long_baselines(drift: Drift, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Baselines with half of the weight, the longer ones."""
+def _baselines(drift: Drift) -> Baselines:
+    """Where each begins, and which are the longer ones that have half of the weight."""
+    starts = baseline_starts(drift.data.frequencies_hz)
     weights = drift.weights.values.reshape(drift.data.n_times, -1).sum(axis=0, dtype=np.float64)
     of_baseline = np.add.reduceat(weights, starts[:-1])
     middle = drift.data.uvw.reshape(drift.data.n_times, -1, 3)[drift.data.n_times // 2]
@@ -390,4 +368,4 @@ def _long_baselines(drift: Drift, starts: NDArray[np.int64]) -> NDArray[np.bool_
     cumulative = np.cumsum(of_baseline[order])
     result = np.empty(len(lengths), bool)
     result[order] = cumulative > cumulative[-1] / 2
-    return result
+    return starts, result

@@ -8,6 +8,7 @@ time and frequency, that can be predicted (``predict.py``).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -132,7 +133,7 @@ class Drift:
         seen[mean == 0] = 1.0
         return seen
 
-    @property
+    @cached_property
     def bins(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Of each slot, the frequency bin below, and how far on to the next, shape (n_slots,) both."""
         bins, slots = self.weights.bin_frequencies_hz, self.data.frequencies_hz

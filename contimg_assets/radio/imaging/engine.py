@@ -32,6 +32,13 @@ class Spectrum:
     """Thermal, one standard deviation."""
 
 
+def part_of_band(
+    band_hz: tuple[float, float], n_parts: int, frequencies_hz: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """In which of a band's equal parts frequencies lie."""
+    return np.searchsorted(np.linspace(*band_hz, n_parts + 1)[1:-1], frequencies_hz)
+
+
 @dataclass(frozen=True)
 class OutsidePoints:
     """Points beyond the image, as they were taken away."""
@@ -48,9 +55,8 @@ class OutsidePoints:
 
     def at(self, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
-        n_parts = self.amplitude_jy.shape[2]
-        edges = np.linspace(*self.band_hz, n_parts + 1)[1:-1]
-        return self.amplitude_jy[:, t, np.searchsorted(edges, frequencies_hz)]
+        part = part_of_band(self.band_hz, self.amplitude_jy.shape[2], frequencies_hz)
+        return self.amplitude_jy[:, t, part]
 
 
 @dataclass(frozen=True)

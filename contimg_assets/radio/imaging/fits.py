@@ -25,6 +25,32 @@ class RestoringBeam:
     position_angle_deg: float
     """From north through east."""
 
+    def axes(
+        self, east: NDArray[np.float64], north: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Parts of offsets along and across the major axis."""
+        sine, cosine = self._turn
+        return east * sine + north * cosine, north * sine - east * cosine
+
+    def in_beams(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Offsets in l and m as multiples of the full widths, along and across, shape (n, 2)."""
+        return np.stack(self.axes(l, m), axis=-1) / self._widths_rad
+
+    def from_beams(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The l and m of multiples of the full widths, shape (n, 2)."""
+        sine, cosine = self._turn
+        along, across = (places * self._widths_rad).T
+        return along * sine - across * cosine, along * cosine + across * sine
+
+    @property
+    def _turn(self) -> tuple[float, float]:
+        angle = np.deg2rad(self.position_angle_deg)
+        return float(np.sin(angle)), float(np.cos(angle))
+
+    @property
+    def _widths_rad(self) -> NDArray[np.float64]:
+        return np.deg2rad(np.array([self.major_arcsec, self.minor_arcsec]) / 3600)
+
 
 def image_header(
     shape: GroupShape,

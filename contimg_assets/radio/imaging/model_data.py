@@ -24,6 +24,7 @@ from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
+from contimg_assets.radio.prediction import point_source_visibilities
 from contimg_assets.store import clone_tree
 
 #: Frequencies at which the beam is computed: splines between them err by 1e-6.
@@ -226,10 +227,9 @@ def predict_integration(
         _add_components(total, shape, t, uvw, components, threads)
     if components.outside is not None:
         l, m = components.outside.l, components.outside.m
-        metres = lengths @ np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0])
-        for k, flux in enumerate(components.outside.at(t, frequencies)):
-            turns = metres[:, k, None] * (frequencies / SPEED_OF_LIGHT)
-            total += (flux * np.exp(2j * np.pi * turns)).astype(np.complex64)
+        offsets = np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1)
+        flux = components.outside.at(t, frequencies)
+        total += point_source_visibilities(lengths, offsets[None], frequencies, flux[None])
     return total
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
-from contimg_assets.radio.imaging.engine import OutsidePoints
+from contimg_assets.radio.imaging.engine import OutsidePoints, part_of_band
 from contimg_assets.radio.imaging.seed import Appearance
 from contimg_assets.radio.imaging.turning import averaging_loss, phasor, turns_towards
 from contimg_assets.radio.imaging.visibilities import StokesI
@@ -98,8 +98,7 @@ class OutsideSources:
     def __post_init__(self) -> None:
         frequencies = self.data.frequencies_hz
         self._band = float(frequencies.min()), float(frequencies.max())
-        edges = np.linspace(*self._band, _BAND_BINS + 1)[1:-1]
-        bins = np.searchsorted(edges, frequencies)
+        bins = part_of_band(self._band, _BAND_BINS, frequencies)
         # A baseline's channels follow one another; from one to the next the bin changes.
         first = np.flatnonzero(np.append(True, np.diff(bins) != 0))
         self._bins = bins[first]

@@ -73,7 +73,7 @@ def restore(
     n = model.shape[0]
     u = fft.fftfreq(n)[None, :] / cell_arcsec
     v = fft.fftfreq(n)[:, None] / cell_arcsec
-    along, across = _turned(u[:, : n // 2 + 1], v, beam)
+    along, across = beam.axes(-u[:, : n // 2 + 1], v)
     factor = np.pi**2 / (4 * np.log(2))
     transfer = np.exp(-factor * ((along * beam.major_arcsec) ** 2 + (across * beam.minor_arcsec) ** 2))
     area = np.pi * beam.major_arcsec * beam.minor_arcsec / (4 * np.log(2)) / cell_arcsec**2
@@ -85,15 +85,7 @@ def restore(
         x, y = n // 2 - l / cell_rad, n // 2 + m / cell_rad
         xs = np.arange(max(round(x) - reach, 0), min(round(x) + reach + 1, n))
         ys = np.arange(max(round(y) - reach, 0), min(round(y) + reach + 1, n))
-        along, across = _turned((xs - x)[None, :] * cell_arcsec, (ys - y)[:, None] * cell_arcsec, beam)
-        squares = (along / beam.major_arcsec) ** 2 + (across / beam.minor_arcsec) ** 2
+        offsets = beam.in_beams(-(xs - x)[None, :] * cell_rad, (ys - y)[:, None] * cell_rad)
+        squares = np.sum(offsets**2, axis=-1)
         restored[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] += flux * np.exp(-4 * np.log(2) * squares)
     return restored.astype(np.float32)
-
-
-def _turned(
-    x: NDArray[np.float64], y: NDArray[np.float64], beam: RestoringBeam
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Along and across the beam's major axis; x grows to the west."""
-    angle = np.deg2rad(beam.position_angle_deg)
-    return -x * np.sin(angle) + y * np.cos(angle), x * np.cos(angle) + y * np.sin(angle)

@@ -29,8 +29,6 @@ _MOST_SOURCES = 32
 _LEAST_SIGMA = 4.0
 #: An index with an error larger than this, the scatter between sources, tells nothing.
 _WORST_ERROR = 0.2
-#: Components that a source of the least flux density may be divided into, all alike.
-_MOST_PARTS = 10
 #: A source waits until the residual's peak is below this part of it: what others leave is in its spectrum.
 _OTHERS = 0.2
 
@@ -180,14 +178,12 @@ class Spectra:
         known = nearest < len(self._places)
         self._flux = np.bincount(nearest[known], flux[known], len(self._places))
         free = ~known
-        # A source whose brightest component is that faint is none.
         places = np.stack([l[free], m[free]], axis=-1) / reach
-        for _, total, place in gather(places, flux[free], least / _MOST_PARTS):
+        for _, total, place in gather(places, flux[free], least):
             if len(self._places) == _MOST_SOURCES:
                 break
-            if total >= least:
-                self._places = np.append(self._places, reach * place[None], axis=0)
-                self._flux, self._taken = np.append(self._flux, total), np.append(self._taken, 0.0)
+            self._places = np.append(self._places, reach * place[None], axis=0)
+            self._flux, self._taken = np.append(self._flux, total), np.append(self._taken, 0.0)
 
     def _nearest(self, l: NDArray[np.float64], m: NDArray[np.float64], reach: float) -> NDArray[np.int64]:
         """Source to which each component belongs; their number where it belongs to none."""

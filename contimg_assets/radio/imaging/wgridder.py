@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.imaging.bright_points import BeamUnits, fit_points, merge, take_bright_points
+from contimg_assets.radio.imaging.bright_points import fit_points, merge, take_bright_points
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
@@ -118,7 +118,6 @@ def run_wgridder(
     sigmas = tuple(width / cell_arcsec * FWHM_TO_SIGMA for width in scales_arcsec)
     scales = Scales.of(replace(gridder, accuracy=_BEAM_ACCURACY), sigmas, half)
     beam_rad = beam.major_arcsec / cell_arcsec * gridder.cell_rad
-    units = BeamUnits.from_beam(beam)
     edge = (n // 2 - _EDGE_PIXELS) * gridder.cell_rad
     model = np.zeros((n, n), np.float32)
     # Components on pixels, and points between them.
@@ -130,7 +129,7 @@ def run_wgridder(
         if drift is None:
             raise ValueError("found a start without a drift; expected both")
         _open_around(mask, points_image(start.points, n, gridder.cell_rad) != 0, grow)
-        fitted = fit_points(left, drift, merge(start.points, units), units, edge)
+        fitted = fit_points(left, drift, merge(start.points, beam), beam, edge)
         left, points = fitted.left, fitted.points
         _LOG.info("%d of %d sources of the catalogue are points of the start", len(points[0]), len(start))
     if outside:
@@ -188,7 +187,7 @@ def run_wgridder(
         found = components(added, gridder.cell_rad)
         if drift:
             fitted, rest = take_bright_points(
-                *(left, drift, found, join(pixels, points), units, edge),
+                *(left, drift, found, join(pixels, points), beam, edge),
                 _POINT_SIGMA * expected_noise_jy,
                 stop,
                 may_wait=cycles < major_cycles and used < iterations,
