@@ -1,16 +1,23 @@
 """Sources at chosen offsets from a group's centre, and observations of them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.time import Time
+from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.imaging.visibilities import unflagged
+from contimg_assets.radio.imaging.weights import imaging_weights
+from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import Source
-from contimg_assets.simulation.observation import Observation
+from contimg_assets.simulation.observation import Observation, simulate
 from contimg_assets.simulation.presets import PRESETS, Corruption, Preset
 
 #: Start of most simulated groups.
@@ -48,3 +55,19 @@ def observe(
 ) -> Observation:
     """An observation of a group."""
     return Observation(preset, start, float(np.deg2rad(dec_deg)), sources, corruption, **options)
+
+
+def unflagged_drift(observation: Observation, folder: Path, weighting: str, field_deg: float) -> Drift:
+    """Geometry, beam and imaging weights of an observation, every channel for itself and none flagged."""
+    simulate(observation, folder)
+    convert(sorted(folder.glob("*.hdf5")), folder / "group.ms")
+    shape = read_shape(folder / "group.ms")
+    data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
+    weights = imaging_weights(shape, data, weighting, 0.0, np.deg2rad(field_deg), (0.0, np.inf))
+    return Drift(shape, data, weights)
+
+
+def over_thermal(shape: GroupShape, values: NDArray[np.complex64]) -> float:
+    """Variance of a column's cross-correlations over that of the thermal noise."""
+    sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
+    return float(np.mean(np.abs(values[:, shape.cross]) ** 2)) / (2 * sigma**2)

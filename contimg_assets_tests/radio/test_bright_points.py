@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.bright_points import (
     fit_points,
     gather,
@@ -14,12 +13,8 @@ from contimg_assets.radio.imaging.bright_points import (
 from contimg_assets.radio.imaging.drift import Drift, response
 from contimg_assets.radio.imaging.fits import RestoringBeam
 from contimg_assets.radio.imaging.points import Points, join
-from contimg_assets.radio.imaging.visibilities import unflagged
-from contimg_assets.radio.imaging.weights import imaging_weights
-from contimg_assets.radio.measurement_set import read_shape
-from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import PRESETS, UNCORRUPTED
-from contimg_assets_tests.radio.skies import START, around, observe
+from contimg_assets_tests.radio.skies import START, around, observe, unflagged_drift
 
 pytestmark = [
     pytest.mark.usefixtures("casa_data"),
@@ -40,12 +35,7 @@ def drift(tmp_path_factory: pytest.TempPathFactory) -> Drift:
     """Geometry, beam and weights of a group of the demo's array."""
     folder = tmp_path_factory.mktemp("points")
     sources = around(START, 54.57, [(0.0, 0.0, 1.0)], DEMO)
-    simulate(observe(sources, 54.57, UNCORRUPTED, preset=DEMO), folder)
-    convert(sorted(folder.glob("*.hdf5")), folder / "group.ms")
-    shape = read_shape(folder / "group.ms")
-    data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
-    weights = imaging_weights(shape, data, "briggs", 0.0, np.deg2rad(3.0), (0.0, np.inf))
-    return Drift(shape, data, weights)
+    return unflagged_drift(observe(sources, 54.57, UNCORRUPTED, preset=DEMO), folder, "briggs", 3.0)
 
 
 def _points(drift: Drift, sky: NDArray[np.float64]) -> Points:

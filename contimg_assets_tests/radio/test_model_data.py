@@ -12,7 +12,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
-from contimg_assets.radio import beam, phasing, telescope
+from contimg_assets.radio import beam, phasing
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError, MissingInputError
@@ -23,7 +23,7 @@ from contimg_assets.radio.sky import REFERENCE_HZ, Source
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
-from contimg_assets_tests.radio.skies import START, around, observe
+from contimg_assets_tests.radio.skies import START, around, observe, over_thermal
 
 pytestmark = [
     pytest.mark.usefixtures("casa_data"),
@@ -99,14 +99,8 @@ def test_data_less_model_is_noise(predicted: tuple[Path, Path, Path]) -> None:
     ms, _, clone = predicted
     shape = read_shape(clone)
     data, model = read_column(shape, "DATA"), read_column(shape, "MODEL_DATA")
-    sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
-    cross = shape.cross
-
-    def variance(values: NDArray[np.complex64]) -> float:
-        return float(np.mean(np.abs(values[:, cross]) ** 2)) / (2 * sigma**2)
-
-    assert variance(data) > 2.0
-    assert variance(data - model) == pytest.approx(1.0, abs=0.01)
+    assert over_thermal(shape, data) > 2.0
+    assert over_thermal(shape, data - model) == pytest.approx(1.0, abs=0.01)
     assert np.array_equal(data, read_column(read_shape(ms), "DATA"))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from contimg_assets.radio import telescope
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import write_model_data
@@ -18,7 +17,7 @@ from contimg_assets.radio.sky import Source
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
-from contimg_assets_tests.radio.skies import START, around, observe
+from contimg_assets_tests.radio.skies import START, around, observe, over_thermal
 
 pytestmark = [
     pytest.mark.usefixtures("casa_data"),
@@ -86,13 +85,8 @@ def test_the_model_has_what_was_taken(groups: dict[str, Path], tmp_path: Path) -
     write_model_data(groups["with"], tmp_path / "image", tmp_path / "model.ms", 2)
     shape = read_shape(tmp_path / "model.ms")
     data, model = read_column(shape, "DATA"), read_column(shape, "MODEL_DATA")
-    sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
-
-    def variance(values: np.ndarray) -> float:
-        return float(np.mean(np.abs(values[:, shape.cross]) ** 2)) / (2 * sigma**2)
-
-    assert variance(data) > 1.5
-    assert variance(data - model) == pytest.approx(1.0, abs=0.02)
+    assert over_thermal(shape, data) > 1.5
+    assert over_thermal(shape, data - model) == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_source_that_is_not_there_changes_nothing(groups: dict[str, Path], tmp_path: Path) -> None:

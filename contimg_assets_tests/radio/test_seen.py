@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.conversion.convert import convert
-from contimg_assets.radio.imaging.drift import Drift, response
+from contimg_assets.radio.imaging.drift import response
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.seen import SeenPredictor
-from contimg_assets.radio.imaging.visibilities import unflagged
-from contimg_assets.radio.imaging.weights import imaging_weights
-from contimg_assets.radio.measurement_set import read_shape
-from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
-from contimg_assets_tests.radio.skies import START, TINY, around, observe
+from contimg_assets_tests.radio.skies import START, TINY, around, observe, unflagged_drift
 
 pytestmark = [
     pytest.mark.usefixtures("casa_data"),
@@ -39,12 +34,8 @@ def test_a_drifting_source_is_predicted_at_its_place(
     dec_deg = 54.57
     preset = replace(TINY, n_integrations=telescope.N_INTEGRATIONS)
     sources = around(START, dec_deg, [(0.0, 0.0, 1.0, -0.7)], preset)
-    simulate(observe(sources, dec_deg, UNCORRUPTED, preset=preset), tmp_path)
-    convert(sorted(tmp_path.glob("*.hdf5")), tmp_path / "group.ms")
-    shape = read_shape(tmp_path / "group.ms")
-    data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
-    weights = imaging_weights(shape, data, "natural", 0.0, np.deg2rad(2.0), (0.0, np.inf))
-    drift = Drift(shape, data, weights)
+    drift = unflagged_drift(observe(sources, dec_deg, UNCORRUPTED, preset=preset), tmp_path, "natural", 2.0)
+    shape, data, weights = drift.shape, drift.data, drift.weights
     gridder = Gridder(data.uvw, weights.values, 200, 30 * ARCSEC, 2)
     l, m = np.sin(np.deg2rad([[east_deg], [north_deg]]))
     flux = np.full(1, 5000 * weights.expected_noise_jy, np.float32)
