@@ -21,12 +21,12 @@ from processes import Cost, contimg
 from rich.console import Console
 from rich.table import Table
 
+from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.image import plan
 from contimg_assets.radio.imaging.visibilities import read_stokes_i
 from contimg_assets.radio.measurement_set import read_shape
-from contimg_assets.radio.quality.noise import robust_rms
-from contimg_assets.radio.quality.sources import read_plane
 from contimg_assets.radio.robust import mad_sigma
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.comparison import Match, compare, summary

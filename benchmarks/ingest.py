@@ -27,11 +27,11 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
 from contimg_assets.radio.grouping import FoundFile
 from contimg_assets.radio.telescope import GROUP_S
-from contimg_assets.resources.arrivals import Arrivals, Settled
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.sensors import incoming
 from contimg_assets.sensors.requests import PRIORITY_TAG
 from contimg_assets.settings import get_settings
+from contimg_assets.station.arrivals import Arrivals, Settled
 from contimg_assets_tests.radio.subband_files import file_name, write_group
 
 #: Ticks between which files count as still: as many seconds as the sensor's interval.

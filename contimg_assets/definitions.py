@@ -19,8 +19,8 @@ from contimg_assets.checks.measurement_set import measurement_set_checks
 from contimg_assets.io_managers.fits import PublishedImageIOManager
 from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
-from contimg_assets.resources.casa import StageRunner
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource, StoreResource
+from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due

@@ -4,11 +4,7 @@ Belongs here: the partition definitions and conversions of keys.  Does not
 belong here: which groups exist (the catalogue) or when they start (sensors).
 """
 
-from datetime import UTC, datetime
-
 from dagster import DagsterInstance, DynamicPartitionsDefinition
-
-from contimg_assets.store import KEY_FORMAT
 
 #: Every observation group of the hot window, by start of its first integration.
 OBSERVATION_GROUP = "observation_group"
@@ -19,17 +15,6 @@ PARTITION_TAG = "dagster/partition"
 
 observation_group = DynamicPartitionsDefinition(name=OBSERVATION_GROUP)
 calibrator_scan = DynamicPartitionsDefinition(name=CALIBRATOR_SCAN)
-
-
-def key_time(key: str) -> datetime:
-    """Start of a group's first integration, UTC.
-
-    Raises
-    ------
-    ValueError
-        If ``key`` is not a group key.
-    """
-    return datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
 
 
 def add_keys(instance: DagsterInstance, key: str, *, calibrator: bool) -> None:

@@ -1,7 +1,7 @@
 """Settings: everything a user may choose, each with a unit, a bound and a reason.
 
 Read from the environment (``CONTIMG_*``).  Constants of the instrument live in
-``radio/telescope.py``; limits on quality in ``radio/quality/limits.toml``.
+``radio/telescope.py``; limits on quality in ``radio/limits.toml``.
 Nested groups use a double underscore: ``CONTIMG_IMAGING__ROBUST=0.5``.
 """
 
@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contimg_assets.radio.group_key import CLUSTER_S
 
 
 class IngestSettings(BaseModel):
@@ -22,7 +24,7 @@ class IngestSettings(BaseModel):
     """Time after the last arrival when a group of 12–15 subbands is taken, s."""
     settle_s: float = Field(default=5.0, ge=0)
     """A file counts as closed when its size and mtime have not changed for this long, s."""
-    cluster_s: float = Field(default=120.0, gt=0, lt=300)
+    cluster_s: float = Field(default=CLUSTER_S, gt=0, lt=300)
     """File-name stamps within this span are a first guess of one group, s."""
     starts_per_tick: int = Field(default=24, ge=1)
     """Run requests at most in one sensor tick (a run costs ~160 ms to create); a catch-up keeps at most

@@ -14,8 +14,8 @@ import psycopg2
 import pytest
 from sqlalchemy import Engine
 
-from contimg_assets.resources import database
 from contimg_assets.settings import Settings, get_settings
+from contimg_assets.station import database
 
 #: Where Debian keeps its PostgreSQL, a folder for each version; the tests start a private cluster from it.
 POSTGRES = Path("/usr/lib/postgresql")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from dagster import AssetExecutionContext, Failure
 
-from contimg_assets.radio.calibration.hashing import tree_sha256
-from contimg_assets.resources.casa import StageRunner
-from contimg_assets.resources.product_catalog import Registration
+from contimg_assets.radio.files import tree_sha256
+from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
+from contimg_assets.station.products import Registration
 
 BAND_HZ = (1311.387e6, 1498.643e6)
 ANTENNAS = ["5", "13", "31", "102"]

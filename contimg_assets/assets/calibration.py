@@ -28,13 +28,13 @@ from contimg_assets.assets.publishing import (
     production,
 )
 from contimg_assets.partitions import calibrator_scan, observation_group
-from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.errors import NoCalibratorError
-from contimg_assets.radio.provenance import software_versions
-from contimg_assets.resources.calibration_selection import BANDPASS, ChosenSet, need_of
-from contimg_assets.resources.casa import StageRunner
+from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
+from contimg_assets.station.calibration_selection import BANDPASS, ChosenSet, need_of
 
 #: What calibrated a group, beside its calibrated Measurement Set.
 PROVENANCE = "provenance.json"

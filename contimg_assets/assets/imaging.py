@@ -8,9 +8,9 @@ from dagster import AssetExecutionContext, FreshnessPolicy, MaterializeResult, M
 from contimg_assets.assets.calibration import PROVENANCE
 from contimg_assets.assets.publishing import IMAGES, IMAGING, OWNERS, RETRY, ms_path, production
 from contimg_assets.partitions import observation_group
-from contimg_assets.resources.casa import StageRunner
+from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
-from contimg_assets.store import slug
+from contimg_assets.resources.stage_runner import StageRunner
 
 #: A usual night leaves no gap longer than this between images.
 FRESH = timedelta(hours=24)

@@ -15,8 +15,8 @@ from contimg_assets.assets.publishing import (
 )
 from contimg_assets.partitions import observation_group
 from contimg_assets.radio.errors import ContimgError
-from contimg_assets.resources.casa import StageRunner
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.stage_runner import StageRunner
 
 #: Tag that Dagster puts on runs that a sensor asked for.
 SENSOR_TAG = "dagster/sensor_name"

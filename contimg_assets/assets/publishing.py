@@ -5,7 +5,6 @@ metadata and pictures, and the settings that all assets share.  Does not belong
 here: which stage makes which product (the other modules of this package).
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from typing import Any
 from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, RetryPolicy
 
 from contimg_assets.radio.errors import ContimgError
+from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
-from contimg_assets.resources.product_catalog import ProductCatalog
-from contimg_assets.store import slug
+from contimg_assets.station.numbers import numbers
+from contimg_assets.station.products import ProductCatalog
 
 OWNERS = ["team:imaging"]
 #: For hiccups of file systems and for crashes; bad data fail at once (``Failure(allow_retries=False)``).
@@ -123,18 +123,6 @@ def failing(
 def failure_of(error: ContimgError) -> Failure:
     """Dagster's form of an error that was raised on purpose, which no retry can mend."""
     return Failure(description=f"{type(error).__name__}: {error}", allow_retries=False)
-
-
-def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
-    """The finite numbers of a result: each label becomes a plot over the partitions.
-
-    To nine digits, as they are read here; the catalogue has the others.
-    """
-    return {
-        label: value if isinstance(value, int) else float(f"{value:.9g}")
-        for label, value in result.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }
 
 
 def pictures(storage: StoreResource, path: Path) -> dict[str, MetadataValue]:

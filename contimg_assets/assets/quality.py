@@ -6,8 +6,8 @@ from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from contimg_assets.assets.publishing import CONVERSION, FOLDERS, OWNERS, RETRY, ms_path, production
 from contimg_assets.partitions import calibrator_scan, observation_group
-from contimg_assets.resources.casa import StageRunner
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.stage_runner import StageRunner
 
 
 @asset(

@@ -21,9 +21,9 @@ from dagster import (
     multi_asset_check,
 )
 
-from contimg_assets.radio.quality.limits import Limit, Limits, Status, load_limits
+from contimg_assets.radio.limits import Limit, Limits, Status, load_limits
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.station.products import ProductCatalog
 
 #: How Dagster shows a status; PASS passes whatever the severity.
 SEVERITY = {

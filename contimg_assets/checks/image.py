@@ -2,7 +2,7 @@
 
 from contimg_assets.checks.bands import band_checks
 from contimg_assets.partitions import observation_group
-from contimg_assets.radio.quality.limits import load_limits
+from contimg_assets.radio.limits import load_limits
 
 METRICS = tuple(load_limits().limits["image_qa"])
 

@@ -1,7 +1,7 @@
 """Commands about calibration: calibrators of a day, sets of the registry, provenance of images.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``radio/calibration``, ``resources/calibration_registry.py``), or solving and
+(``radio/calibration``, ``station/calibration_registry.py``), or solving and
 applying (``stages.py``).
 """
 
@@ -15,13 +15,13 @@ import click
 from rich.table import Table
 
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
-from contimg_assets.cli.describe import describe_set
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.resources.calibration_registry import SOLUTIONS
-from contimg_assets.resources.calibration_selection import need_of
-from contimg_assets.resources.models import SET_STATES
 from contimg_assets.settings import get_settings
-from contimg_assets.store import Store
+from contimg_assets.station.calibration_registry import SOLUTIONS
+from contimg_assets.station.calibration_selection import need_of
+from contimg_assets.station.models import SET_STATES
+from contimg_assets.station.store import Store
+from contimg_assets.station.views import describe_set
 
 
 def _groups_of(
@@ -230,7 +230,7 @@ def registry_import(folders: tuple[Path, ...], as_json: bool) -> None:
 def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
     """Register a solver's folder, and judge it by the numbers that its check would see."""
     from contimg_assets.radio import casa
-    from contimg_assets.radio.quality.limits import load_limits
+    from contimg_assets.radio.limits import load_limits
 
     casa.configure(opened.settings.home / "casa")
     from contimg_assets.radio.quality.calibration import calibration_numbers
@@ -308,7 +308,7 @@ def provenance(image: Path, as_json: bool) -> None:
 
     Tables are looked for where the header says, then among the sets of CONTIMG_HOME.
     """
-    from contimg_assets.radio.provenance import read_provenance, verify_tables
+    from contimg_assets.radio.images.provenance import read_provenance, verify_tables
 
     found = read_provenance(image)
     tables = list(verify_tables(found, Store(get_settings().home).calibration))

@@ -10,11 +10,11 @@ import click
 from dagster import DagsterInstance
 from rich.console import Console
 
-from contimg_assets.cli.describe import describe_products
 from contimg_assets.cli.home import initialise
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
 from contimg_assets.settings import Settings, get_settings
+from contimg_assets.station.views import describe_products
 
 P = ParamSpec("P")
 #: Columns of output that goes to a file or another program, which has no width of its own.

@@ -1,7 +1,7 @@
 """``contimg flags``: the versions of a group's flags, what they flag, and one of them back.
 
 Belongs here: options and printing.  Does not belong here: flagging
-(``stages.py``), or where versions lie (``store.py``).
+(``stages.py``), or where versions lie (``station/store.py``).
 """
 
 import json
@@ -13,12 +13,13 @@ import click
 from dagster import AssetMaterialization
 from rich.table import Table
 
-from contimg_assets.assets.publishing import ms_path, numbers, pictures
+from contimg_assets.assets.publishing import ms_path, pictures
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 from contimg_assets.radio.errors import MissingInputError, StateError
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
-from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import StoreResource
+from contimg_assets.station.claims import Claims
+from contimg_assets.station.numbers import numbers
 
 #: The product.
 _FLAGS = "flags"

@@ -15,17 +15,18 @@ from dagster import DagsterEventType, DagsterInstance, ExecuteInProcessResult, R
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.jobs import convert_group, image_group, solve_calibrator
-from contimg_assets.partitions import OBSERVATION_GROUP, PARTITION_TAG, add_keys, key_time
+from contimg_assets.partitions import OBSERVATION_GROUP, PARTITION_TAG, add_keys
 from contimg_assets.radio.errors import VerdictError
+from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup, find_groups, group_files, list_names
 from contimg_assets.radio.uvh5 import file_stamp
-from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.product_catalog import ProductCatalog
-from contimg_assets.resources.registration import register
 from contimg_assets.sensors.incoming import arrival
 from contimg_assets.sensors.requests import UNFINISHED
 from contimg_assets.settings import Settings
+from contimg_assets.station.claims import Claims
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.registration import register
 
 #: Marks runs of foreground commands: one that is unfinished while nobody claims its group is dead.
 DRIVER_TAG = {"contimg/driver": "foreground"}

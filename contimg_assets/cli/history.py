@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from contimg_assets.cli.operations import json_option, told_plainly
-from contimg_assets.resources.arrivals import Arrivals
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.models import ArrivedFile, GroupTransition, Performance
 from contimg_assets.settings import get_settings
+from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.models import ArrivedFile, GroupTransition, Performance
 
 #: Files that are listed when no group is named.
 FILES_SHOWN = 50

@@ -15,8 +15,8 @@ from dagster import DagsterInstance
 
 import contimg_assets
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.resources.database import engine_for
 from contimg_assets.settings import Settings
+from contimg_assets.station.database import engine_for
 
 INSTANCE_FILE = "dagster.yaml"
 #: The repository's instance configuration: the package is installed in place (``make install``).
@@ -51,7 +51,7 @@ def initialise(settings: Settings) -> Path:
     folder = dagster_home(settings)
     for needed in (settings.home / "products", settings.home / "logs", folder):
         needed.mkdir(parents=True, exist_ok=True)
-    # Two processes that initialise SQLite storage at once corrupt its migrations.
+    # Two processes that initialise SQLite storage at once corrupt its station/migrations.
     with (settings.home / "init.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         target = folder / INSTANCE_FILE

@@ -18,14 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from contimg_assets.cli.common import Opened, json_option, told_plainly
-from contimg_assets.cli.describe import describe_group, describe_wait, worst
 from contimg_assets.cli.foreground import Foreground, Outcome
 from contimg_assets.cli.home import output_to
 from contimg_assets.cli.ui import products_server, run_ui
 from contimg_assets.resources.dagster_resources import NotifierResource
-from contimg_assets.resources.models import CalibrationWait
-from contimg_assets.resources.registration import subbands_text
 from contimg_assets.settings import Settings
+from contimg_assets.station.models import CalibrationWait
+from contimg_assets.station.registration import subbands_text
+from contimg_assets.station.views import describe_group, describe_wait, worst
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
 folder_argument = click.argument(

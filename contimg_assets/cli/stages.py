@@ -17,9 +17,9 @@ import click
 
 from contimg_assets.radio import casa
 from contimg_assets.radio.errors import ContimgError
-from contimg_assets.radio.memory import keep_memory
+from contimg_assets.radio.malloc import keep_memory
 from contimg_assets.settings import Settings, get_settings
-from contimg_assets.store import Store
+from contimg_assets.station.store import Store
 
 #: Exit code for input that cannot be used (1 is a crash, 2 a wrong command line).
 BAD_INPUT = 3
@@ -116,9 +116,13 @@ def flag(ms: Path, out: Path, as_json: bool) -> None:
     """Flag the Measurement Set MS; write the flags and their summary into the folder OUT."""
 
     def work(settings: Settings) -> dict[str, Any]:
+        from contimg_assets.radio.flagging.flag import SUMMARY_NAME
         from contimg_assets.radio.flagging.flag import flag as run
+        from contimg_assets.radio.plots.flags import plot_flags
 
-        return run(ms, out, **settings.flagging.model_dump())
+        result = run(ms, out, **settings.flagging.model_dump())
+        plot_flags(out / "thumbnail.png", json.loads((out / SUMMARY_NAME).read_text()))
+        return result
 
     run_stage(work, as_json)
 
@@ -142,6 +146,7 @@ def solve(
         from contimg_assets.radio.errors import NoCalibratorError
         from contimg_assets.radio.measurement_set import read_shape
         from contimg_assets.radio.phasing import JD_OF_MJD_0
+        from contimg_assets.radio.plots.calibration import plot_set
         from contimg_assets.radio.sky import read_sources
         from contimg_assets.radio.uvh5 import group_key
 
@@ -175,8 +180,11 @@ def solve(
             }
             if choices.image_field and not field:
                 imaging = FieldImaging(settings.imaging, settings.threads)
-                return solve_with_field(ms, flags, out, folder, imaging, **options)
-            return run(ms, flags, out, folder, field_sources=field, **options)
+                solved = solve_with_field(ms, flags, out, folder, imaging, **options)
+            else:
+                solved = run(ms, flags, out, folder, field_sources=field, **options)
+        plot_set(out / "thumbnail.png", out / "B.cal", solved)
+        return solved
 
     run_stage(work, as_json)
 
@@ -270,8 +278,9 @@ def image(
 
     def work(settings: Settings) -> dict[str, Any]:
         from contimg_assets.radio.imaging.image import make_image, plan
-        from contimg_assets.radio.imaging.seed import known_sky
+        from contimg_assets.radio.imaging.start_model import known_sky
         from contimg_assets.radio.measurement_set import read_shape
+        from contimg_assets.radio.quality.products import complete_products
 
         choices = settings.imaging
         if quick or choices.mode == "quick":
@@ -287,7 +296,7 @@ def image(
         origin = json.loads(provenance.read_text()) if provenance else None
         sky = known_sky(settings.catalogues_folder, settings.catalogues, read_shape(ms), choices.field_deg)
         with Store(settings.home).scratch_folder("image") as folder:
-            return make_image(
+            summary = make_image(
                 ms,
                 out,
                 folder,
@@ -298,6 +307,7 @@ def image(
                 tables=tables,
                 sky=sky,
             )
+        return summary | complete_products(out, name)
 
     run_stage(work, as_json)
 

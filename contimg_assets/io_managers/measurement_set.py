@@ -1,7 +1,7 @@
 """IO manager of products that are folders: Measurement Sets, flags, tables, QA.
 
 Belongs here: the check that what an asset hands over was published, and
-finding it again.  Does not belong here: names or publication (``store.py``).
+finding it again.  Does not belong here: names or publication (``station/store.py``).
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from dagster import ConfigurableIOManager, InputContext, OutputContext
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import get_settings
-from contimg_assets.store import Store
+from contimg_assets.station.store import Store
 
 
 class PublishedFolderIOManager(ConfigurableIOManager):

@@ -7,7 +7,6 @@ Does not belong here: waiting for files (``sensors/``), what makes a single file
 valid (``uvh5.py``), and the judgement on each member (``group_members.py``).
 """
 
-import hashlib
 import os
 import stat
 from bisect import bisect_left, bisect_right
@@ -20,6 +19,8 @@ from typing import Literal, NamedTuple
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import BadSubbandFileError, GroupError
+from contimg_assets.radio.files import file_sha256
+from contimg_assets.radio.group_key import CLUSTER_S
 from contimg_assets.radio.group_members import Candidate, candidates, judge
 from contimg_assets.radio.uvh5 import (
     MJD_EPOCH,
@@ -29,10 +30,7 @@ from contimg_assets.radio.uvh5 import (
     ignore_reason,
     read_header,
 )
-from contimg_assets.settings import IngestSettings
 
-#: Span of name stamps that is a first guess of one group, s (the setting's default).
-CLUSTER_S = float(IngestSettings.model_fields["cluster_s"].default)
 _ALL_SUBBANDS = range(telescope.N_SUBBANDS)
 
 
@@ -199,18 +197,12 @@ def read_headers(
     return headers, bad
 
 
-def file_digest(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def assemble(
     headers: Iterable[SubbandHeader],
     bad: Iterable[BadFile] = (),
     *,
     cluster_s: float = CLUSTER_S,
-    digest: Callable[[Path], str] = file_digest,
+    digest: Callable[[Path], str] = file_sha256,
 ) -> list[FileGroup]:
     """Put files whose headers have been read into groups.
 

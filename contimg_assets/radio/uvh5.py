@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import BadSubbandFileError
+from contimg_assets.radio.group_key import KEY_FORMAT
 from contimg_assets.radio.hdf5 import Hdf5Reader, library_errors, open_hdf5
-from contimg_assets.store import KEY_FORMAT
 
 #: Name of a finished file: wall clock of the node at opening, subband.
 _NAME_FORMAT = "YYYY-MM-DDTHH:MM:SS_sbNN.hdf5"

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from contimg_assets.resources.calibration_registry import CalibrationRegistry
-from contimg_assets.resources.calibration_selection import CalibrationSelection
-from contimg_assets.resources.database import engine_for
-from contimg_assets.resources.notifier import Notifier
-from contimg_assets.resources.pointing import PointingHistory
-from contimg_assets.resources.product_catalog import ProductCatalog
-from contimg_assets.resources.workers import Workers
 from contimg_assets.settings import get_settings
-from contimg_assets.store import Store
+from contimg_assets.station.alerts import Notifier
+from contimg_assets.station.calibration_registry import CalibrationRegistry
+from contimg_assets.station.calibration_selection import CalibrationSelection
+from contimg_assets.station.database import engine_for
+from contimg_assets.station.leases import Workers
+from contimg_assets.station.pointing import PointingHistory
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.store import Store
 
 
 class CatalogResource(ConfigurableResource):

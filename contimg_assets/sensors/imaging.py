@@ -4,8 +4,8 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, 
 
 from contimg_assets.jobs import image_group
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.models import ObservationGroup
 from contimg_assets.sensors.requests import run_requests, taken_keys
+from contimg_assets.station.models import ObservationGroup
 
 
 @sensor(

@@ -2,7 +2,7 @@
 
 Belongs here: asking for runs, partition keys and records of arrival.  Does not
 belong here: what is found in the folder (``incoming_folder.py``), or what the
-catalogue accepts (``resources/product_catalog.py``).
+catalogue accepts (``station/products.py``).
 """
 
 import time
@@ -25,14 +25,15 @@ from dagster import (
 from sqlalchemy import Engine
 
 from contimg_assets.jobs import convert_group
-from contimg_assets.partitions import OBSERVATION_GROUP, key_time, observation_group
+from contimg_assets.partitions import OBSERVATION_GROUP, observation_group
+from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.notifier import Notifier
-from contimg_assets.resources.product_catalog import ProductCatalog
-from contimg_assets.sensors.incoming_folder import IncomingFolder
 from contimg_assets.sensors.requests import admitted, run_requests, taken_keys
 from contimg_assets.settings import Settings, get_settings
+from contimg_assets.station.alerts import Notifier
+from contimg_assets.station.incoming_folder import IncomingFolder
+from contimg_assets.station.products import ProductCatalog
 
 #: Retired keys of one tick at most.
 RETIRED_PER_TICK = 500

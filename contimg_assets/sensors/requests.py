@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, RunsFilter
 
 from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
-from contimg_assets.partitions import PARTITION_TAG, key_time
-from contimg_assets.resources.claims import Claims
-from contimg_assets.resources.models import ObservationGroup
+from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.radio.group_key import key_time
 from contimg_assets.settings import get_settings
+from contimg_assets.station.claims import Claims
+from contimg_assets.station.models import ObservationGroup
 
 PRIORITY_TAG = "dagster/priority"
 #: Groups younger than this are live: they go before a catch-up's.

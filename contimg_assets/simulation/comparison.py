@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from contimg_assets.radio.beam import half_power_radius
-from contimg_assets.radio.quality.crossmatch import ratio_slope
-from contimg_assets.radio.quality.noise import robust_rms
-from contimg_assets.radio.quality.sources import fit_point, read_plane
+from contimg_assets.radio.images.crossmatch import ratio_slope
+from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.robust import mad_sigma
 
 #: Sources to this radius, in half-power radii, tell the slope; there are at least this many of them.

@@ -10,11 +10,11 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
-from contimg_assets.resources.calibration_registry import CalibrationRegistry
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.product_catalog import ProductCatalog
 from contimg_assets.settings import get_settings
-from contimg_assets.store import Store
+from contimg_assets.station.calibration_registry import CalibrationRegistry
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.store import Store
 from contimg_assets_tests.fake_stages import (
     CALIBRATOR,
     MJD,

@@ -11,9 +11,9 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.jobs import jobs
 from contimg_assets.partitions import add_keys
 from contimg_assets.radio.errors import CatalogueError
-from contimg_assets.radio.quality.limits import Limit, Limits, load_limits, parse_limits
+from contimg_assets.radio.limits import Limit, Limits, load_limits, parse_limits
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.product_catalog import ProductCatalog
+from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import GOOD, TARGET, registration
 
 ABOVE = Limit(1.5, 3.0, "above", "a test")

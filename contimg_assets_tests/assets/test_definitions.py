@@ -10,7 +10,7 @@ from dagster import AllPartitionMapping, AssetKey, AssetSpec, IdentityPartitionM
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from contimg_assets.definitions import build_defs
-from contimg_assets.radio.quality.limits import load_limits
+from contimg_assets.radio.limits import load_limits
 
 REPOSITORY = Path(__file__).parent.parent.parent
 FORBIDDEN = ("casatools", "casatasks", "casacore", "pyuvdata", "casampi", "matplotlib")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from contimg_assets.radio import telescope
-from contimg_assets.resources.arrivals import Arrivals
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
-from contimg_assets.sensors.incoming_folder import IncomingFolder
 from contimg_assets.settings import Settings
+from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.incoming_folder import IncomingFolder
 from contimg_assets_tests.radio.fuzzing import damaged
 from contimg_assets_tests.radio.subband_files import START, contents, file_name, write, write_group
 

@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from contimg_assets.store import Store
+from contimg_assets.station.store import Store
 from contimg_assets_tests.fake_stages import TARGET
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PROGRAM = """
 import sys
 from pathlib import Path
-from contimg_assets.store import Store
+from contimg_assets.station.store import Store
 store, key = Store(Path(sys.argv[1])), sys.argv[2]
 for number in range(int(sys.argv[3]), 10**9):
     with store.staging(key, "image") as folder:

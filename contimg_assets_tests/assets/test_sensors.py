@@ -21,18 +21,19 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import CALIBRATOR_SCAN, OBSERVATION_GROUP, add_keys
 from contimg_assets.radio.grouping import BadFile
 from contimg_assets.radio.uvh5 import SubbandHeader
-from contimg_assets.resources.arrivals import Arrivals
-from contimg_assets.resources.claims import Claims
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
-from contimg_assets.resources.product_catalog import ProductCatalog
-from contimg_assets.sensors import incoming, incoming_folder
+from contimg_assets.sensors import incoming
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
-from contimg_assets.sensors.incoming_folder import IncomingFolder
 from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
+from contimg_assets.station import incoming_folder
+from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.claims import Claims
+from contimg_assets.station.incoming_folder import IncomingFolder
+from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import (
     BAND_HZ,
     CALIBRATOR,

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from contimg_assets.cli import foreground
 from contimg_assets.definitions import build_defs
-from contimg_assets.resources import database
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
+from contimg_assets.station import database
 from contimg_assets_tests.cli.station import COMMANDS, contimg, make_data, outcomes
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, FakeStages, calls, only_one_calibrator
 

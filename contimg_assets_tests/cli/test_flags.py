@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from contimg_assets.cli import flags as command
 from contimg_assets.cli.common import Opened
 from contimg_assets.radio import casa
-from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.settings import FlaggingSettings
 from contimg_assets.simulation.observation import simulate

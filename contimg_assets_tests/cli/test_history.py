@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from contimg_assets.cli import history
 from contimg_assets.radio.grouping import FoundFile
-from contimg_assets.resources.arrivals import Arrivals, Settled
 from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.station.arrivals import Arrivals, Settled
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
 COMMANDS = {command.name: command for command in history.commands}

@@ -10,8 +10,8 @@ from dagster import DagsterInstance
 
 from contimg_assets.cli.home import INSTANCE_SOURCE, initialise
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.resources.database import engine_for, revision
 from contimg_assets.settings import Settings
+from contimg_assets.station.database import engine_for, revision
 from contimg_assets_tests.conftest import PostgresServer
 
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from contimg_assets.cli.ui import products_app
-from contimg_assets.store import Store
+from contimg_assets.station.store import Store
 from contimg_assets_tests.fake_stages import TARGET
 
 Get = Callable[..., tuple[int, bytes]]

@@ -19,10 +19,10 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
 from contimg_assets.radio.errors import BadSubbandFileError
 from contimg_assets.radio.uvh5 import check_data, read_header
-from contimg_assets.resources.casa import StageRunner
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
-from contimg_assets.sensors.incoming_folder import IncomingFolder
+from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
+from contimg_assets.station.incoming_folder import IncomingFolder
 from contimg_assets_tests.fake_stages import BAND_HZ, GOOD
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

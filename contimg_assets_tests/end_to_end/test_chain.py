@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from contimg_assets.radio.calibration.hashing import tree_sha256
+from contimg_assets.radio.files import tree_sha256
 from contimg_assets.simulation.comparison import compare, summary
 from contimg_assets.simulation.night import simulate_pair
 from contimg_assets.simulation.presets import PRESETS, Corruption

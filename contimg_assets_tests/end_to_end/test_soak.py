@@ -21,11 +21,11 @@ import pytest
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.uvh5 import group_key
-from contimg_assets.resources.arrivals import Arrivals
 from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.resources.product_catalog import ProductCatalog
 from contimg_assets.settings import Settings, get_settings
-from contimg_assets.store import Store
+from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.store import Store
 from contimg_assets_tests.conftest import PostgresServer
 from contimg_assets_tests.end_to_end.soak_station import CONTENT
 from contimg_assets_tests.radio.subband_files import START, contents, file_name, first_time_jd, write

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.components import Points, join
+from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.imaging.bright_points import (
     fit_points,
     gather,
@@ -11,8 +13,6 @@ from contimg_assets.radio.imaging.bright_points import (
     take_bright_points,
 )
 from contimg_assets.radio.imaging.drift import Drift, response
-from contimg_assets.radio.imaging.fits import RestoringBeam
-from contimg_assets.radio.imaging.points import Points, join
 from contimg_assets.simulation.presets import PRESETS, UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe, unflagged_drift
 

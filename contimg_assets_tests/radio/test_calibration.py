@@ -14,16 +14,17 @@ from contimg_assets.radio import telescope
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field, subtract
-from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
 from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.calibration.scan import sum_scan, write_averaged
-from contimg_assets.radio.calibration.solutions import read_table
 from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import CalibrationError, MissingInputError
+from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.radio.flagging.flag_file import read_flags, write_flags
+from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.measurement_set import (
     GroupShape,
     add_data_column,
@@ -32,14 +33,12 @@ from contimg_assets.radio.measurement_set import (
     write_column,
 )
 from contimg_assets.radio.quality.calibration import calibration_numbers, grade
-from contimg_assets.radio.quality.sources import read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import FlaggingSettings, ImagingSettings
 from contimg_assets.simulation.corruption import Gains
 from contimg_assets.simulation.night import transit_start
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED, Corruption
-from contimg_assets.store import clone_tree
 from contimg_assets_tests.radio.skies import TINY, around, observe
 
 pytestmark = [

@@ -9,7 +9,6 @@ from astropy.coordinates import SkyCoord
 from astropy.time import Time
 
 from contimg_assets.radio import beam, phasing, telescope
-from contimg_assets.radio.calibration.calibrator_list import read_vla_calibrators
 from contimg_assets.radio.calibration.calibrators import (
     calibrators,
     find_calibrator,
@@ -18,6 +17,7 @@ from contimg_assets.radio.calibration.calibrators import (
     named_calibrator,
 )
 from contimg_assets.radio.calibration.transits import expected_snr, transit_times, transits
+from contimg_assets.radio.catalogues.vla_calibrators import read_vla_calibrators
 from contimg_assets.radio.errors import CatalogueError, NoCalibratorError
 from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler, read_sources
 from contimg_assets.settings import CalibrationSettings

@@ -13,16 +13,16 @@ from astropy.io import fits
 from astropy.time import Time
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.calibration.jones import Jones
+from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging import wsclean
 from contimg_assets.radio.imaging.image import make_image, plan
 from contimg_assets.radio.imaging.tclean import lsrk_factor
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets.radio.measurement_set import read_shape
-from contimg_assets.radio.quality.sources import fit_point, read_plane
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED

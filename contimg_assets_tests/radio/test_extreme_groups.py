@@ -12,11 +12,11 @@ from astropy.io import fits
 from contimg_assets.radio import beam, telescope
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.limits import verdict
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.image import image_numbers
-from contimg_assets.radio.quality.limits import verdict
-from contimg_assets.radio.quality.sources import fit_point, read_plane
 from contimg_assets.settings import CatalogueSettings, ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED

@@ -10,12 +10,13 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from contimg_assets.radio.catalogues.store import Catalogue, cone, install, sha256
-from contimg_assets.radio.quality.crossmatch import compare_with_survey
+from contimg_assets.radio.catalogues.store import Catalogue, cone, install
+from contimg_assets.radio.files import file_sha256
+from contimg_assets.radio.images.crossmatch import compare_with_survey
+from contimg_assets.radio.images.source_finding import find_sources, read_plane
+from contimg_assets.radio.limits import load_limits, verdict
 from contimg_assets.radio.quality.image import image_numbers
-from contimg_assets.radio.quality.limits import load_limits, verdict
 from contimg_assets.radio.quality.products import complete_products
-from contimg_assets.radio.quality.sources import find_sources, read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import CatalogueSettings
 from contimg_assets.simulation.catalogue import nvss_line
@@ -187,7 +188,7 @@ def test_products_are_complete_and_vouched_for(tmp_path: Path) -> None:
     complete_products(folder, "g")
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
-        assert sha256(folder / name) == digest
+        assert file_sha256(folder / name) == digest
     for path in folder.glob("*.fits"):
         with fits.open(path, checksum=True) as hdus:
             assert hdus[0].header["QAVERDIC"] == "PASS"

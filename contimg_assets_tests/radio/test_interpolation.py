@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.calibration.interpolation import interpolate
-from contimg_assets.radio.calibration.jones import Jones
+from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.simulation.corruption import random_gains
 
 FREQUENCIES = telescope.band_frequencies(4)

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
-from contimg_assets.radio.calibration.jones import read_jones
+from contimg_assets.radio.caltables.jones import read_jones
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import CalibrationError, MissingInputError
+from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.measurement_set import (
     GroupShape,
     add_data_column,
@@ -20,7 +21,6 @@ from contimg_assets.radio.measurement_set import (
     read_shape,
     write_column,
 )
-from contimg_assets.store import clone_tree
 from contimg_assets_tests.radio import subband_files
 
 pytestmark = pytest.mark.usefixtures("casa_data")

@@ -12,10 +12,10 @@ from contimg_assets.radio import telescope
 from contimg_assets.radio.conversion.convert import convert, one_group
 from contimg_assets.radio.conversion.validate import validate
 from contimg_assets.radio.errors import ConversionError
+from contimg_assets.radio.files import clone_tree
+from contimg_assets.radio.limits import load_limits
 from contimg_assets.radio.measurement_set import read_column, read_shape, write_column
-from contimg_assets.radio.quality.limits import load_limits
 from contimg_assets.radio.quality.measurement_set import measurement_set_numbers
-from contimg_assets.store import clone_tree
 from contimg_assets_tests.radio import subband_files
 
 pytestmark = pytest.mark.usefixtures("casa_data")

@@ -12,7 +12,7 @@ from astropy.utils import iers
 from numpy.typing import NDArray
 
 from contimg_assets.radio import earth_orientation, phasing, telescope
-from contimg_assets.radio.conversion import reference
+from contimg_assets.radio.conversion import pyuvdata_writer as reference
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.uvh5 import read_header
 from contimg_assets.simulation.observation import simulate

@@ -11,7 +11,12 @@ from click.testing import CliRunner
 
 from contimg_assets.cli import calibration
 from contimg_assets.radio.errors import CatalogueError, MissingInputError
-from contimg_assets.radio.provenance import add_provenance, read_provenance, software_versions, verify_tables
+from contimg_assets.radio.images.provenance import (
+    add_provenance,
+    read_provenance,
+    software_versions,
+    verify_tables,
+)
 from contimg_assets_tests.fake_stages import write_tables
 
 #: Longer than one card of a header holds, with characters that cards quote.

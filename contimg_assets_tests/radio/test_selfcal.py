@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
 from contimg_assets.radio.calibration.gains import Gains, read_gains
-from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.selfcal import self_calibrate
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import CalibrationError
+from contimg_assets.radio.files import clone_tree, tree_sha256
+from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.measurement_set import (
     GroupShape,
@@ -21,12 +22,10 @@ from contimg_assets.radio.measurement_set import (
     read_shape,
     write_column,
 )
-from contimg_assets.radio.quality.sources import fit_point, read_plane
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
-from contimg_assets.store import clone_tree
 from contimg_assets_tests.radio.skies import START, around, observe
 
 pytestmark = [

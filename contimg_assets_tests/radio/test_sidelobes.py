@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.imaging.fits import celestial_wcs
-from contimg_assets.radio.quality.sidelobes import add_sidelobes, negative_peaks
-from contimg_assets.radio.quality.sources import ImagePlane, find_sources, fit_point
+from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.sidelobes import add_sidelobes, negative_peaks
+from contimg_assets.radio.images.source_finding import ImagePlane, find_sources, fit_point
 from contimg_assets_tests.radio.image_folder import BEAM_PIXELS, NOISE_JY, N, beam_shape, header
 
 ONE = np.ones((N, N), np.float32)

@@ -11,11 +11,11 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.imaging import wgridder
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.visibilities import StokesI
-from contimg_assets.radio.quality.noise import robust_rms
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate

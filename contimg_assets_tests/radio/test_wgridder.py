@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contimg_assets.radio.imaging.fits import RestoringBeam
+from contimg_assets.radio.images.components import Points, join, points_image
+from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.restore import fit_beam, restore
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane
-from contimg_assets.radio.imaging.points import Points, join, points_image
 from contimg_assets.radio.imaging.predict import Predictor
-from contimg_assets.radio.imaging.restore import fit_beam, restore
 from contimg_assets.radio.imaging.wgridder import run_wgridder
 
 ARCSEC = np.pi / 180 / 3600

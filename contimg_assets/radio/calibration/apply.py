@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.calibration.interpolation import interpolate
-from contimg_assets.radio.calibration.jones import Jones, read_jones
 from contimg_assets.radio.calibration.solve import TABLES
+from contimg_assets.radio.caltables.jones import Jones, read_jones
 from contimg_assets.radio.errors import CalibrationError
+from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.flagging.flag_file import open_flags
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
-from contimg_assets.store import clone_tree
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
 _INTEGRATIONS, _CHANNELS = 7, 5

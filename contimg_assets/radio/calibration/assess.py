@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.calibration.jones import read_jones
 from contimg_assets.radio.calibration.reference import antenna_phases, phase_wander
 from contimg_assets.radio.calibration.scan import ScanSums
-from contimg_assets.radio.calibration.solutions import read_table
+from contimg_assets.radio.caltables.jones import read_jones
+from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.robust import MAD_TO_SIGMA
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
-from contimg_assets.radio.calibration.calibrator_list import read_vla_calibrators
+from contimg_assets.radio.catalogues.vla_calibrators import read_vla_calibrators
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler
 

@@ -2,7 +2,7 @@
 
 Belongs here: holding what solutions cover against what a group needs, for a set
 as its sidecar describes it, and for each table as CASA wrote it.  Does not
-belong here: which of several sets is taken (``resources/calibration_selection.py``).
+belong here: which of several sets is taken (``station/calibration_selection.py``).
 """
 
 from collections.abc import Sequence

@@ -20,9 +20,10 @@ from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.errors import CalibrationError, ImagingError
+from contimg_assets.radio.images.local_noise import write_noise
+from contimg_assets.radio.images.source_finding import find_sources, read_plane
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
 from contimg_assets.radio.measurement_set import read_shape
-from contimg_assets.radio.quality.sources import find_sources, read_plane
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
 #: Sources of the image count from this signal-to-noise ratio, …
@@ -176,7 +177,7 @@ def _sources_of(folder: Path, calibrator: Source, before: Sequence[Source]) -> l
     Those of the round before are taken to where the rounds go (:func:`_limit`).
     """
     plane = read_plane(folder / "field.image.fits")
-    power, noise = (read_plane(folder / f"field.{kind}.fits").pixels for kind in ("pb", "noise"))
+    power, noise = read_plane(folder / "field.pb.fits").pixels, write_noise(folder, "field")
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
     cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")

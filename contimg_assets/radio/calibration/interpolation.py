@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.calibration.jones import Jones
+from contimg_assets.radio.caltables.jones import Jones
 
 #: Where the two sets' bandpasses agree less than this (as a correlation), they are not of one instrument.
 _LEAST_COHERENCE = 0.9

@@ -23,14 +23,13 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.calibration.gains import Gains, no_gains, read_gains
-from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.errors import CalibrationError
+from contimg_assets.radio.files import clone_tree, tree_sha256
+from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.imaging.image import ImagingChoices, make_image
 from contimg_assets.radio.imaging.model_data import predict_integration, read_components
 from contimg_assets.radio.measurement_set import add_data_column, read_column, read_shape, write_column
-from contimg_assets.radio.quality.noise import robust_rms
-from contimg_assets.store import clone_tree
 
 _LOG = logging.getLogger(__name__)
 #: Least signal-to-noise ratio that the model promises for the median antenna and

@@ -20,14 +20,13 @@ from contimg_assets import __version__
 from contimg_assets.radio import phasing
 from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
-from contimg_assets.radio.calibration.hashing import tree_sha256
 from contimg_assets.radio.calibration.model import visible_sources
 from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
-from contimg_assets.radio.calibration.solutions import read_table
+from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import CalibrationError
+from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
-from contimg_assets.radio.plots.calibration import plot_set
 from contimg_assets.radio.sky import Source
 
 #: Type, order of application, file name.
@@ -68,7 +67,7 @@ def solve(
     flags_folder : Path
         Its flags.
     out : Path
-        Folder for the tables, ``solutions.json`` and ``thumbnail.png``.
+        Folder for the tables and ``solutions.json``.
     work : Path
         Folder for the averages; the caller removes it.
     group : str
@@ -154,7 +153,6 @@ def solve(
         "wall_seconds": time.monotonic() - began,
     }
     (out / "solutions.json").write_text(json.dumps(sidecar, indent=1))
-    plot_set(out / "thumbnail.png", out / "B.cal", sidecar)
     return sidecar
 
 

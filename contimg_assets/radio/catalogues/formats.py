@@ -1,7 +1,7 @@
 """What surveys publish, read into rows of one kind.
 
 Belongs here: formats of files.  A format is told from the content, not from
-the file's name.  Does not belong here: searching (``store.py``).
+the file's name.  Does not belong here: searching (``station/store.py``).
 
 | survey | files |
 |---|---|
@@ -23,8 +23,8 @@ from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from contimg_assets.radio.calibration.calibrator_list import read_vla_calibrators
 from contimg_assets.radio.catalogues.surveys import SURVEYS, SurveyName
+from contimg_assets.radio.catalogues.vla_calibrators import read_vla_calibrators
 from contimg_assets.radio.errors import CatalogueError
 
 #: One source: ICRS, deg; Jy; arcsec; deg.  NaN: the survey does not say.  A size of zero: unresolved.

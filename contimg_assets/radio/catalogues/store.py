@@ -7,7 +7,6 @@ replaced atomically, so there is the old catalogue or the new one.  The array is
 memory-mapped: a cone reads a few zones and nothing else.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.catalogues.formats import ROW, Rows, read_survey
 from contimg_assets.radio.catalogues.surveys import SURVEYS, Survey, SurveyName
 from contimg_assets.radio.errors import CatalogueError
+from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.sky import REFERENCE_HZ, Source
 
 #: Height of a zone: a field takes a dozen, and each holds some thousand sources of NVSS.
@@ -47,12 +47,6 @@ class Manifest:
     """UTC."""
     zone_starts: list[int]
     """Row at which each zone of declination begins, from the south pole; then the number of rows."""
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def install(folder: Path, published: Path, survey: SurveyName, origin: str | None = None) -> Manifest:
@@ -81,7 +75,7 @@ def install(folder: Path, published: Path, survey: SurveyName, origin: str | Non
     folder.mkdir(parents=True, exist_ok=True)
     staged = folder / f".{survey}-{os.getpid()}.npy"
     np.save(staged, rows)
-    digest = sha256(staged)
+    digest = file_sha256(staged)
     manifest = Manifest(
         survey,
         f"{survey}-{digest[:12]}.npy",
@@ -89,7 +83,7 @@ def install(folder: Path, published: Path, survey: SurveyName, origin: str | Non
         len(rows),
         left_out,
         origin or published.name,
-        sha256(published),
+        file_sha256(published),
         datetime.now(UTC).isoformat(timespec="seconds"),
         np.searchsorted(zones, np.arange(_N_ZONES + 1)).tolist(),
     )
@@ -160,7 +154,7 @@ class Catalogue:
         CatalogueError
             If it is not what was installed.
         """
-        if not self.path.is_file() or (found := sha256(self.path)) != self.manifest.sha256:
+        if not self.path.is_file() or (found := file_sha256(self.path)) != self.manifest.sha256:
             what = "no file" if not self.path.is_file() else f"sha256 {found}"
             raise CatalogueError(f"{self.path}: found {what}; expected sha256 {self.manifest.sha256}")
         starts = np.array(self.manifest.zone_starts)

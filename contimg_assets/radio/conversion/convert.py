@@ -14,7 +14,7 @@ import numpy as np
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
-from contimg_assets.radio.conversion.finish import finish_subtables
+from contimg_assets.radio.conversion.subtables import finish_subtables
 from contimg_assets.radio.conversion.validate import validate
 from contimg_assets.radio.errors import BadSubbandFileError, ConversionError, GroupError
 from contimg_assets.radio.grouping import FileGroup, group_files
@@ -105,7 +105,7 @@ def convert(paths: Sequence[Path], out: Path, writer: Writer = "direct") -> dict
 def _choose(writer: Writer, group: FileGroup) -> Literal["direct", "pyuvdata"]:
     if writer == "pyuvdata":
         return "pyuvdata"
-    from contimg_assets.radio.conversion.direct import refusal
+    from contimg_assets.radio.conversion.direct_writer import refusal
 
     reason = refusal(group.headers)
     if reason is None:
@@ -129,9 +129,9 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
         + (f"; missing subbands {group.missing}" if group.missing else "")
     )
     if writer == "direct":
-        from contimg_assets.radio.conversion.direct import convert_group
+        from contimg_assets.radio.conversion.direct_writer import convert_group
     else:
-        from contimg_assets.radio.conversion.reference import convert_group
+        from contimg_assets.radio.conversion.pyuvdata_writer import convert_group
     convert_group(headers, building, centre, history)
     times_s = (first.times_jd - phasing.JD_OF_MJD_0) * 86400.0
     finish_subtables(building, declination, times_s, first.integration_s)

@@ -27,7 +27,6 @@ from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
 from contimg_assets.radio.flagging.slabs import Slabs
 from contimg_assets.radio.flagging.summary import summarise
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
-from contimg_assets.radio.plots.flags import plot_flags
 
 #: Channels of a block at the telescope's resolution: 2 MHz, over which
 #: a source 1.5° off on the longest baseline turns half a cycle.
@@ -59,14 +58,14 @@ def flag(
     growth_fraction: float,
     dead_coherence: float,
 ) -> dict[str, Any]:
-    """Flag a group and write the sidecar, its summary and a picture.
+    """Flag a group and write the sidecar and its summary.
 
     Parameters
     ----------
     ms : Path
         Uncalibrated Measurement Set; not touched.
     out : Path
-        Folder for ``flags.h5``, ``summary.json`` and ``thumbnail.png``.
+        Folder for ``flags.h5`` and ``summary.json``.
     sigma, common_sigma, false_alarm, growth_fraction, dead_coherence : float
         See ``FlaggingSettings``.
 
@@ -112,7 +111,6 @@ def flag(
     }
     write_flags(out, found.flags)
     (out / SUMMARY_NAME).write_text(json.dumps({**numbers, **summary}, indent=1))
-    plot_flags(out / "thumbnail.png", summary)
     return {**numbers, "wall_seconds": time.monotonic() - began}
 
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.ahead import ahead
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.prefetch import ahead
 
 #: Visibilities of a slab, bytes.
 _SLAB_BYTES = 64 * 2**20

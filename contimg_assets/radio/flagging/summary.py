@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
+from contimg_assets.radio.limits import load_limits
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.quality.limits import load_limits
 
 
 @numba.njit(cache=True, parallel=True)

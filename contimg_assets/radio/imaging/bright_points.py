@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from contimg_assets.radio.images.components import Points, join
+from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.fits import RestoringBeam
-from contimg_assets.radio.imaging.points import Points, join
-from contimg_assets.radio.imaging.turning import baseline_starts, begin_baseline, turn_on
+from contimg_assets.radio.imaging.phasors import baseline_starts, begin_baseline, turn_on
 
 #: Points fitted at once: each costs time.
 _MOST_POINTS = 256

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.imaging.fits import RestoringBeam
-from contimg_assets.radio.imaging.points import Points
+from contimg_assets.radio.images.components import Points
+from contimg_assets.radio.images.fits import RestoringBeam
 
 #: Full width at half maximum of CASA's and WSClean's shapes over what they call the scale.
 _WIDTH_OF_SCALE = 0.44

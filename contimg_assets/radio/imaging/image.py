@@ -13,19 +13,22 @@ from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing
-from contimg_assets.radio.calibration.jones import read_jones
+from contimg_assets.radio.caltables.jones import read_jones
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.images.components import components, points_image
+from contimg_assets.radio.images.fits import celestial_wcs, image_header, write_image
+from contimg_assets.radio.images.local_noise import local_noise
+from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages, Spectrum
-from contimg_assets.radio.imaging.fits import celestial_wcs, image_header, write_image
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
-from contimg_assets.radio.imaging.outside import OutsideSources
-from contimg_assets.radio.imaging.points import components, points_image
-from contimg_assets.radio.imaging.seed import Appearance, appearance, inside, outside
+from contimg_assets.radio.imaging.outlier_sources import OutsideSources
 from contimg_assets.radio.imaging.spectra import Spectra
+from contimg_assets.radio.imaging.start_model import Appearance, appearance, inside, outside
 from contimg_assets.radio.imaging.tclean import run_tclean
 from contimg_assets.radio.imaging.visibilities import (
     StokesI,
@@ -38,9 +41,6 @@ from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.imaging.wgridder import run_wgridder
 from contimg_assets.radio.imaging.wsclean import run_wsclean
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
-from contimg_assets.radio.quality.noise import robust_rms
-from contimg_assets.radio.quality.products import complete_products, local_noise
-from contimg_assets.radio.quality.sources import read_plane
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 
 _ARCSEC = np.pi / 180 / 3600
@@ -317,7 +317,7 @@ def make_image(
     (out / "summary.json").write_text(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
-    return summary | complete_products(out, name)
+    return summary
 
 
 def _on_the_sky(

@@ -1,7 +1,7 @@
 """Injection into visibilities: a second image, of the data with known sources added.
 
 Belongs here: what that image is made of.  Does not belong here: where sources
-are put and how they are looked for (``quality/injection.py``).
+are put and how they are looked for (``images/injection.py``).
 """
 
 from collections.abc import Callable
@@ -10,13 +10,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.injection import choose_places, recover
+from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, ImagePlane, find_sources
 from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.imaging.drift_prediction import SeenPredictor
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
-from contimg_assets.radio.imaging.seen import SeenPredictor
-from contimg_assets.radio.quality.injection import choose_places, recover
-from contimg_assets.radio.quality.products import LEAST_POWER, SOURCE_SIGMA
-from contimg_assets.radio.quality.sources import ImagePlane, find_sources
 
 #: Error of the injected visibilities over the faintest source.
 _ERROR = 1e-3

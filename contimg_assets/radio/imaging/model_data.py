@@ -18,6 +18,7 @@ from scipy.constants import c as SPEED_OF_LIGHT
 from scipy.interpolate import make_interp_spline
 
 from contimg_assets.radio.errors import ImagingError, MissingInputError
+from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.imaging.drift import response
 from contimg_assets.radio.imaging.engine import OutsidePoints
 from contimg_assets.radio.imaging.minor import Plane
@@ -25,7 +26,6 @@ from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
 from contimg_assets.radio.prediction import point_source_visibilities
-from contimg_assets.store import clone_tree
 
 #: Frequencies at which the beam is computed: splines between them err by 1e-6.
 _BAND_SAMPLES = 16

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from contimg_assets.radio.images.components import Points
 from contimg_assets.radio.imaging.bright_points import gather
 from contimg_assets.radio.imaging.engine import Spectrum
-from contimg_assets.radio.imaging.points import Points
-from contimg_assets.radio.imaging.turning import baseline_starts, begin_baseline, turn_on
+from contimg_assets.radio.imaging.phasors import baseline_starts, begin_baseline, turn_on
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 

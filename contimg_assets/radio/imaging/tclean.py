@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
-from contimg_assets.radio.imaging.fits import RestoringBeam
 
 #: Wavelengths; beyond any baseline.
 _LONGEST = 1e9

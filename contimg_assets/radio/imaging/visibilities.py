@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import phasing
-from contimg_assets.radio.ahead import ahead
-from contimg_assets.radio.calibration.jones import Jones
+from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.prefetch import ahead
 
 #: Loss of any visibility of a source at the beam's half-power radius, by averaging
 #: channels, that is accepted.  Most baselines, and so the image's peak, lose far less.

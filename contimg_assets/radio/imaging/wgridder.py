@@ -14,19 +14,19 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.components import components, join, points_image
+from contimg_assets.radio.images.noise import noise_map, robust_rms
+from contimg_assets.radio.images.restore import FWHM_TO_SIGMA, fit_beam, restore
 from contimg_assets.radio.imaging.bright_points import fit_points, merge, take_bright_points
 from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.imaging.drift_prediction import SeenPredictor
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane, minor_cycle
-from contimg_assets.radio.imaging.outside import OutsideSources
-from contimg_assets.radio.imaging.points import components, join, points_image
-from contimg_assets.radio.imaging.restore import FWHM_TO_SIGMA, fit_beam, restore
+from contimg_assets.radio.imaging.outlier_sources import OutsideSources
 from contimg_assets.radio.imaging.scales import Scales
-from contimg_assets.radio.imaging.seed import Appearance
-from contimg_assets.radio.imaging.seen import SeenPredictor
 from contimg_assets.radio.imaging.spectra import Spectra
-from contimg_assets.radio.quality.noise import noise_map, robust_rms
+from contimg_assets.radio.imaging.start_model import Appearance
 
 _LOG = logging.getLogger(__name__)
 #: A peak this many times the noise opens the mask around it.

@@ -9,9 +9,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.files import clone_tree
+from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
-from contimg_assets.radio.imaging.fits import RestoringBeam
-from contimg_assets.store import clone_tree
 
 #: Its own defaults want a mask from what stands out, and go deep there, as ours does.
 _MASK_SIGMA = 5.0

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from contimg_assets.radio.calibration.solutions import read_table
+from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.plots.figures import figure, save
 
 _HANDS = ("XX", "YY")

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
-from contimg_assets.radio.imaging.fits import celestial_wcs
+from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.noise import shrunk
 from contimg_assets.radio.plots.figures import figure, save_small
-from contimg_assets.radio.quality.noise import shrunk
 
 #: A picture shows at most this many pixels a side.
 LARGEST = 1000

@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.crossmatch import Comparison
+from contimg_assets.radio.images.noise import shrunk
 from contimg_assets.radio.plots.figures import figure, save_small
 from contimg_assets.radio.plots.image import LARGEST
-from contimg_assets.radio.quality.crossmatch import Comparison
-from contimg_assets.radio.quality.noise import shrunk
 
 #: Okabe and Ito's blue and vermilion, which everyone can tell apart.
 BLUE, VERMILION = "#0072B2", "#D55E00"

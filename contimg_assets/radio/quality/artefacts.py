@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from contimg_assets.radio.quality.sources import Found, ImagePlane, gaussian
+from contimg_assets.radio.images.source_finding import Found, ImagePlane, gaussian
 from contimg_assets.radio.robust import mad_sigma
 
 #: Middle of the image whose spectrum is taken, pixels.

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.calibration.solutions import read_table
+from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.limits import load_limits
 from contimg_assets.radio.plots.calibration import plot_set
-from contimg_assets.radio.quality.limits import load_limits
 
 Grade = Literal["excellent", "good", "marginal", "poor"]
 _GRADES: tuple[Grade, ...] = ("excellent", "good", "marginal", "poor")

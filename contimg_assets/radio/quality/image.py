@@ -11,16 +11,23 @@ from astropy.io import fits
 from contimg_assets.radio import beam
 from contimg_assets.radio.catalogues.store import Catalogue, cone
 from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.images.crossmatch import Comparison, compare_with_survey
+from contimg_assets.radio.images.injection import Recovery, inject_and_recover
+from contimg_assets.radio.images.sidelobes import negative_peaks
+from contimg_assets.radio.images.source_finding import (
+    LEAST_POWER,
+    SOURCE_SIGMA,
+    Found,
+    ImagePlane,
+    find_sources,
+    read_plane,
+)
+from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.plots.image import plot_cutouts
 from contimg_assets.radio.plots.quality import plot_comparison, plot_residual
 from contimg_assets.radio.quality.artefacts import around_bright, beam_shape, stripe_fraction
-from contimg_assets.radio.quality.crossmatch import Comparison, compare_with_survey
-from contimg_assets.radio.quality.injection import Recovery, inject_and_recover
-from contimg_assets.radio.quality.products import LEAST_POWER, SOURCE_SIGMA, THUMBNAIL, basic_numbers
+from contimg_assets.radio.quality.products import THUMBNAIL, basic_numbers
 from contimg_assets.radio.quality.report import Report, write_report
-from contimg_assets.radio.quality.sidelobes import negative_peaks
-from contimg_assets.radio.quality.source_table import source_table
-from contimg_assets.radio.quality.sources import Found, ImagePlane, find_sources, read_plane
 from contimg_assets.radio.robust import mad_sigma
 
 #: Power of the beam between which noise is stated, by name.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.casacore_uvw import measures_uvw
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
-from contimg_assets.radio.measures import measures_uvw
 from contimg_assets.radio.plots.measurement_set import plot_measurement_set
 
 #: Longest baselines whose uvw are computed anew.

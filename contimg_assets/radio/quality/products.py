@@ -12,22 +12,17 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
-from contimg_assets.radio.catalogues.store import sha256
-from contimg_assets.radio.imaging.fits import celestial_wcs, write_image
+from contimg_assets.radio.files import file_sha256
+from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.local_noise import write_noise
+from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
+from contimg_assets.radio.images.source_table import source_table
+from contimg_assets.radio.limits import load_limits, verdict
 from contimg_assets.radio.plots.image import plot_image
-from contimg_assets.radio.quality.limits import load_limits, verdict
-from contimg_assets.radio.quality.noise import noise_map, robust_rms
-from contimg_assets.radio.quality.sidelobes import add_sidelobes
-from contimg_assets.radio.quality.source_table import source_table
-from contimg_assets.radio.quality.sources import ImagePlane, find_sources, read_plane
 
-#: Sources are listed above this many times the local noise.
-SOURCE_SIGMA = 5.0
-#: Nothing is listed where the beam is below this.
-LEAST_POWER = 0.1
 THUMBNAIL, CHECKSUMS, OBSCORE = "thumbnail.png", "SHA256SUMS", "obscore.json"
 
 
@@ -86,8 +81,7 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     power = read_plane(folder / f"{name}.pb.fits").pixels
     header = fits.getheader(folder / f"{name}.image.fits")
     summary = json.loads((folder / "summary.json").read_text())
-    local = local_noise(plane, residual, read_plane(folder / f"{name}.psf.fits").pixels, power)
-    write_image(folder / f"{name}.noise.fits", local, _without_checksum(header))
+    local = write_noise(folder, name)
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
@@ -106,26 +100,8 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
                 hdu.add_checksum()
     (folder / OBSCORE).write_text(json.dumps(obscore(folder / f"{name}.pbcor.fits", name), indent=1))
     made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text("".join(f"{sha256(p)}  {p.name}\n" for p in made))
+    (folder / CHECKSUMS).write_text("".join(f"{file_sha256(p)}  {p.name}\n" for p in made))
     return {"n_sources": len(sources), "verdict": judged}
-
-
-def local_noise(
-    plane: ImagePlane,
-    residual: NDArray[np.float32],
-    psf: NDArray[np.float32],
-    power: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Noise around each pixel of an image: that of its residual, and what is left of sidelobes."""
-    noise = noise_map(residual, plane.major_pixels)
-    return add_sidelobes(plane, noise, psf, power, SOURCE_SIGMA, LEAST_POWER)
-
-
-def _without_checksum(header: fits.Header) -> fits.Header:
-    own = header.copy()
-    for key in ("CHECKSUM", "DATASUM"):
-        own.remove(key, ignore_missing=True)
-    return own
 
 
 def obscore(image: Path, identifier: str) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg_assets.radio.quality.crossmatch import Comparison
-from contimg_assets.radio.quality.injection import Recovery
-from contimg_assets.radio.quality.limits import Limit, load_limits
-from contimg_assets.radio.quality.source_table import source_name
-from contimg_assets.radio.quality.sources import Found
+from contimg_assets.radio.images.crossmatch import Comparison
+from contimg_assets.radio.images.injection import Recovery
+from contimg_assets.radio.images.source_finding import Found
+from contimg_assets.radio.images.source_table import source_name
+from contimg_assets.radio.limits import Limit, load_limits
 
 #: Sources that the page lists.
 _LISTED = 25

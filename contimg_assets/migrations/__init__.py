@@ -1,1 +1,0 @@
-"""Alembic migrations of the catalogue, run by :func:`contimg_assets.resources.database.upgrade`."""

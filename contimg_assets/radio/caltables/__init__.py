@@ -1,0 +1,1 @@
+"""Calibration tables as data: reading solutions, Jones matrices of antennas, what they were solved with."""

@@ -1,0 +1,72 @@
+"""Files and folders: content hashes, copies, and text written whole or not at all.
+
+Belongs here: what is the same for every file that the package handles.  Does not
+belong here: names of products (``station/store.py``).
+"""
+
+import hashlib
+import subprocess
+import uuid
+from pathlib import Path
+
+from contimg_assets.radio.errors import MissingInputError
+
+#: Files are read in pieces of this size, bytes.
+PIECE = 1 << 20
+
+
+def tree_sha256(path: Path) -> str:
+    """Hash a folder's content: the sorted relative paths of its files, and their bytes.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, such as a CASA table.  Lock files (``table.lock``), which CASA
+        rewrites on every opening, do not count.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+
+    Raises
+    ------
+    MissingInputError
+        If ``path`` is not a folder.
+    """
+    if not path.is_dir():
+        raise MissingInputError(f"{path} is not a folder: there is nothing to hash")
+    digest = hashlib.sha256()
+    files = {item.relative_to(path).as_posix(): item for item in path.rglob("*") if item.is_file()}
+    for name, item in sorted(files.items()):
+        if item.name == "table.lock":
+            continue
+        # Lengths keep (name, content) pairs from running into one another.
+        digest.update(f"{len(name.encode())}:{name}:{item.stat().st_size}:".encode())
+        with item.open("rb") as handle:
+            while piece := handle.read(PIECE):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def clone_tree(source: Path, destination: Path) -> None:
+    """Copy a folder, sharing blocks where the file system can (reflink)."""
+    subprocess.run(
+        ["cp", "--recursive", "--dereference", "--reflink=auto", str(source), str(destination)], check=True
+    )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old content or the new, never a part."""
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        staged.write_text(text, encoding="utf-8")
+        staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)

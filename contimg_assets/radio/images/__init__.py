@@ -1,0 +1,1 @@
+"""Images as data: FITS files, components, noise maps, source lists, provenance."""

@@ -1,0 +1,221 @@
+"""An image's sources against a survey: flux scale, astrometry, completeness, reliability, spectra, counts."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from contimg_assets.radio.catalogues.formats import Rows
+from contimg_assets.radio.catalogues.surveys import Survey
+from contimg_assets.radio.images.source_finding import Found, ImagePlane
+from contimg_assets.radio.robust import mad_sigma
+
+#: Sources from this signal-to-noise ratio on tell the flux scale and the astrometry.
+SCALE_SIGMA = 20.0
+#: … completeness and reliability.
+COUNT_SIGMA = 7.0
+#: Fewer sources than these give no median worth a verdict, and no slope.
+_LEAST, _LEAST_SLOPE = 5, 10
+#: A neighbour nearer than this (in beams of the coarser of the two) with a tenth of the flux
+#: density spoils a comparison.
+_ISOLATED_BEAMS, _ISOLATED_PART = 1.5, 0.1
+#: Above this ratio of frequencies, flux densities tell spectra rather than the scale.
+_SAME_BAND = 1.2
+#: Bins of the source counts, with equally many of the survey's sources.
+_COUNT_BINS = 6
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a survey says about an image."""
+
+    survey: str
+    numbers: dict[str, float]
+    """Metrics; one that too few sources tell is left out."""
+    matched: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Columns for pictures: ``ratio``, ``radius_deg``, ``snr``, ``east``, ``north`` of comparable sources."""
+    names: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """Survey name and flux density (at the image's frequency, Jy) by index of the source."""
+
+
+def compare_with_survey(
+    sources: list[Found],
+    plane: ImagePlane,
+    power: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    rows: Rows,
+    survey: Survey,
+    *,
+    frequency_hz: float,
+    typical_index: float,
+    least_power: float,
+    half_power_deg: float,
+) -> Comparison:
+    """Match sources to a survey and measure what follows.
+
+    Parameters
+    ----------
+    sources : list of Found
+    plane : ImagePlane
+        Before correction for the beam.
+    power, noise : ndarray
+        Same shape.
+    rows : ndarray of ROW
+        The survey's sources in the field.
+    survey : Survey
+    frequency_hz : float
+        Of the image.
+    typical_index : float
+        Spectral index where a row has none.
+    least_power : float
+        As for the source list.
+    half_power_deg : float
+        Radius at which the flux ratio's slope is stated.
+    """
+    index = np.where(np.isnan(rows["spectral_index"]), typical_index, rows["spectral_index"])
+    expected = rows["flux_jy"] * (frequency_hz / survey.frequency_hz) ** index
+    with np.errstate(invalid="ignore"):
+        x, y = plane.wcs.all_world2pix(rows["ra_deg"], rows["dec_deg"], 0)
+    # Whatever the beam there: a source of ours is real if the survey has it anywhere.
+    everywhere = np.stack([x, y], axis=1)[np.isfinite(x)]
+    ny, nx = plane.pixels.shape
+    rim = plane.major_pixels
+    inside = np.isfinite(x) & (x > rim) & (x < nx - 1 - rim) & (y > rim) & (y < ny - 1 - rim)
+    at = (
+        np.where(inside, np.nan_to_num(np.rint(y)), 0).astype(int),
+        np.where(inside, np.nan_to_num(np.rint(x)), 0).astype(int),
+    )
+    response, local = power[at], noise[at]
+    inside &= response >= least_power
+    rows, expected, response, local = rows[inside], expected[inside], response[inside], local[inside]
+    places = np.stack([x[inside], y[inside]], axis=1)
+    cell = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
+    coarser = max(plane.major_pixels, survey.beam_arcsec / cell)
+    numbers: dict[str, float] = {}
+    if not len(rows):
+        return Comparison(survey.title, numbers)
+    expected_snr = expected * response / local
+    found_at = np.array([[s.point.x, s.point.y] for s in sources]).reshape(-1, 2)
+    snr = np.array([s.signal_to_noise for s in sources])
+    flux = np.array([s.flux_jy for s in sources])
+    tree = cKDTree(places)
+    reach = max(plane.major_pixels / 2, 2.0)
+
+    deep = expected > 2 * survey.complete_jy
+    bright = expected_snr >= COUNT_SIGMA
+    if bright.any():
+        nearest = (
+            cKDTree(found_at).query(places[bright])[0] if len(found_at) else np.full(bright.sum(), np.inf)
+        )
+        numbers["completeness_7sigma"] = float((nearest <= coarser / 2).mean())
+        numbers["n_expected_7sigma"] = float(bright.sum())
+    ours = (snr >= COUNT_SIGMA) & (flux > 2 * survey.complete_jy) if len(sources) else np.zeros(0, bool)
+    if ours.any():
+        nearest = cKDTree(everywhere).query(found_at[ours])[0]
+        numbers["reliability_7sigma"] = float((nearest <= coarser / 2).mean())
+
+    comparable: list[tuple[int, float, float]] = []
+    names: dict[int, tuple[str, float]] = {}
+    for i, near in enumerate(tree.query_ball_point(found_at, reach) if len(found_at) else ()):
+        if not near:
+            continue
+        best = max(near, key=lambda k: expected[k])
+        # Components that we do not resolve are one source to us.
+        total = float(expected[near].sum())
+        names[i] = (bytes(rows["name"][best]).decode(), total)
+        around = tree.query_ball_point(places[best], _ISOLATED_BEAMS * coarser)
+        others = float(expected[around].sum()) - total
+        alone = np.hypot(*(found_at - found_at[i]).T) < _ISOLATED_BEAMS * coarser
+        if snr[i] >= SCALE_SIGMA and others < _ISOLATED_PART * total and alone.sum() == 1:
+            comparable.append((i, total, float(best)))
+    matched: dict[str, NDArray[np.float64]] = {}
+    if comparable:
+        who = np.array([c[0] for c in comparable])
+        match = np.array([int(c[2]) for c in comparable])
+        ratio = flux[who] / np.array([c[1] for c in comparable])
+        step = found_at[who] - places[match]
+        centre = plane.wcs.wcs.crpix - 1
+        radius = np.hypot(*(found_at[who] - centre).T) * cell / 3600
+        matched = {
+            "ratio": ratio,
+            "radius_deg": radius,
+            "snr": snr[who],
+            "east": -step[:, 0] * cell,
+            "north": step[:, 1] * cell,
+            "flux_jy": flux[who],
+        }
+        numbers |= _scale(matched, survey, frequency_hz, half_power_deg, typical_index)
+    numbers |= _counts(flux, snr, expected[deep], expected_snr[deep])
+    return Comparison(survey.title, numbers, matched, names)
+
+
+def _scale(
+    matched: dict[str, NDArray[np.float64]],
+    survey: Survey,
+    frequency_hz: float,
+    half_power_deg: float,
+    typical_index: float,
+) -> dict[str, float]:
+    """Flux ratio, its scatter and slope, offsets."""
+    ratio, n = matched["ratio"], len(matched["ratio"])
+    numbers: dict[str, float] = {"n_compared": float(n)}
+    if n < _LEAST:
+        return numbers
+    east, north = float(np.median(matched["east"])), float(np.median(matched["north"]))
+    numbers |= {
+        "offset_east_arcsec": east,
+        "offset_north_arcsec": north,
+        "astrometric_offset_arcsec": float(np.hypot(east, north)),
+        "position_scatter_arcsec": float(
+            np.median(np.hypot(matched["east"] - east, matched["north"] - north))
+        ),
+    }
+    octaves = np.log(frequency_hz / survey.frequency_hz)
+    if abs(octaves) > np.log(_SAME_BAND):
+        # Ratios were to the typical index; what they say is how far from it the spectra are.
+        numbers["median_spectral_index"] = typical_index + float(np.log(np.median(ratio)) / octaves)
+        return numbers
+    scatter = mad_sigma(ratio)
+    middle = float(np.median(ratio))
+    numbers |= {
+        "flux_ratio": middle,
+        "flux_ratio_error": float(1.2533 * scatter / np.sqrt(n)),
+        "flux_ratio_scatter": scatter,
+        "flux_ratio_deviation": abs(middle - 1),
+    }
+    within = matched["radius_deg"] <= 1.2 * half_power_deg
+    if within.sum() >= _LEAST_SLOPE:
+        slope = ratio_slope(matched["radius_deg"][within] / half_power_deg, ratio[within])
+        numbers["flux_ratio_slope"] = slope
+        numbers["flux_ratio_trend"] = abs(slope)
+    return numbers
+
+
+def ratio_slope(radius: NDArray[np.float64], ratio: NDArray[np.float64]) -> float:
+    """Slope of flux ratios with radius; outliers (variable or extended sources) count for a tenth.
+
+    Parameters
+    ----------
+    radius, ratio : ndarray, shape (n_sources,)
+        The radius in half-power radii of the beam, say.
+    """
+    far = np.abs(ratio - np.median(ratio)) > 3 * max(mad_sigma(ratio), 1e-3)
+    return float(np.polyfit(radius, ratio, 1, w=np.where(far, 0.1, 1.0))[0])
+
+
+def _counts(
+    flux: NDArray[np.float64],
+    snr: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    expected_snr: NDArray[np.float64],
+) -> dict[str, float]:
+    """Reduced χ² of the counts against the survey's own sources, over 10σ in both."""
+    seen, there = flux[snr >= 10], expected[expected_snr >= 10]
+    if len(there) < _LEAST:
+        return {}
+    low, high = np.quantile(there, [0, 1])
+    edges = np.quantile(there, np.linspace(0, 1, _COUNT_BINS + 1))
+    edges[0], edges[-1] = low * 0.999, high * 3
+    observed, wanted = np.histogram(seen, edges)[0], np.histogram(there, edges)[0]
+    return {"count_chi2": float(((observed - wanted) ** 2 / np.maximum(wanted, 1)).mean())}

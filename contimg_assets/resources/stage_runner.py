@@ -1,0 +1,145 @@
+"""Starting stages: everything that loads CASA, casacore or pyuvdata runs in a process of its own.
+
+Belongs here: the environment, working folder and outcome of one ``contimg``
+stage under Dagster Pipes.  Does not belong here: what a stage does
+(``cli/stages.py``), or which stage an asset needs (``assets/``).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    ConfigurableResource,
+    Failure,
+    InitResourceContext,
+    PipesTempFileContextInjector,
+    PipesTempFileMessageReader,
+    open_pipes_session,
+)
+
+from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.settings import get_settings
+from contimg_assets.station.database import engine_for
+from contimg_assets.station.leases import Workers
+from contimg_assets.station.store import Store
+
+#: Variables by which numerical libraries are told how many threads to use.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+#: The module behind the command ``contimg``: not the script, which need not be on the path.
+ENTRY_MODULE = "contimg_assets.cli"
+#: Time that an interrupted stage has to tidy up before it is killed, s.
+GRACE_S = 20.0
+KIB_PER_MIB = 1024
+
+
+def _message(messages: Sequence[Any], name: str) -> dict[str, Any] | None:
+    """The last thing that a stage reported under ``name``."""
+    found = [message for message in messages if isinstance(message, dict) and name in message]
+    return found[-1] if found else None
+
+
+def _wait(process: subprocess.Popen[bytes]) -> float:
+    """Wait for a process; its peak memory, MiB."""
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        # The run is cancelled, or this process is asked to end: the stage must not outlive it.
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss / KIB_PER_MIB
+
+
+class StageRunner(ConfigurableResource):
+    """Runs ``contimg <stage> …`` for an asset and hands back its result.
+
+    From the start of a run to its end, between its steps too, the run's group
+    gets signs of life.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Generator["StageRunner", None, None]:
+        """Live as long as the run."""
+        run = context.run
+        key = run.tags.get(PARTITION_TAG) if run else None
+        if run is None or key is None:
+            yield self
+            return
+        settings = get_settings()
+        with Workers(engine_for(settings.sqlalchemy_url), settings.ingest).living(key, run.run_id):
+            yield self
+
+    def run(
+        self, context: AssetExecutionContext, stage: Sequence[str], *arguments: str | Path
+    ) -> dict[str, Any]:
+        """Run one stage to its end.
+
+        Parameters
+        ----------
+        context : AssetExecutionContext
+            Of the asset that needs it; the stage's output goes to its compute log.
+        stage : sequence of str
+            Name of the stage, such as ``["qa", "ms"]``.
+        *arguments : str or Path
+            Its command-line arguments.
+
+        Returns
+        -------
+        dict
+            The stage's result, and ``stage_seconds`` and ``peak_memory_mb`` of its process.
+
+        Raises
+        ------
+        dagster.Failure
+            Without retries if the stage found fault with its input; with
+            retries allowed if it crashed.
+        """
+        settings = get_settings()
+        name = f"contimg {' '.join(stage)}"
+        command = [sys.executable, "-m", ENTRY_MODULE, *stage, *map(str, arguments), "--json"]
+        with (
+            Store(settings.home).scratch_folder("-".join(stage)) as folder,
+            open_pipes_session(
+                context=context,
+                context_injector=PipesTempFileContextInjector(),
+                message_reader=PipesTempFileMessageReader(),
+            ) as session,
+        ):
+            context.log.info("$ %s", " ".join(command))
+            environment = {**os.environ, **_environment(), **session.get_bootstrap_env_vars()}
+            began = time.monotonic()
+            process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL)
+            peak_memory_mb = _wait(process)
+            stage_seconds = time.monotonic() - began
+        messages = session.get_custom_messages()
+        error = _message(messages, "error")
+        if error is not None:
+            raise Failure(description=f"{error['error']}: {error['message']}", allow_retries=False)
+        reported = _message(messages, "result")
+        if process.returncode < 0:
+            raise Failure(f"{name} was killed by {signal.Signals(-process.returncode).name}")
+        if process.returncode > 0:
+            raise Failure(f"{name} crashed with exit code {process.returncode}: see the stderr of this step")
+        if reported is None:
+            raise Failure(f"{name} ended without reporting a result", allow_retries=False)
+        return {"stage_seconds": stage_seconds, "peak_memory_mb": peak_memory_mb, **reported["result"]}
+
+
+def _environment() -> Mapping[str, str]:
+    """What a stage's environment has beyond this process's own."""
+    settings = get_settings()
+    threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
+    return {**threads, "MPLBACKEND": "Agg", "CONTIMG_HOME": str(settings.home)}

@@ -1,0 +1,1 @@
+"""What an installation knows and does: plain Python over SQL and files, without Dagster."""

@@ -1,0 +1,380 @@
+"""The calibration registry: solution sets, their files, their status.
+
+A set's files are a folder of their own, ``calibration/<set id>``, which is
+never edited or replaced, so that what calibrated an image can be held against
+its hashes for as long as the folder is kept.  Registering publishes the folder
+and enters the row together; the row can be made again from the folder.
+
+Belongs here: registering, judging, retiring, rebuilding and verifying sets;
+every write is one transaction.  Does not belong here: which set a group gets
+(``calibration_selection.py``), or solving and applying (``radio/calibration``).
+"""
+
+import json
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
+from contimg_assets.radio.files import clone_tree, tree_sha256
+from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.limits import load_limits
+from contimg_assets.settings import CalibrationSettings
+from contimg_assets.station.database import reading, transaction
+from contimg_assets.station.models import CalibrationSet, CalibrationTable, GroupCalibration, now
+from contimg_assets.station.products import describe_error, finite, standing_verdicts
+
+HOURS_PER_DAY = 24.0
+#: Sidecars in a set's folder: what the solver said, and the registry's own.
+SOLUTIONS, STATE = "solutions.json", "registry.json"
+#: What the registry's own sidecar keeps of the row; the rest is the solver's.
+_STATE_COLUMNS = ("id", "status", "reason", "replaced_by", "valid_from_mjd", "valid_to_mjd")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of holding a set's files against their recorded hashes."""
+
+    set_id: str
+    status: Literal["ok", "changed", "missing", "gone", "unregistered"]
+    """``gone``: missing, but of a set that is retired; ``unregistered``: files without a row."""
+    detail: str
+
+
+def table_entries(found: CalibrationSet) -> tuple[dict[str, Any], ...]:
+    """``type``, ``order``, ``file`` and ``sha256`` of each table, in order of application."""
+    return tuple({"type": t.type, "order": t.order, "file": t.file, "sha256": t.sha256} for t in found.tables)
+
+
+def verify_set(found: CalibrationSet) -> Verification:
+    """Hold one set's files against their recorded hashes."""
+    for table in found.tables:
+        folder = Path(found.path) / table.file
+        if not folder.is_dir():
+            status = "gone" if found.status == "retired" else "missing"
+            return Verification(found.id, status, f"{folder} is not there")
+        digest = tree_sha256(folder)
+        if digest != table.sha256:
+            return Verification(
+                found.id, "changed", f"{folder} has SHA-256 {digest}, the registry says {table.sha256}"
+            )
+    return Verification(found.id, "ok", f"{len(found.tables)} tables")
+
+
+class CalibrationRegistry:
+    """Calibration sets of one database.
+
+    Parameters
+    ----------
+    engine : Engine
+        From :func:`contimg_assets.station.database.engine_for`.
+    settings : CalibrationSettings
+        Validity of the sets that are registered.
+    folder : Path
+        Where the sets' files are kept.
+    """
+
+    def __init__(self, engine: Engine, settings: CalibrationSettings, folder: Path) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.folder = folder
+
+    # -- entering ---------------------------------------------------------------------------
+
+    def register(self, solutions: Mapping[str, Any], built: Path) -> str:
+        """Publish a solved set's files and enter it, both or neither; it is pending until it is judged.
+
+        Parameters
+        ----------
+        solutions : Mapping
+            Content of the solver's ``solutions.json``.
+        built : Path
+            Folder with its tables, which is copied.
+
+        Returns
+        -------
+        str
+            Identity of the new set.
+
+        Raises
+        ------
+        CalibrationError
+            If the tables are not those that the solver named.
+        """
+        set_id = f"{slug(str(solutions['group']))}-{uuid.uuid4().hex[:8]}"
+        half = self.settings.validity_hours / HOURS_PER_DAY
+        mid = float(solutions["mid_mjd"])
+        state = {
+            "id": set_id,
+            "status": "pending",
+            "reason": "",
+            "replaced_by": None,
+            "valid_from_mjd": mid - half,
+            "valid_to_mjd": mid + half,
+            "created_at": now().isoformat(),
+        }
+        final = self.folder / set_id
+        row = _row(solutions, state, final)
+        staged = self.folder / ".staging" / set_id
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            clone_tree(built, staged)
+            (staged / SOLUTIONS).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
+            for table in row.tables:
+                digest = tree_sha256(staged / table.file)
+                if digest != table.sha256:
+                    raise CalibrationError(
+                        f"{built / table.file} has SHA-256 {digest}, its solver said {table.sha256}"
+                    )
+            with transaction(self.engine) as session:
+                for earlier in _of_group(session, row.group_key, "pending"):
+                    self._change(session, earlier, "retired", "solved again before it was judged")
+                session.add(row)
+                session.flush()
+                _write_state(row, staged)
+                staged.rename(final)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            shutil.rmtree(final, ignore_errors=True)
+            raise
+        return set_id
+
+    def rebuild(self) -> list[str]:
+        """Enter the sets whose files are there and whose rows are not, as they stood.
+
+        Returns
+        -------
+        list of str
+            Their identities.
+        """
+        with transaction(self.engine) as session:
+            known = set(session.scalars(select(CalibrationSet.id)))
+            states = {
+                folder.name: json.loads((folder / STATE).read_text(encoding="utf-8"))
+                for folder in self._folders()
+                if folder.name not in known
+            }
+            for set_id, state in states.items():
+                folder = self.folder / set_id
+                solutions = json.loads((folder / SOLUTIONS).read_text(encoding="utf-8"))
+                session.add(_row(solutions, {**state, "replaced_by": None}, folder))
+            session.flush()
+            for set_id, state in states.items():
+                if state["replaced_by"] in known | states.keys():
+                    session.get_one(CalibrationSet, set_id).replaced_by = state["replaced_by"]
+        return sorted(states)
+
+    def find_same(self, solutions: Mapping[str, Any]) -> CalibrationSet | None:
+        """The registered set with the very same tables, if there is one."""
+        hashes = {str(table["sha256"]) for table in solutions["tables"]}
+        with reading(self.engine) as session:
+            mid = float(solutions["mid_mjd"])
+            candidates = session.scalars(select(CalibrationSet).where(CalibrationSet.mid_mjd == mid))
+            return next((c for c in candidates if {t.sha256 for t in c.tables} == hashes), None)
+
+    # -- status -----------------------------------------------------------------------------
+
+    def settle(self, key: str) -> str | None:
+        """Let the verdicts on a group's newest set decide its status.
+
+        Any ERROR: failed.  All checks there and none ERROR: active.  Otherwise it stays.
+
+        Returns
+        -------
+        str or None
+            The set's status; None if the group has no set.
+        """
+        with transaction(self.engine) as session:
+            found = _of_group(session, key, "pending", "active", "failed")
+            if not found:
+                return None
+            newest = found[-1]
+            verdicts = {
+                name: verdict
+                for name, verdict in standing_verdicts(session, key, "calibration_qa").items()
+                if verdict.at >= newest.created_at
+            }
+            errors = [describe_error(v) for v in verdicts.values() if v.status == "ERROR"]
+            if errors or verdicts.keys() == load_limits().limits["calibration_qa"].keys():
+                self._conclude(session, newest, errors)
+            return newest.status
+
+    def conclude(self, set_id: str, errors: Sequence[str]) -> str:
+        """Make a set active, or failed if there are errors; returns the status."""
+        with transaction(self.engine) as session:
+            found = _get(session, set_id)
+            self._conclude(session, found, errors)
+            return found.status
+
+    def _conclude(self, session: Session, found: CalibrationSet, errors: Sequence[str]) -> None:
+        if errors:
+            self._change(session, found, "failed", "; ".join(errors))
+        elif found.status != "active":
+            # One active set a group: the earlier one goes first.
+            for earlier in _of_group(session, found.group_key, "active"):
+                self._change(session, earlier, "retired", "solved again", found.id)
+            self._change(session, found, "active", "")
+
+    def retire(self, set_id: str, reason: str, replaced_by: str | None = None) -> None:
+        """Take a set out of use; its files stay.
+
+        Raises
+        ------
+        StateError
+            If it is retired already.
+        MissingInputError
+            If it, or its successor, is not registered.
+        """
+        with transaction(self.engine) as session:
+            found = _get(session, set_id)
+            if found.status == "retired":
+                raise StateError(f"calibration set {set_id} is retired already: {found.reason}")
+            if replaced_by is not None:
+                _get(session, replaced_by)
+            self._change(session, found, "retired", reason, replaced_by)
+
+    def _change(
+        self,
+        session: Session,
+        found: CalibrationSet,
+        status: str,
+        reason: str,
+        replaced_by: str | None = None,
+    ) -> None:
+        found.status, found.reason, found.replaced_by = status, reason, replaced_by
+        session.flush()
+        # A set that was entered by version 0.1.0 has its files elsewhere; one whose files are gone has none.
+        if (self.folder / found.id).is_dir():
+            _write_state(found, self.folder / found.id)
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def get(self, set_id: str) -> CalibrationSet:
+        """One set with its tables.
+
+        Raises
+        ------
+        MissingInputError
+            If there is none of that identity.
+        """
+        with reading(self.engine) as session:
+            return _get(session, set_id)
+
+    def list(self, *statuses: str) -> list[CalibrationSet]:
+        """Sets with their tables (of any of ``statuses``, if given), oldest observation first."""
+        statement = select(CalibrationSet).order_by(CalibrationSet.mid_mjd, CalibrationSet.created_at)
+        if statuses:
+            statement = statement.where(CalibrationSet.status.in_(statuses))
+        with reading(self.engine) as session:
+            return [*session.scalars(statement)]
+
+    def active(self, mid_mjd: float, declination_deg: float) -> "list[CalibrationSet]":
+        """Active sets that are valid at a time and declination, nearest in time first."""
+        found = [
+            item
+            for item in self.list("active")
+            if item.valid_from_mjd <= mid_mjd <= item.valid_to_mjd
+            and abs(item.declination_deg - declination_deg) <= self.settings.strip_deg
+        ]
+        return sorted(found, key=lambda item: abs(item.mid_mjd - mid_mjd))
+
+    def verify(self) -> "list[Verification]":
+        """Hold the files of every set against their recorded hashes, and look for files without a row."""
+        found = self.list()
+        outcomes = [verify_set(item) for item in found]
+        known = {item.id for item in found}
+        return outcomes + [
+            Verification(folder.name, "unregistered", f"{folder} is not in the registry: import it")
+            for folder in self._folders()
+            if folder.name not in known
+        ]
+
+    def _folders(self) -> "list[Path]":
+        return sorted(path.parent for path in self.folder.glob(f"*/{STATE}"))
+
+    def record_use(self, key: str, set_id: str, hours: float, fallback: str, warning: str) -> None:
+        """Note that a set calibrated a group."""
+        with transaction(self.engine) as session:
+            session.add(
+                GroupCalibration(key=key, set_id=set_id, hours=hours, fallback=fallback, warning=warning)
+            )
+
+    def used_by(self, key: str) -> GroupCalibration | None:
+        """What calibrated a group last; None if nothing has."""
+        statement = (
+            select(GroupCalibration)
+            .where(GroupCalibration.key == key)
+            .order_by(GroupCalibration.id.desc())
+            .limit(1)
+        )
+        with reading(self.engine) as session:
+            return session.scalars(statement).first()
+
+
+def _get(session: Session, set_id: str) -> CalibrationSet:
+    found = session.get(CalibrationSet, set_id)
+    if found is None:
+        raise MissingInputError(f"the calibration registry holds no set {set_id}")
+    return found
+
+
+def _of_group(session: Session, key: str, *statuses: str) -> list[CalibrationSet]:
+    """Sets of a group, oldest first."""
+    statement = (
+        select(CalibrationSet)
+        .where(CalibrationSet.group_key == key, CalibrationSet.status.in_(statuses))
+        .order_by(CalibrationSet.created_at)
+    )
+    return [*session.scalars(statement)]
+
+
+def _row(solutions: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> CalibrationSet:
+    """A set's row from its two sidecars."""
+    apparent = solutions.get("calibrator_apparent_jy")
+    return CalibrationSet(
+        **{name: state[name] for name in _STATE_COLUMNS},
+        created_at=datetime.fromisoformat(state["created_at"]),
+        group_key=str(solutions["group"]),
+        mid_mjd=float(solutions["mid_mjd"]),
+        declination_deg=float(solutions["declination_deg"]),
+        centre_ra=float(solutions["centre_ra_deg"]),
+        centre_dec=float(solutions["centre_dec_deg"]),
+        antennas=[str(name) for name in solutions["antennas"]],
+        refant=str(solutions["refant"]),
+        calibrator=str(solutions["calibrator"]),
+        calibrator_apparent_jy=None if apparent is None else float(apparent),
+        flux_model=finite(solutions["flux_model"]),
+        flux_source=str(solutions["flux_source"]),
+        channel_low_hz=float(solutions["channel_low_hz"]),
+        channel_high_hz=float(solutions["channel_high_hz"]),
+        parameters=finite(solutions["parameters"]),
+        software=finite(solutions["software"]),
+        input_sha256=str(solutions["input_sha256"]),
+        quality=finite(solutions["quality"]),
+        path=str(path),
+        tables=[
+            CalibrationTable(
+                order=int(table["order"]),
+                type=str(table["type"]),
+                file=str(table["file"]),
+                sha256=str(table["sha256"]),
+            )
+            for table in solutions["tables"]
+        ],
+    )
+
+
+def _write_state(found: CalibrationSet, folder: Path) -> None:
+    """Write the registry's own sidecar, whole or not at all."""
+    state = {name: getattr(found, name) for name in _STATE_COLUMNS}
+    state["created_at"] = found.created_at.isoformat()
+    written = folder / f"{STATE}.new"
+    written.write_text(json.dumps({"format": 1, **state}, indent=1), encoding="utf-8")
+    written.replace(folder / STATE)

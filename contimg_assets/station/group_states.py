@@ -1,0 +1,118 @@
+"""Groups in the catalogue: what registers one, and the state transitions that exist.
+
+Belongs here: the state machine, each step a compare-and-set in the caller's
+transaction.  Does not belong here: when a step is taken (``products.py``,
+``workers.py``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, update
+from sqlalchemy.orm import Session
+
+from contimg_assets.radio.errors import MissingInputError, StateError
+from contimg_assets.station.models import GroupTransition, ObservationGroup, now
+
+#: The transitions that exist, and no others::
+#:
+#:     collecting → pending        enough files
+#:     collecting → failed         too few files at the timeout
+#:     pending → in_progress       a worker starts it
+#:     in_progress → completed     everything has been made
+#:     in_progress → failed        a stage failed
+#:     in_progress → pending       its worker died, or could not begin
+#:     completed → pending         a person asked
+#:     failed → pending            a person asked; or files that were lacking have come
+TRANSITIONS: dict[str, tuple[str, ...]] = {
+    "collecting": ("pending", "failed"),
+    "pending": ("in_progress",),
+    "in_progress": ("completed", "failed", "pending"),
+    "completed": ("pending",),
+    "failed": ("pending",),
+}
+#: Longest reason that is kept: the first lines of a message say what went wrong.
+REASON_LENGTH = 2000
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What is known of a group from its files alone."""
+
+    key: str
+    """Start of the first integration, UTC."""
+    files: Mapping[int, Path]
+    """The file of each subband that is there."""
+    missing_subbands: Sequence[int]
+    """Subbands without a file."""
+    declination_deg: float
+    """Pointing declination, apparent, deg."""
+    mid_mjd: float
+    """Middle of the group, UTC."""
+    duration_s: float
+    """From the start of the first integration to the end of the last, s."""
+    antennas: Sequence[str]
+    """Names of the antennas in the data."""
+    calibrator_name: str | None = None
+    """Calibrator in the beam, if any is strong enough."""
+    calibrator_apparent_jy: float | None = None
+    """Its flux density through the drifting beam, Jy."""
+    reason: str = ""
+    """What the group waits for, or what is odd about it."""
+
+    def values(self) -> dict[str, Any]:
+        """Column values of the group's row."""
+        return {
+            "n_subbands": len(self.files),
+            "missing_subbands": sorted(self.missing_subbands),
+            "declination_deg": float(self.declination_deg),
+            "mid_mjd": float(self.mid_mjd),
+            "files": {str(subband): str(path.absolute()) for subband, path in sorted(self.files.items())},
+            "antennas": list(self.antennas),
+            "calibrator_name": self.calibrator_name,
+            "calibrator_apparent_jy": self.calibrator_apparent_jy,
+            "reason": self.reason,
+        }
+
+
+def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationGroup:
+    """A group's row; locked, no other transaction changes it before this one ends."""
+    group = session.get(ObservationGroup, key, with_for_update=lock)
+    if group is None:
+        raise MissingInputError(f"group {key} is not in the catalogue: register its files first")
+    return group
+
+
+def move(session: Session, group: ObservationGroup, target: str, reason: str, **values: Any) -> None:
+    """Change a group's state, if it still is the one that was seen, and note when and why.
+
+    Raises
+    ------
+    StateError
+        If no such transition exists, or another process has moved the group meanwhile.
+    """
+    key, source = group.key, group.state
+    if target not in TRANSITIONS[source]:
+        raise StateError(f"group {key} is {source}: it cannot become {target}")
+    reason = reason[:REASON_LENGTH]
+    values = {"owner": None, "heartbeat": None, **values}
+    if target == "pending" and source != "collecting":
+        values["retries"] = ObservationGroup.retries + 1
+    statement = (
+        update(ObservationGroup)
+        .where(ObservationGroup.key == key, ObservationGroup.state == source)
+        .values(state=target, reason=reason, updated=now(), **values)
+        .execution_options(synchronize_session=False)
+    )
+    if cast(CursorResult[Any], session.execute(statement)).rowcount != 1:
+        raise StateError(f"group {key} was {source} a moment ago and is not any more: another process has it")
+    session.add(GroupTransition(key=key, from_state=source, to_state=target, reason=reason))
+    session.flush()
+    session.refresh(group)
+
+
+def start(session: Session, group: ObservationGroup, owner: str, reason: str) -> None:
+    """Take a pending group for a run."""
+    move(session, group, "in_progress", reason, owner=owner, heartbeat=now())

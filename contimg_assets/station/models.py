@@ -1,0 +1,309 @@
+"""Tables of the product catalogue and calibration registry, as SQLAlchemy models.
+
+Belongs here: columns, keys and constraints.  Does not belong here: how to
+connect and migrate (``database.py``), or what may be written when
+(``products.py``, ``calibration_registry.py``).
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+#: States of an observation group.
+STATES = ("collecting", "pending", "in_progress", "completed", "failed")
+#: What became of a subband file that arrived.
+FILE_OUTCOMES = ("used", "duplicate", "refused", "late")
+#: States of a calibration set; one is pending from its registration until its numbers are judged.
+SET_STATES = ("pending", "active", "retired", "failed")
+#: How a group came to its set, best first.
+FALLBACKS = ("same_day", "backup_calibrator", "bandpass_selfcal", "earlier_day")
+#: Outcomes of a check.
+VERDICTS = ("PASS", "WARN", "ERROR")
+
+
+def now() -> datetime:
+    """Time of a write, UTC."""
+    return datetime.now(UTC)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({listed})"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time, also on SQLite, which drops time zones."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Store as naive UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give back as aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables; constraints are named so that station/migrations can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        dict[str, str]: JSON,
+        list[str]: JSON,
+        list[int]: JSON,
+    }
+
+
+class ObservationGroup(Base):
+    """The 16 subbands of one observation, and how far they have come."""
+
+    __tablename__ = "observation_group"
+    __table_args__ = (CheckConstraint(_one_of("state", STATES), name="state"),)
+
+    key: Mapped[str] = mapped_column(String(19), primary_key=True)
+    """Start of the first integration, UTC, ``YYYY-MM-DDTHH:MM:SS``."""
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str] = mapped_column(default="")
+    """Why the group is in this state, in words."""
+    n_subbands: Mapped[int]
+    missing_subbands: Mapped[list[int]]
+    declination_deg: Mapped[float]
+    mid_mjd: Mapped[float] = mapped_column(index=True)
+    files: Mapped[dict[str, str]]
+    """Path of each subband's file, by subband number."""
+    antennas: Mapped[list[str]]
+    """Names of the antennas in the data."""
+    calibrator_name: Mapped[str | None]
+    calibrator_apparent_jy: Mapped[float | None]
+    """Flux density of the calibrator through the drifting beam, Jy."""
+    owner: Mapped[str | None]
+    """Run that works on the group now; None while nobody does."""
+    heartbeat: Mapped[datetime | None]
+    """When that run last gave a sign of life."""
+    retries: Mapped[int] = mapped_column(default=0)
+    """How often the group went back to ``pending``: reopened, or its worker died."""
+    created: Mapped[datetime] = mapped_column(default=now)
+    updated: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class GroupTransition(Base):
+    """One change of a group's state."""
+
+    __tablename__ = "group_transition"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    from_state: Mapped[str | None] = mapped_column("from", String(16))
+    to_state: Mapped[str] = mapped_column("to", String(16))
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ArrivedFile(Base):
+    """What became of one subband file that arrived, once that was settled."""
+
+    __tablename__ = "arrived_file"
+    __table_args__ = (CheckConstraint(_one_of("outcome", FILE_OUTCOMES), name="outcome"),)
+
+    folder: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    mtime: Mapped[float]
+    group_key: Mapped[str | None] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    outcome: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Pointing(Base):
+    """Where the telescope looked during one group, and how that follows on the group before."""
+
+    __tablename__ = "pointing"
+
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    start_mjd: Mapped[float] = mapped_column(index=True)
+    end_mjd: Mapped[float]
+    declination_deg: Mapped[float]
+    """Apparent."""
+    gap_s: Mapped[float | None]
+    """Time without data since the end of the group before; None for the first."""
+    step_deg: Mapped[float | None]
+    """Declination less that of the group before; None for the first."""
+    told: Mapped[bool] = mapped_column(default=False)
+    """Whether an alert has been considered."""
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Performance(Base):
+    """What it took to make one product, once; never overwritten."""
+
+    __tablename__ = "performance"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    product: Mapped[str] = mapped_column(String(64))
+    retry: Mapped[int]
+    """The group's count of retries at the time."""
+    run: Mapped[str | None]
+    host: Mapped[str]
+    writer: Mapped[str | None]
+    """Writer or engine that the stage reports."""
+    seconds: Mapped[float | None]
+    """Wall time of the stage's process, s."""
+    peak_memory_mb: Mapped[float | None]
+    """Largest resident size of that process, MiB."""
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Product(Base):
+    """A published product of a group; the newest version only, as on disk."""
+
+    __tablename__ = "product"
+
+    group_key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    product: Mapped[str] = mapped_column(String(64), primary_key=True)
+    path: Mapped[str]
+    metrics: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Verdict(Base):
+    """What a check said of a product, once; the newest row of a check counts."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", VERDICTS), name="status"),
+        Index("ix_verdict_group_key_product", "group_key", "product"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    group_key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key))
+    product: Mapped[str] = mapped_column(String(64))
+    check: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(8))
+    value: Mapped[float | None]
+    soft: Mapped[float]
+    hard: Mapped[float]
+    limits_version: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CalibrationSet(Base):
+    """The solutions of one calibrator scan, with the range in which they hold.
+
+    Its group need not be in the catalogue: sets are rebuilt from disk by themselves.
+    """
+
+    __tablename__ = "calibration_set"
+    __table_args__ = (
+        CheckConstraint(_one_of("status", SET_STATES), name="status"),
+        Index(
+            "uq_calibration_set_one_active_per_group",
+            "group_key",
+            unique=True,
+            sqlite_where=text("status = 'active'"),
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    group_key: Mapped[str] = mapped_column(String(19))
+    mid_mjd: Mapped[float] = mapped_column(index=True)
+    valid_from_mjd: Mapped[float]
+    valid_to_mjd: Mapped[float]
+    declination_deg: Mapped[float]
+    centre_ra: Mapped[float]
+    """Right ascension of the scan's phase centre, ICRS, deg."""
+    centre_dec: Mapped[float | None]
+    """Its declination, ICRS, deg; None for sets of version 0.1.0."""
+    antennas: Mapped[list[str]]
+    refant: Mapped[str]
+    calibrator: Mapped[str]
+    calibrator_apparent_jy: Mapped[float | None]
+    """Its flux density through the drifting beam, Jy; None for sets of version 0.1.0."""
+    flux_model: Mapped[dict[str, Any]]
+    flux_source: Mapped[str]
+    channel_low_hz: Mapped[float]
+    channel_high_hz: Mapped[float]
+    parameters: Mapped[dict[str, Any]]
+    software: Mapped[dict[str, Any]]
+    input_sha256: Mapped[str]
+    """Of the flags with which the scan was solved."""
+    quality: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str] = mapped_column(default="")
+    """Why it failed or was retired."""
+    replaced_by: Mapped[str | None] = mapped_column(ForeignKey("calibration_set.id"))
+    path: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    tables: Mapped[list["CalibrationTable"]] = relationship(
+        order_by="CalibrationTable.order", lazy="selectin", cascade="all, delete-orphan"
+    )
+
+
+class CalibrationTable(Base):
+    """One table of a set, in its order of application."""
+
+    __tablename__ = "calibration_table"
+
+    set_id: Mapped[str] = mapped_column(ForeignKey(CalibrationSet.id), primary_key=True)
+    order: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(String(8))
+    file: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class GroupCalibration(Base):
+    """Which set calibrated which group."""
+
+    __tablename__ = "group_calibration"
+    __table_args__ = (CheckConstraint(_one_of("fallback", FALLBACKS), name="fallback"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    set_id: Mapped[str] = mapped_column(ForeignKey(CalibrationSet.id))
+    hours: Mapped[float]
+    """Time of the set minus time of the group, h."""
+    fallback: Mapped[str] = mapped_column(String(24))
+    """How the set was come by."""
+    warning: Mapped[str]
+    at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CalibrationWait(Base):
+    """A group that waits for its calibration."""
+
+    __tablename__ = "calibration_wait"
+
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    reason: Mapped[str]
+    since: Mapped[datetime] = mapped_column(default=now)
+    deadline: Mapped[datetime]
+    """From then on the group takes what there is, or is refused."""

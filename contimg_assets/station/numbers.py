@@ -1,0 +1,17 @@
+"""The numbers of a result, as people and Dagster are shown them."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
+    """The finite numbers of a result: each label becomes a plot over the partitions.
+
+    To nine digits, as they are read here; the catalogue has the others.
+    """
+    return {
+        label: value if isinstance(value, int) else float(f"{value:.9g}")
+        for label, value in result.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }

@@ -1,0 +1,86 @@
+"""From files on disk to a group in the catalogue: what sensor and command line share.
+
+Belongs here: turning a group of files into a registration, and when a group
+counts as ready.  Does not belong here: reading or grouping files
+(``radio/grouping.py``), or what may be written (``products.py``).
+"""
+
+from contimg_assets.radio import telescope
+from contimg_assets.radio.errors import GroupError
+from contimg_assets.radio.grouping import FileGroup
+from contimg_assets.settings import Settings
+from contimg_assets.station.group_states import Registration
+from contimg_assets.station.products import ProductCatalog
+
+
+def registration_of(group: FileGroup, settings: Settings) -> Registration:
+    """What the catalogue is told of a group, the calibrator in its beam included.
+
+    Parameters
+    ----------
+    group : FileGroup
+        With at least one usable file.
+    settings : Settings
+        For the search of a calibrator.
+
+    Raises
+    ------
+    GroupError
+        If no file of the group has a readable header.
+    """
+    header = group.header
+    if header is None or group.key is None:
+        raise GroupError(f"no usable file among {', '.join(path.name for path, _ in group.bad)}")
+    # Imported here: it brings astropy, which whoever only reads the catalogue need not load.
+    from contimg_assets.radio.calibration.calibrators import find_calibrator
+
+    mid_mjd = (header.start_mjd + header.end_mjd) / 2
+    scan = find_calibrator(header.declination_deg, mid_mjd, settings.calibration)
+    name_of = dict(zip(header.antenna_numbers, header.antenna_names, strict=True))
+    return Registration(
+        key=group.key,
+        files=group.files,
+        missing_subbands=group.missing,
+        declination_deg=header.declination_deg,
+        mid_mjd=mid_mjd,
+        duration_s=(header.end_mjd - header.start_mjd) * 86400.0,
+        antennas=[name_of[number] for number in header.antennas],
+        calibrator_name=scan.name if scan else None,
+        calibrator_apparent_jy=scan.apparent_jy if scan else None,
+        reason="" if group.status == "complete" else group.reason,
+    )
+
+
+def register(
+    group: FileGroup, settings: Settings, catalog: ProductCatalog, *, waited_s: float | None = None
+) -> bool:
+    """Enter a group in the catalogue, ready or not.
+
+    Parameters
+    ----------
+    group : FileGroup
+        With at least one usable file.
+    settings : Settings
+        Timeout of partial groups.
+    catalog : ProductCatalog
+        Where it is entered.
+    waited_s : float, optional
+        Time since the group's last file arrived, s; None if nothing more is
+        expected, so that a partial group need not wait.
+
+    Returns
+    -------
+    bool
+        Whether the group can be processed.
+    """
+    registration = registration_of(group, settings)
+    ready = group.status == "complete" or (
+        group.status == "partial" and (waited_s is None or waited_s >= settings.ingest.timeout_s)
+    )
+    catalog.register(registration, ready=ready)
+    return ready
+
+
+def subbands_text(n_subbands: int) -> str:
+    """``14/16``."""
+    return f"{n_subbands}/{telescope.N_SUBBANDS}"

@@ -1,0 +1,58 @@
+"""The schema can be made by any number of processes at once, and is what the models say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from contimg_assets.settings import Settings
+from contimg_assets.station import database
+from contimg_assets.station.models import Base, GroupTransition
+
+#: Newest revision of the schema.
+HEAD = "0003"
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def test_migrations_make_exactly_the_models(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_upgrading_again_changes_nothing(empty_url: str) -> None:
+    database.upgrade(empty_url)
+    database.upgrade(empty_url)
+    assert database.revision(database.create(empty_url)) == HEAD
+
+
+def test_processes_that_start_at_once_on_an_empty_database_all_succeed(empty_url: str) -> None:
+    program = f"from contimg_assets.station.database import upgrade; upgrade({empty_url!r})"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    outcomes = [(process.communicate()[1], process.returncode) for process in processes]
+    assert [code for _, code in outcomes] == [0, 0, 0], outcomes
+    assert database.revision(database.create(empty_url)) == HEAD
+
+
+def test_foreign_keys_are_enforced(engine: Engine) -> None:
+    with pytest.raises(IntegrityError), database.transaction(engine) as session:
+        session.add(GroupTransition(key="2026-01-01T00:00:00", to_state="pending", reason=""))
+
+
+def test_sqlite_readers_and_writers_do_not_block_each_other(tmp_path: Path) -> None:
+    engine = database.create(f"sqlite:///{tmp_path / 'new' / 'c.sqlite'}")
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA busy_timeout")).scalar() == database.SQLITE_BUSY_MS
+
+
+def test_a_bare_postgresql_address_gets_the_driver_that_is_installed() -> None:
+    settings = Settings(database_url="postgresql://user@host/name")
+    assert database.create(settings.sqlalchemy_url).driver == "psycopg2"
