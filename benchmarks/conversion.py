@@ -24,7 +24,7 @@ _FLOOR = 'cp --reflink=never "$0"/*.hdf5 "$1" && head --bytes "$2" /dev/zero > "
 def convert(writer: str, source: Path, out: Path) -> Cost:
     """Run ``contimg convert``, replacing what the last round left."""
     shutil.rmtree(out, ignore_errors=True)
-    return contimg("convert", source, out, CONTIMG_INGEST__WRITER=writer)
+    return contimg("convert", source, out, CONTIMG_CONVERSION__WRITER=writer)
 
 
 def floor(source: Path, work: Path, n_bytes: int) -> Cost:

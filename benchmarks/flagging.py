@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from contimg_assets.radio import casa, telescope
 from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.radio.flagging.flag_file import read_flags
+from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
-from contimg_assets.settings import FlaggingSettings
 
 #: Baselines of the sample.
 N_SAMPLE = 64
@@ -70,9 +70,9 @@ def main() -> None:
         casa.configure(folder / "casa")
         shape = read_shape(ms)
         # Compiling is not counted: the first group after an installation pays for it once.
-        flag(ms, folder / "first", **FlaggingSettings().model_dump())
+        flag(ms, folder / "first", **FlaggingOptions().model_dump())
         began = time.monotonic()
-        flag(ms, folder / "flags", **FlaggingSettings().model_dump())
+        flag(ms, folder / "flags", **FlaggingOptions().model_dump())
         wall = time.monotonic() - began
         ours = read_flags(folder / "flags", shape.data_shape).any(axis=-1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

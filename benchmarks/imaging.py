@@ -25,10 +25,10 @@ from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.image import plan
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.visibilities import read_stokes_i
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.robust import mad_sigma
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.comparison import Match, compare, summary
 
 _ENGINES = ("wgridder", "wsclean", "tclean")
@@ -37,7 +37,7 @@ _ENGINES = ("wgridder", "wsclean", "tclean")
 def floor(ms: Path, field_deg: float, threads: int) -> float:
     """Seconds to read the data once and to grid them twice."""
     shape = read_shape(ms)
-    planned = plan(shape, ImagingSettings(field_deg=field_deg))
+    planned = plan(shape, ImagingOptions(field_deg=field_deg))
     began = time.monotonic()
     data = read_stokes_i(shape, "DATA", planned.factors)
     cell = np.deg2rad(planned.cell_arcsec / 3600)

@@ -103,7 +103,7 @@ def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
         paths: list[Path] = []
         for path in source:
             paths += [f.path for f in list_folder(path).files] if path.is_dir() else [path]
-        return run(paths, out, settings.ingest.writer)
+        return run(paths, out, settings.conversion.writer)
 
     run_stage(work, as_json)
 

@@ -22,11 +22,11 @@ from typing import Any, Literal
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
 from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.limits import load_limits
-from contimg_assets.settings import CalibrationSettings
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import CalibrationSet, CalibrationTable, GroupCalibration, now
 from contimg_assets.station.products import describe_error, finite, standing_verdicts
@@ -75,13 +75,13 @@ class CalibrationRegistry:
     ----------
     engine : Engine
         From :func:`contimg_assets.station.database.engine_for`.
-    settings : CalibrationSettings
+    settings : CalibrationOptions
         Validity of the sets that are registered.
     folder : Path
         Where the sets' files are kept.
     """
 
-    def __init__(self, engine: Engine, settings: CalibrationSettings, folder: Path) -> None:
+    def __init__(self, engine: Engine, settings: CalibrationOptions, folder: Path) -> None:
         self.engine = engine
         self.settings = settings
         self.folder = folder

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from contimg_assets.radio.calibration.compatibility import Coverage, findings, misfits
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, NoCalibratorError
-from contimg_assets.settings import CalibrationSettings
 from contimg_assets.station.calibration_registry import (
     HOURS_PER_DAY,
     CalibrationRegistry,
@@ -130,7 +130,7 @@ class CalibrationSelection:
 
     def __init__(self, registry: CalibrationRegistry) -> None:
         self.registry = registry
-        self.settings: CalibrationSettings = registry.settings
+        self.settings: CalibrationOptions = registry.settings
 
     # -- which ------------------------------------------------------------------------------
 

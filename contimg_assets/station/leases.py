@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import StateError
-from contimg_assets.settings import IngestSettings
+from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import get_group, move, start
 from contimg_assets.station.models import GroupTransition, ObservationGroup, now
@@ -30,11 +30,11 @@ class Workers:
     ----------
     engine : Engine
         From :func:`contimg_assets.station.database.engine_for`.
-    settings : IngestSettings
+    settings : IngestOptions
         Intervals, and how often a group may lose its worker.
     """
 
-    def __init__(self, engine: Engine, settings: IngestSettings) -> None:
+    def __init__(self, engine: Engine, settings: IngestOptions) -> None:
         self.engine = engine
         self.settings = settings
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
-from contimg_assets.settings import IngestSettings
+from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import Registration
 from contimg_assets.station.models import Pointing, now
@@ -77,11 +77,11 @@ class PointingHistory:
     ----------
     engine : Engine
         From :func:`contimg_assets.station.database.engine_for`.
-    settings : IngestSettings
+    settings : IngestOptions
         What counts as a gap or as a change of declination.
     """
 
-    def __init__(self, engine: Engine, settings: IngestSettings) -> None:
+    def __init__(self, engine: Engine, settings: IngestOptions) -> None:
         self.engine = engine
         self.settings = settings
 

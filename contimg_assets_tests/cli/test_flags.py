@@ -14,7 +14,7 @@ from contimg_assets.radio import casa
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.flagging.flag import flag
-from contimg_assets.settings import FlaggingSettings
+from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import Corruption
 from contimg_assets_tests.fake_stages import registration
@@ -61,7 +61,7 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
 
     def build_flags(**changes: float) -> str:
         ms = opened.store.existing(KEY, "measurement_set") / f"{SLUG}.ms"
-        settings = {**FlaggingSettings().model_dump(), **changes}
+        settings = {**FlaggingOptions().model_dump(), **changes}
         return tree_sha256(published(opened, "flags", lambda folder: flag(ms, folder, **settings)).resolve())
 
     build_ms((), "whole")

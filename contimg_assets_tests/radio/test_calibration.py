@@ -24,7 +24,9 @@ from contimg_assets.radio.errors import CalibrationError, MissingInputError
 from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.radio.flagging.flag_file import read_flags, write_flags
+from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.images.source_finding import read_plane
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import (
     GroupShape,
     add_data_column,
@@ -34,7 +36,6 @@ from contimg_assets.radio.measurement_set import (
 )
 from contimg_assets.radio.quality.calibration import calibration_numbers, grade
 from contimg_assets.radio.sky import Source
-from contimg_assets.settings import FlaggingSettings, ImagingSettings
 from contimg_assets.simulation.corruption import Gains
 from contimg_assets.simulation.night import transit_start
 from contimg_assets.simulation.observation import simulate
@@ -91,7 +92,7 @@ def scan_of(
     observation = observe(sources, DEC_DEG, corruption, start, seed=seed, night_epoch_jd=float(START.jd))
     truth = simulate(observation, folder / "in")
     convert(sorted((folder / "in").glob("*.hdf5")), folder / "group.ms")
-    flag(folder / "group.ms", folder / "flags", **FlaggingSettings().model_dump())
+    flag(folder / "group.ms", folder / "flags", **FlaggingOptions().model_dump())
     return Scan(folder, json.loads(truth.read_text()))
 
 
@@ -484,7 +485,7 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         scan.flags,
         scan.folder / "field",
         work,
-        FieldImaging(ImagingSettings(), threads=2),
+        FieldImaging(ImagingOptions(), threads=2),
         group=KEY,
         calibrator=CALIBRATOR,
     )
@@ -520,7 +521,7 @@ def test_what_gains_take_of_a_neighbour_is_given_back(tmp_path: Path) -> None:
     )
     scan = scan_of(tmp_path, [calibrator, neighbour, other], Corruption(rfi=False))
     (tmp_path / "work").mkdir()
-    imaging = FieldImaging(ImagingSettings(), threads=2)
+    imaging = FieldImaging(ImagingOptions(), threads=2)
     sidecar = solve_with_field(
         scan.ms, scan.flags, tmp_path / "set", tmp_path / "work", imaging, group=KEY, calibrator=calibrator
     )
@@ -569,7 +570,7 @@ def test_a_calibrator_without_neighbours_keeps_its_first_solution(tmp_path: Path
     (steep,) = around(START, DEC_DEG, [(0.1, 0.5, 6.0, -1.2)])
     scan = scan_of(tmp_path, [steep], Corruption(rfi=False))
     (tmp_path / "work").mkdir()
-    imaging = FieldImaging(ImagingSettings(), threads=2)
+    imaging = FieldImaging(ImagingOptions(), threads=2)
     sidecar = solve_with_field(
         scan.ms, scan.flags, tmp_path / "set", tmp_path / "work", imaging, group=KEY, calibrator=steep
     )

@@ -1,6 +1,5 @@
 """Calibrators: NRAO's list, the flux scale, and which one transits when."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,11 @@ from contimg_assets.radio.calibration.calibrators import (
     merged,
     named_calibrator,
 )
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.transits import expected_snr, transit_times, transits
 from contimg_assets.radio.catalogues.vla_calibrators import read_vla_calibrators
 from contimg_assets.radio.errors import CatalogueError, NoCalibratorError
 from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler, read_sources
-from contimg_assets.settings import CalibrationSettings
 from contimg_assets.simulation.night import transit_start
 
 #: In the format of NRAO's list, with made-up sources: page text, J2000 and B1950 lines, columns of
@@ -63,15 +62,6 @@ BAND        A B C D    FLUX(Jy)    UVMIN(kL)  UVMAX(kL)
  90cm    P  S X X X         40           13
  20cm    L  P P X X       23.9           12
 """
-
-
-@dataclass
-class Choice:
-    """What choosing needs to know."""
-
-    minimum_calibrator_jy: float = 3.0
-    backup_calibrator_jy: float = 1.0
-    calibrator_list: Path | None = None
 
 
 @pytest.fixture
@@ -144,13 +134,13 @@ def test_a_calibrator_at_0h_is_found_from_either_side(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text(entry)
     mid = mid_mjd_of(read_vla_calibrators(path)[0], "2025-09-01T00:00:00")
-    found = find_calibrator(16.27, mid, Choice(calibrator_list=path))
+    found = find_calibrator(16.27, mid, CalibrationOptions(calibrator_list=path))
     assert found is not None
     assert found.name == "J0000+162"
     # Precession since 2000 moves a source on the equinox by 0.14° in declination.
     assert found.separation_deg < 0.2
     for minutes in (-2, 2):
-        near = find_calibrator(16.27, mid + minutes / 1440, Choice(calibrator_list=path))
+        near = find_calibrator(16.27, mid + minutes / 1440, CalibrationOptions(calibrator_list=path))
         assert near is not None
         assert near.name == "J0000+162"
 
@@ -184,7 +174,7 @@ def test_3c454_3_calibrates_the_group_in_which_it_transits() -> None:
     """
     source = named_calibrator("3C454.3")
     mid = mid_mjd_of(source, "2025-06-01T00:00:00")
-    found = find_calibrator(16.27, mid, CalibrationSettings())
+    found = find_calibrator(16.27, mid, CalibrationOptions())
     assert found is not None
     assert found.name == "3C454.3"
     assert found.separation_deg < 0.1
@@ -194,7 +184,7 @@ def test_3c454_3_calibrates_the_group_in_which_it_transits() -> None:
     power = beam.drifting_power(track, np.deg2rad(16.27), np.array([centre_hz])).mean()
     # Five points stand for the drift: 3 % of the flux density, against a limit that is a choice.
     assert found.apparent_jy == pytest.approx(12.5 * power, rel=0.03)
-    assert find_calibrator(16.27, mid + 0.25, CalibrationSettings()) is None
+    assert find_calibrator(16.27, mid + 0.25, CalibrationOptions()) is None
 
 
 @pytest.mark.parametrize("dec_deg", telescope.USUAL_DECLINATIONS_DEG)
@@ -203,7 +193,7 @@ def test_every_usual_declination_has_a_calibrator_a_day(dec_deg: float) -> None:
     found = set()
     for source in calibrators():
         if abs(source.dec_deg - dec_deg) < 3.0:
-            scan = find_calibrator(dec_deg, mid_mjd_of(source, "2025-06-01T00:00:00"), CalibrationSettings())
+            scan = find_calibrator(dec_deg, mid_mjd_of(source, "2025-06-01T00:00:00"), CalibrationOptions())
             found |= {scan.name} if scan else set()
     assert found
 
@@ -212,9 +202,9 @@ def test_faint_and_far_calibrators_are_not_used() -> None:
     """Below the least flux density, or below half power of the beam, a source does not count."""
     source = named_calibrator("3C454.3")
     mid = mid_mjd_of(source, "2025-06-01T00:00:00")
-    assert find_calibrator(16.27, mid, Choice(backup_calibrator_jy=13.0)) is None
-    assert find_calibrator(16.27, mid + 9 / 1440, Choice()) is None  # 2.1° off
-    assert find_calibrator(19.0, mid, Choice()) is None
+    assert find_calibrator(16.27, mid, CalibrationOptions(backup_calibrator_jy=13.0)) is None
+    assert find_calibrator(16.27, mid + 9 / 1440, CalibrationOptions()) is None  # 2.1° off
+    assert find_calibrator(19.0, mid, CalibrationOptions()) is None
 
 
 def test_of_two_calibrators_the_brighter_in_the_beam_is_taken(tmp_path: Path) -> None:
@@ -229,7 +219,7 @@ def test_of_two_calibrators_the_brighter_in_the_beam_is_taken(tmp_path: Path) ->
     path = tmp_path / "list.txt"
     path.write_text(entry)
     mid = mid_mjd_of(named_calibrator("3C454.3"), "2025-06-01T00:00:00")
-    found = find_calibrator(16.27, mid, Choice(calibrator_list=path))
+    found = find_calibrator(16.27, mid, CalibrationOptions(calibrator_list=path))
     assert found is not None
     assert found.name == "J0300+330"
 
@@ -276,7 +266,7 @@ def test_the_day_s_transits_are_ranked_by_what_the_beam_lets_through() -> None:
     """At +16.27°: 3C454.3 first, with its flux density through the beam; J0204+152, fainter than 3 Jy
     through the beam, is a back-up."""
     start = Time("2025-06-01", scale="utc").mjd
-    found = transits(16.27, start, start + 1, Choice())
+    found = transits(16.27, start, start + 1, CalibrationOptions())
     assert [t.source.name for t in found][:3] == ["3C454.3", "3C138", "J0318+164"]
     assert {t.source.name: t.role for t in found}["J0204+152"] == "back-up"
     first = found[0]

@@ -15,10 +15,10 @@ from contimg_assets.radio.calibration.compatibility import (
     table_coverage,
     validate,
 )
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError
-from contimg_assets.settings import CalibrationSettings
 
-REACH = CalibrationSettings()
+REACH = CalibrationOptions()
 MID, DEC_DEG = 60827.588, 16.27
 LOW, HIGH = 1312.73e6, 1497.3e6
 NAMES = [str(n) for n in range(1, 11)]

@@ -19,11 +19,11 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging import wsclean
 from contimg_assets.radio.imaging.image import make_image, plan
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.tclean import lsrk_factor
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets.radio.measurement_set import read_shape
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe
@@ -36,7 +36,7 @@ pytestmark = [
 DEC_DEG = 54.57
 #: East, north (deg) and Jy; the noise of a tiny group's image is some 3 mJy.
 SOURCES = [(0.0, 0.1, 2.0), (0.4, -0.3, 1.0), (-0.5, 0.45, 0.8)]
-CHOICES = ImagingSettings(field_deg=2.0)
+CHOICES = ImagingOptions(field_deg=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[
     return folder / "group.ms", json.loads(truth.read_text())["sources"]
 
 
-def products(ms: Path, folder: Path, choices: ImagingSettings) -> Path:
+def products(ms: Path, folder: Path, choices: ImagingOptions) -> Path:
     (folder / "work").mkdir(parents=True)
     make_image(ms, folder / "out", folder / "work", choices, name="field", provenance=None, threads=2)
     return folder / "out"

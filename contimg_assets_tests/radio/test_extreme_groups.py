@@ -10,14 +10,15 @@ import pytest
 from astropy.io import fits
 
 from contimg_assets.radio import beam, telescope
+from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.limits import verdict
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.image import image_numbers
-from contimg_assets.settings import CatalogueSettings, ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe
@@ -51,13 +52,13 @@ def _image(ms: Path, folder: Path) -> tuple[Path, dict[str, Any], str]:
         ms,
         folder / "out",
         folder / "work",
-        ImagingSettings(field_deg=FIELD_DEG),
+        ImagingOptions(field_deg=FIELD_DEG),
         name="x",
         provenance=None,
         threads=1,
     )
     (folder / "qa").mkdir()
-    numbers = image_numbers(folder / "out", folder / "qa", folder / "catalogues", CatalogueSettings())
+    numbers = image_numbers(folder / "out", folder / "qa", folder / "catalogues", CatalogueOptions())
     judged = verdict("image_qa", {k: float("nan") if v is None else v for k, v in numbers.items()})
     # The corrected image ends where the beam does; sources and components are tables.
     for path in (folder / "out").glob("x.*.fits"):

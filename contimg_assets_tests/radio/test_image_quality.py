@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import Catalogue, cone, install
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.crossmatch import compare_with_survey
@@ -18,7 +19,6 @@ from contimg_assets.radio.limits import load_limits, verdict
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.radio.sky import Source
-from contimg_assets.settings import CatalogueSettings
 from contimg_assets.simulation.catalogue import nvss_line
 from contimg_assets.simulation.comparison import Match, summary
 from contimg_assets_tests.radio.image_folder import (
@@ -36,7 +36,7 @@ def _numbers(folder: Path, **choices: Any) -> dict[str, Any]:
     complete_products(folder, "g")
     out = folder.parent / "qa"
     out.mkdir()
-    return image_numbers(folder, out, folder.parent / "catalogues", CatalogueSettings(**choices))
+    return image_numbers(folder, out, folder.parent / "catalogues", CatalogueOptions(**choices))
 
 
 def _judged(numbers: dict[str, Any]) -> dict[str, str]:

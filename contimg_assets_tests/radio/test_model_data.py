@@ -18,9 +18,9 @@ from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import Components, predict_integration, write_model_data
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import read_column, read_shape
 from contimg_assets.radio.sky import REFERENCE_HZ, Source
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe, over_thermal
@@ -44,7 +44,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pat
     ms, image, clone = folder / "group.ms", folder / "image", folder / "model.ms"
     convert(sorted(folder.glob("*.hdf5")), ms)
     (folder / "work").mkdir()
-    choices = ImagingSettings(field_deg=2.4, seed_sigma=1000.0)
+    choices = ImagingOptions(field_deg=2.4, seed_sigma=1000.0)
     seed = [sources[0]]
     make_image(ms, image, folder / "work", choices, name="x", provenance=None, threads=2, sky=seed)
     subprocess.run(

@@ -12,9 +12,9 @@ from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import write_model_data
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import read_column, read_shape
 from contimg_assets.radio.sky import Source
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe, over_thermal
@@ -48,7 +48,7 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def _image(ms: Path, folder: Path, sigma: float | None) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Summary, image and residual."""
     (folder / "work").mkdir(parents=True)
-    choices = ImagingSettings(field_deg=2.0, outside_sigma=sigma)
+    choices = ImagingOptions(field_deg=2.0, outside_sigma=sigma)
     known: list[Source] = around(START, DEC_DEG, [OUTSIDE])
     make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=2, sky=known)
     summary = json.loads((folder / "summary.json").read_text())

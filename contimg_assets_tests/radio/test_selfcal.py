@@ -15,6 +15,7 @@ from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import (
     GroupShape,
     add_data_column,
@@ -23,7 +24,6 @@ from contimg_assets.radio.measurement_set import (
     write_column,
 )
 from contimg_assets.radio.sky import Source
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe
@@ -35,7 +35,7 @@ pytestmark = [
 
 DEC_DEG = 54.57
 #: Small and quick: the sources are within half a degree.
-CHOICES = ImagingSettings(field_deg=1.2, samples_per_beam=3.0, iterations=5000)
+CHOICES = ImagingOptions(field_deg=1.2, samples_per_beam=3.0, iterations=5000)
 BRIGHT = [(0.05, -0.02, 3.0, -0.7), (0.4, 0.3, 1.2, -0.7), (-0.3, 0.35, 0.8, -0.7), (-0.2, -0.4, 0.5, -0.7)]
 
 

@@ -14,10 +14,10 @@ from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.imaging import wgridder
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe
@@ -44,7 +44,7 @@ def ms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _image(ms: Path, folder: Path, sigma: float | None) -> tuple[dict[str, Any], NDArray[np.float32]]:
     """Summary and residual."""
     (folder / "work").mkdir(parents=True)
-    choices = ImagingSettings(field_deg=2.4, spectra_sigma=sigma)
+    choices = ImagingOptions(field_deg=2.4, spectra_sigma=sigma)
     make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=1)
     residual = fits.getdata(folder / "x.residual.fits")[0, 0]
     return json.loads((folder / "summary.json").read_text()), residual

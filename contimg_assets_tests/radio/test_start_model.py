@@ -9,16 +9,17 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing
+from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import install
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.images.components import points_image
 from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.start_model import appearance, inside, known_sky, outside
 from contimg_assets.radio.imaging.visibilities import unflagged
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import Source
-from contimg_assets.settings import CatalogueSettings, ImagingSettings
 from contimg_assets.simulation.catalogue import nvss_line
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
@@ -32,7 +33,7 @@ pytestmark = [
 DEC_DEG = 54.57
 #: East, north (deg), Jy, spectral index: the last but one outside of a field of 2°, the last behind us.
 OFFSETS = [(0.0, 0.1, 2.0, -0.7), (0.41, -0.33, 1.0, 0.3), (-0.57, 0.45, 0.8, -1.2), (1.3, 0.2, 3.0, -0.7)]
-CHOICES = ImagingSettings(field_deg=2.0, seed_sigma=20.0)
+CHOICES = ImagingOptions(field_deg=2.0, seed_sigma=20.0)
 CELL_RAD = np.deg2rad(30 / 3600)
 N_PIXELS = 240
 
@@ -148,7 +149,7 @@ def test_every_engine_starts_from_the_known_sky(contained: Observed, tmp_path: P
     catalogue = tmp_path / "nvss.dat"
     catalogue.write_text("".join(f"{nvss_line(s)}\n" for s in sources))
     install(tmp_path / "catalogues", catalogue, "nvss")
-    sky = known_sky(tmp_path / "catalogues", CatalogueSettings(), read_shape(ms), CHOICES.field_deg)
+    sky = known_sky(tmp_path / "catalogues", CatalogueOptions(), read_shape(ms), CHOICES.field_deg)
     assert len(sky) == len(sources)
     images, summaries = [], []
     for seed in (CHOICES.seed_sigma, None):
@@ -168,4 +169,4 @@ def test_every_engine_starts_from_the_known_sky(contained: Observed, tmp_path: P
 
 def test_without_a_catalogue_nothing_is_known(observed: Observed, tmp_path: Path) -> None:
     """No catalogue is no error: images start from nothing."""
-    assert known_sky(tmp_path, CatalogueSettings(), read_shape(observed[0]), 2.0) == []
+    assert known_sky(tmp_path, CatalogueOptions(), read_shape(observed[0]), 2.0) == []

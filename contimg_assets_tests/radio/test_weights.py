@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from contimg_assets.radio import telescope
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.imaging.image import image_size, make_image
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
-from contimg_assets.settings import ImagingSettings
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, TINY, around, observe
@@ -133,9 +133,9 @@ def test_our_image_of_noise_has_the_noise_that_its_header_promises(noise: Path, 
     assert header["CALSET"] == "none"
 
 
-def replace_settings(**changes: float) -> ImagingSettings:
+def replace_settings(**changes: float) -> ImagingOptions:
     """Default imaging settings but for some."""
-    return ImagingSettings().model_copy(update=changes)
+    return ImagingOptions().model_copy(update=changes)
 
 
 def test_channels_are_averaged_as_far_as_smearing_allows() -> None:

@@ -9,16 +9,16 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, text
 
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
 from contimg_assets.radio.limits import load_limits
-from contimg_assets.settings import CalibrationSettings
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import MIGRATIONS, create, transaction, upgrade
 from contimg_assets.station.models import CalibrationSet
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import registration, solutions, write_tables
 
-SETTINGS = CalibrationSettings()
+SETTINGS = CalibrationOptions()
 KEY, OTHER = "2026-01-15T01:00:00", "2026-01-15T09:00:00"
 
 

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import Engine
 
 from contimg_assets.radio.calibration.compatibility import Coverage
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, NoCalibratorError
-from contimg_assets.settings import CalibrationSettings
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection, ChosenSet
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import ANTENNAS, BAND_HZ, registration, solutions, write_tables
 
-SETTINGS = CalibrationSettings()
+SETTINGS = CalibrationOptions()
 TARGET, SCAN = "2026-01-15T04:45:00", "2026-01-15T09:00:00"
 MID = 61055.2
 NEED = Coverage(MID, 54.57, *BAND_HZ, frozenset(ANTENNAS))

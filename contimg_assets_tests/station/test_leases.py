@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import Engine
 
 from contimg_assets.radio.errors import StateError
-from contimg_assets.settings import IngestSettings
+from contimg_assets.settings import IngestOptions
 from contimg_assets.station.leases import Workers
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
 REPOSITORY = Path(__file__).parent.parent.parent
 #: A worker that is silent for a tenth of a second is dead.
-QUICK = IngestSettings(heartbeat_s=0.02, dead_after_s=0.1)
+QUICK = IngestOptions(heartbeat_s=0.02, dead_after_s=0.1)
 
 
 @pytest.fixture
@@ -49,10 +49,10 @@ import sys, time
 from contimg_assets.station.database import engine_for
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.leases import Workers
-from contimg_assets.settings import IngestSettings
+from contimg_assets.settings import IngestOptions
 engine = engine_for(sys.argv[1])
 ProductCatalog(engine).begin(sys.argv[2], "doomed")
-with Workers(engine, IngestSettings(heartbeat_s=0.02)).living(sys.argv[2], "doomed"):
+with Workers(engine, IngestOptions(heartbeat_s=0.02)).living(sys.argv[2], "doomed"):
     print("begun", flush=True)
     time.sleep(600)
 """
@@ -62,7 +62,7 @@ def test_a_killed_process_is_noticed_and_its_group_is_pending_again(
     engine: Engine, catalog: ProductCatalog
 ) -> None:
     """kill -9 of a real process, on both databases; while it lives, however long, it is left alone."""
-    workers = Workers(engine, IngestSettings(dead_after_s=5.0))
+    workers = Workers(engine, IngestOptions(dead_after_s=5.0))
     url = engine.url.render_as_string(hide_password=False)
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER, url, TARGET], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True

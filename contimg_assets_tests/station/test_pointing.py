@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from contimg_assets.settings import IngestSettings
+from contimg_assets.settings import IngestOptions
 from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import registration
@@ -32,7 +32,7 @@ def test_the_history_does_not_depend_on_the_order_of_arrival(
     catalog = ProductCatalog(engine)
     for number in [*order, *order]:
         enter(catalog, tmp_path, number)
-    history = PointingHistory(engine, IngestSettings(timeout_s=0))
+    history = PointingHistory(engine, IngestOptions(timeout_s=0))
     assert [(s.first, s.last, s.n_groups, s.event) for s in history.spells()] == [
         (KEYS[0], KEYS[1], 2, ""),
         (KEYS[2], KEYS[2], 1, "declination +54.570° → +16.270°"),
@@ -47,15 +47,15 @@ def test_neighbours_that_are_entered_at_once_see_each_other(engine: Engine, tmp_
     catalog = ProductCatalog(engine)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: enter(catalog, tmp_path, number), [3, 2, 1, 0] * 3))
-    history = PointingHistory(engine, IngestSettings())
+    history = PointingHistory(engine, IngestOptions())
     assert [spell.first for spell in history.spells()] == [KEYS[0], KEYS[2], KEYS[3]]
 
 
 def test_a_gap_is_told_only_when_the_group_may_not_come_any_more(engine: Engine, tmp_path: Path) -> None:
     enter(ProductCatalog(engine), tmp_path, 0)
     enter(ProductCatalog(engine), tmp_path, 3)
-    assert PointingHistory(engine, IngestSettings(timeout_s=900)).untold(10) == []
+    assert PointingHistory(engine, IngestOptions(timeout_s=900)).untold(10) == []
     enter(ProductCatalog(engine), tmp_path, 2)
     enter(ProductCatalog(engine), tmp_path, 1)
-    told = PointingHistory(engine, IngestSettings(timeout_s=0)).untold(10)
+    told = PointingHistory(engine, IngestOptions(timeout_s=0)).untold(10)
     assert [key for key, _ in told] == [KEYS[2], KEYS[3]]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.catalogues.vla_calibrators import read_vla_calibrators
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler
@@ -28,13 +28,6 @@ from contimg_assets.radio.sky import PERLEY_BUTLER_2017, Source, perley_butler
 LEAST_POWER = 0.5
 #: Two entries nearer than this are one source, deg.
 _SAME_SOURCE_DEG = 0.01
-
-
-class CalibratorChoice(Protocol):
-    """What choosing needs to know (``CalibrationSettings`` has it)."""
-
-    backup_calibrator_jy: float
-    calibrator_list: Path | None
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ def merged(own: Sequence[Source], others: Sequence[Source]) -> list[Source]:
 
 
 def find_calibrator(
-    declination_deg: float, mid_mjd: float, settings: CalibratorChoice
+    declination_deg: float, mid_mjd: float, settings: CalibrationOptions
 ) -> CalibratorScan | None:
     """The brightest usable calibrator in a group's beam, if there is one.
 
@@ -97,7 +90,7 @@ def find_calibrator(
         Apparent declination of the pointing.
     mid_mjd : float
         Middle of the group, UTC.
-    settings : CalibratorChoice
+    settings : CalibrationOptions
         Least flux density, and where a longer list lies.
 
     Returns

@@ -8,11 +8,11 @@ belong here: which of several sets is taken (``station/calibration_selection.py`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from contimg_assets.radio import phasing
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError
 from contimg_assets.radio.measurement_set import GroupShape
 
@@ -22,13 +22,6 @@ MINIMUM_ANTENNA_OVERLAP = 0.5
 BAND_TOLERANCE_HZ = 1e3
 HOURS_PER_DAY = 24.0
 SECONDS_PER_DAY = 86400.0
-
-
-class Reach(Protocol):
-    """How far solutions carry (``CalibrationSettings`` has it)."""
-
-    validity_hours: float
-    strip_deg: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ class Finding:
     """What was found; where it does not fit, what was expected."""
 
 
-def findings(have: Coverage, wanted: Coverage, reach: Reach) -> list[Finding]:
+def findings(have: Coverage, wanted: Coverage, reach: CalibrationOptions) -> list[Finding]:
     """Hold what solutions cover against what a group needs, property by property."""
     hours = (have.mid_mjd - wanted.mid_mjd) * HOURS_PER_DAY
     apart = abs(have.declination_deg - wanted.declination_deg)
@@ -155,7 +148,7 @@ def shape_coverage(shape: GroupShape) -> Coverage:
 
 
 def validate(
-    set_folder: Path, files: Sequence[str], wanted: Coverage, reach: Reach
+    set_folder: Path, files: Sequence[str], wanted: Coverage, reach: CalibrationOptions
 ) -> dict[str, list[Finding]]:
     """Say of each table of a set what fits a group and what does not.
 
@@ -167,8 +160,8 @@ def validate(
         Their names.
     wanted : Coverage
         Of the group.
-    reach : Reach
-        See ``CalibrationSettings``.
+    reach : CalibrationOptions
+        See ``CalibrationOptions``.
 
     Returns
     -------
@@ -184,7 +177,9 @@ def validate(
     return report
 
 
-def refuse_misfits(set_folder: Path, files: Sequence[str], wanted: Coverage, reach: Reach) -> None:
+def refuse_misfits(
+    set_folder: Path, files: Sequence[str], wanted: Coverage, reach: CalibrationOptions
+) -> None:
     """The last gate before tables are applied, whoever chose them.
 
     Time is not held against them here: how old solutions may be is the

@@ -22,7 +22,8 @@ from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
-from contimg_assets.radio.imaging.image import ImagingChoices, make_image
+from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
@@ -43,7 +44,7 @@ _OF_CALIBRATOR = 2.0
 class FieldImaging:
     """How the field is imaged."""
 
-    choices: ImagingChoices
+    choices: ImagingOptions
     threads: int
 
 

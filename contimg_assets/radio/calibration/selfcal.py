@@ -27,8 +27,9 @@ from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.images.noise import robust_rms
-from contimg_assets.radio.imaging.image import ImagingChoices, make_image
+from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import predict_integration, read_components
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import add_data_column, read_column, read_shape, write_column
 
 _LOG = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class _Field:
     """A target: how it is imaged with gains, and how gains are solved for on it."""
 
     def __init__(
-        self, ms: Path, target: Path, work: Path, choices: ImagingChoices, threads: int, minimum_snr: float
+        self, ms: Path, target: Path, work: Path, choices: ImagingOptions, threads: int, minimum_snr: float
     ) -> None:
         self.work, self.choices, self.threads, self.minimum_snr = work, choices, threads, minimum_snr
         self.shape, self.target = read_shape(ms), read_shape(target)
@@ -195,7 +196,7 @@ def self_calibrate(
     ms: Path,
     out: Path,
     work: Path,
-    choices: ImagingChoices,
+    choices: ImagingOptions,
     *,
     threads: int,
     minimum_snr: float,
@@ -211,7 +212,7 @@ def self_calibrate(
         ``selfcal.json``.
     work : Path
         Folder for clones and tables; the caller removes it.
-    choices : ImagingChoices
+    choices : ImagingOptions
         As the target will be imaged.
     threads : int
         That gridding may use.

@@ -79,7 +79,7 @@ def solve(
     wanted_reference : str, optional
         Name (1-based) of the reference antenna; chosen from the data if not given.
     minimum_snr, minimum_uv_m, gain_interval_s, fast
-        See ``CalibrationSettings``.
+        See ``CalibrationOptions``.
 
     Returns
     -------

@@ -7,26 +7,18 @@ signal-to-noise.  Does not belong here: which sources there are
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.calibration.calibrators import LEAST_POWER, beam_weighted, calibrators
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.sky import Source
 
 #: Rotation of the Earth against the apparent sky, rad a day (UTC): 2π × 366.2422 / 365.2422.
 _RAD_PER_DAY = 2.0 * np.pi * 1.00273790935
-
-
-class TransitChoice(Protocol):
-    """What ranking needs to know (``CalibrationSettings`` has it)."""
-
-    minimum_calibrator_jy: float
-    backup_calibrator_jy: float
-    calibrator_list: Path | None
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ def _hour_angles(
 
 
 def transits(
-    declination_deg: float, start_mjd: float, end_mjd: float, settings: TransitChoice
+    declination_deg: float, start_mjd: float, end_mjd: float, settings: CalibrationOptions
 ) -> list[Transit]:
     """Usable calibrators that cross the beam, brightest through the beam first.
 
@@ -96,7 +88,7 @@ def transits(
         Apparent declination of the pointing.
     start_mjd, end_mjd : float
         Range of transit times, UTC.
-    settings : TransitChoice
+    settings : CalibrationOptions
         Least flux densities, and where a longer list lies.
 
     Returns

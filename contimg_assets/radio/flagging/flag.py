@@ -67,7 +67,7 @@ def flag(
     out : Path
         Folder for ``flags.h5`` and ``summary.json``.
     sigma, common_sigma, false_alarm, growth_fraction, dead_coherence : float
-        See ``FlaggingSettings``.
+        See ``FlaggingOptions``.
 
     Returns
     -------

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from astropy.io.fits import Header
@@ -26,6 +26,7 @@ from contimg_assets.radio.imaging.engine import EngineImages, Spectrum
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.outlier_sources import OutsideSources
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.start_model import Appearance, appearance, inside, outside
@@ -53,30 +54,6 @@ _BASE_BYTES = 340_000_000
 _PREDICTION_BYTES = (95, 50)
 #: … or what restoring and the products do; whichever is more (measured, tiny to full, quick and full).
 _PRODUCTS_BYTES = (53, 90)
-
-
-class ImagingChoices(Protocol):
-    """What imaging needs to know (``ImagingSettings`` has it)."""
-
-    engine: Any
-    mode: Any
-    field_deg: float
-    samples_per_beam: float
-    weighting: Any
-    robust: float
-    shortest_wavelengths: float
-    longest_wavelengths: float
-    iterations: int
-    major_cycles: int
-    threshold_sigma: float
-    gain: float
-    scales_arcsec: tuple[float, ...]
-    w_planes: int
-    beam_cutoff: float
-    seed_sigma: float | None
-    outside_sigma: float | None
-    spectra_sigma: float | None
-    inject: bool
 
 
 def image_size(field_deg: float, cell_arcsec: float) -> int:
@@ -111,7 +88,7 @@ class Plan:
     """Peak of the whole process, for our own engine."""
 
 
-def plan(shape: GroupShape, choices: ImagingChoices) -> Plan:
+def plan(shape: GroupShape, choices: ImagingOptions) -> Plan:
     """Averaging, pixels and memory of an image, from the group's geometry alone.
 
     The cell follows from the dirty beam that unflagged data would have, of
@@ -138,7 +115,7 @@ def plan(shape: GroupShape, choices: ImagingChoices) -> Plan:
     )
 
 
-def _weights(shape: GroupShape, data: StokesI, choices: ImagingChoices) -> Weights:
+def _weights(shape: GroupShape, data: StokesI, choices: ImagingOptions) -> Weights:
     lengths = (choices.shortest_wavelengths, choices.longest_wavelengths)
     return imaging_weights(
         shape, data, choices.weighting, choices.robust, np.deg2rad(choices.field_deg), lengths
@@ -149,7 +126,7 @@ def make_image(
     ms: Path,
     out: Path,
     work: Path,
-    choices: ImagingChoices,
+    choices: ImagingOptions,
     *,
     name: str,
     provenance: dict[str, Any] | None,
@@ -167,7 +144,7 @@ def make_image(
         Folder for ``<name>.image.fits`` and the rest.
     work : Path
         Folder for CASA's images; the caller removes it.
-    choices : ImagingChoices
+    choices : ImagingOptions
     name : str
         Stem of the products' names.
     provenance : dict, optional
@@ -238,7 +215,7 @@ def make_image(
         "channels_averaged": float(
             shape.n_channels * shape.n_times * np.count_nonzero(planned.factors) / planned.n_visibilities
         ),
-        **{key: getattr(choices, key) for key in sorted(ImagingChoices.__annotations__)},
+        **{key: value for key, value in sorted(choices.model_dump().items())},
     }
     header = image_header(
         shape,
@@ -339,7 +316,7 @@ def _on_the_sky(
 
 
 def _run(
-    choices: ImagingChoices,
+    choices: ImagingOptions,
     ms: Path,
     work: Path,
     column: str,

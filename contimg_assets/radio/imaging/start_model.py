@@ -9,12 +9,13 @@ engine makes of a start model.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
+from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import Catalogue, as_sources, cone
 from contimg_assets.radio.images.components import Points
 from contimg_assets.radio.imaging.beam_image import power_towards
@@ -29,21 +30,14 @@ _LEAST_BEAM = 0.1
 _OUTSIDE_DEG, _OUTSIDE_JY = 10.0, 0.5
 
 
-class SkyChoices(Protocol):
-    """Which catalogue tells the sky (``CatalogueSettings`` has it)."""
-
-    comparison: Any
-    typical_spectral_index: float
-
-
-def known_sky(folder: Path, choices: SkyChoices, shape: GroupShape, field_deg: float) -> list[Source]:
+def known_sky(folder: Path, choices: CatalogueOptions, shape: GroupShape, field_deg: float) -> list[Source]:
     """Sources of the chosen catalogue in and around a group's image; none if it is not installed.
 
     Parameters
     ----------
     folder : Path
         Of the catalogues.
-    choices : SkyChoices
+    choices : CatalogueOptions
     shape : GroupShape
     field_deg : float
         Width of the image.

@@ -45,7 +45,7 @@ def run_tclean(
     column : {"data", "corrected"}
     n_pixels, cell_arcsec : int, float
     weighting, robust, uv_range, iterations, gain, scales_arcsec, w_planes
-        See ``ImagingSettings``.
+        See ``ImagingOptions``.
     threshold_jy : float
         CLEAN stops at this residual, Jy/beam …
     threshold_sigma : float

@@ -47,7 +47,7 @@ def run_wsclean(
     column : {"data", "corrected"}
     n_pixels, cell_arcsec : int, float
     weighting, robust, uv_range, iterations, gain, scales_arcsec
-        See ``ImagingSettings``.
+        See ``ImagingOptions``.
     threshold_sigma : float
         CLEAN stops at this multiple of the residual's measured noise.
     threads : int

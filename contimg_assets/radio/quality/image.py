@@ -3,12 +3,13 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
 from contimg_assets.radio import beam
+from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import Catalogue, cone
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.crossmatch import Comparison, compare_with_survey
@@ -38,15 +39,7 @@ _RESOLVED_SIGMA, _RESOLVED_LEAST = 20.0, 10
 _NEGATIVES_LEAST = 10
 
 
-class ComparisonChoices(Protocol):
-    """What comparing needs to know (``CatalogueSettings`` has it)."""
-
-    comparison: Any
-    typical_spectral_index: float
-    apply_corrections: bool
-
-
-def image_numbers(folder: Path, out: Path, catalogues: Path, choices: ComparisonChoices) -> dict[str, Any]:
+def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueOptions) -> dict[str, Any]:
     """Look an image's products over.
 
     Parameters
@@ -57,7 +50,7 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: Comparison
         Folder for ``sources.fits``, pictures and ``report.html``.
     catalogues : Path
         Folder of the installed catalogues.
-    choices : ComparisonChoices
+    choices : CatalogueOptions
 
     Returns
     -------
@@ -187,7 +180,7 @@ def _comparison(
     sources: list[Found],
     header: fits.Header,
     catalogues: Path,
-    choices: ComparisonChoices,
+    choices: CatalogueOptions,
 ) -> Comparison | None:
     """Against the chosen survey, if it is installed."""
     if not (catalogues / f"{choices.comparison}.json").is_file():
@@ -217,7 +210,7 @@ def _write_sources(
     header: fits.Header,
     summary: dict[str, Any],
     comparison: Comparison | None,
-    choices: ComparisonChoices,
+    choices: CatalogueOptions,
 ) -> None:
     """The list with its counterparts, and with the measured corrections if they are asked for."""
     meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}

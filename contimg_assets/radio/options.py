@@ -1,0 +1,13 @@
+"""The base of all options: frozen, and a name that does not exist is an error.
+
+Belongs here: what all option models share.  Each model stands beside what it is
+the options of (``radio/imaging/options.py``, …) and is composed in ``settings.py``.
+"""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Options(BaseModel):
+    """Choices of one part of the pipeline, each with a unit, a bound and a reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
