@@ -161,6 +161,23 @@ def _other_channels(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
     return {h.path: text.format(h.n_channels, usual) for h in headers if h.n_channels != usual}
 
 
+def _other_direction(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
+    # The telescope writes all files alike: against its fellows, either frequencies or data are reversed.
+    usual = _majority(headers, _direction)
+    text = "freq_array: {} frequencies, the group has {} ones"
+    return {h.path: text.format(_direction(h), usual) for h in headers if _direction(h) != usual}
+
+
+def _direction(header: SubbandHeader) -> str:
+    return "falling" if header.frequencies_hz[0] > header.frequencies_hz[-1] else "rising"
+
+
+def _other_type(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
+    usual = _majority(headers, lambda h: str(h.data_dtype))
+    text = "visdata: type {}, the group has {}"
+    return {h.path: text.format(h.data_dtype, usual) for h in headers if str(h.data_dtype) != usual}
+
+
 def _other_polarisations(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
     usual = _majority(headers, lambda h: h.polarisations)
     text = "polarization_array: {}, the group has {}"
@@ -201,7 +218,15 @@ def _other_array(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
 
 
 #: In this order: each looks at what the ones before have left.
-_CHECKS = (_other_channels, _other_polarisations, _other_declination, _other_antennas, _other_array)
+_CHECKS = (
+    _other_channels,
+    _other_direction,
+    _other_type,
+    _other_polarisations,
+    _other_declination,
+    _other_antennas,
+    _other_array,
+)
 
 
 def _majority(headers: Sequence[SubbandHeader], value: Callable[[SubbandHeader], _Value]) -> _Value:

@@ -132,6 +132,28 @@ def test_a_subband_unlike_the_others(tmp_path: Path, options: dict[str, Any], re
     assert reason in reasons(group)[paths[0].name]
 
 
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (
+            {"Header/freq_array": contents(0)["Header/freq_array"][:, ::-1]},
+            "freq_array: rising frequencies, the group has falling ones",
+        ),
+        (
+            {"Data/visdata": contents(0)["Data/visdata"].astype(np.complex128)},
+            "visdata: type complex128, the group has complex64",
+        ),
+    ],
+)
+def test_a_file_written_unlike_its_fellows(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
+    """Reversed frequencies or another precision in one file: that file is refused, the group has fifteen."""
+    paths = write_group(tmp_path)
+    write(paths[0], contents(0) | changed)
+    group = only(find_groups(tmp_path))
+    assert (group.key, group.status, group.missing) == (KEY, "partial", [0])
+    assert reason == reasons(group)[paths[0].name]
+
+
 def test_declination_within_tolerance(tmp_path: Path) -> None:
     """A hundredth of a degree is one pointing."""
     paths = write_group(tmp_path)
