@@ -144,7 +144,7 @@ def versions_at(catalog: ProductCatalog, store: Store, paths: Iterable[Path]) ->
 
 
 def tables_of(catalog: ProductCatalog, set_ids: Iterable[str]) -> list[ProductVersion]:
-    """The versions of ``calibration_tables`` that calibration sets are copies of, where the database has them."""
+    """The versions of ``calibration_tables`` that sets are copies of, where the database has them."""
     with reading(catalog.engine) as session:
         found = (tables_version(session, set_id) for set_id in set_ids)
         return [version for version in found if version is not None]

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.files import tree_sha256
@@ -50,9 +51,14 @@ class Placed:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder or file."""
+    """Remove a folder or file; another process may be doing the same."""
+
+    def unless_gone(_function: object, _path: str, error: tuple[Any, BaseException, Any]) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            raise error[1]
+
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        shutil.rmtree(path, onerror=unless_gone)
     else:
         path.unlink(missing_ok=True)
 
