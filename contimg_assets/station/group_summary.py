@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.limits import load_limits
@@ -67,6 +67,15 @@ def summary_of(session: Session, key: str) -> dict[str, Any]:
     columns = [getattr(ObservationGroup, name) for name in _OF_GROUP]
     group = session.execute(select(*columns).where(ObservationGroup.key == key)).mappings().one()
     return {**group, **_verdict(session, key), **_products(session, key), **_calibration(session, key)}
+
+
+def summaries(engine: Engine, *states: str, limit: int | None = None) -> list[GroupSummary]:
+    """Summaries of the groups in any of ``states`` (all when none is given), newest observation first."""
+    statement = select(GroupSummary).order_by(GroupSummary.key.desc()).limit(limit)
+    if states:
+        statement = statement.where(GroupSummary.state.in_(states))
+    with Session(engine, expire_on_commit=False) as session:
+        return list(session.scalars(statement))
 
 
 def fill_summaries(session: Session) -> None:

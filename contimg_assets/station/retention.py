@@ -152,7 +152,7 @@ def _superseded(engine: Engine, store: Store, before: datetime) -> list[Removal]
 
 
 def _left_in_products(engine: Engine, store: Store, before: datetime) -> list[Removal]:
-    """What processes left among the versions and in staging before a time, and removals that were cut short."""
+    """What processes left in staging and among the versions before a time, and removals cut short."""
     found: list[tuple[Path, str]] = [
         (path, "left by a run that ended before it was done")
         for folder in _entries(store.products)
@@ -225,7 +225,7 @@ def _product_of(session: Session, store: Store, link: Path) -> ProductVersion | 
 
 
 def _is_beside_current(session: Session, store: Store, path: Path) -> bool:
-    """Whether content lies beside the current version of its product, which may go if it is not the flags'."""
+    """Whether content lies beside the current version of its product, and that is not the flags."""
     product = path.name.rpartition("-")[0]
     if not product or product in KEPT:
         return False

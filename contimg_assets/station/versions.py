@@ -112,3 +112,21 @@ def tables_version(session: Session, set_id: str) -> ProductVersion | None:
         if {table["sha256"] for table in tables} == hashes:
             return version
     return None
+
+
+def lineage(session: Session, version: ProductVersion) -> list[tuple[int, ProductVersion]]:
+    """A version, what went into it, what went into that, and so on: with the number of steps from it.
+
+    Each version once, where it is met first; what goes into it follows it directly.
+    """
+    found: list[tuple[int, ProductVersion]] = []
+    seen: set[int] = set()
+    ahead = [(0, version)]
+    while ahead:
+        steps, this = ahead.pop()
+        if this.id in seen:
+            continue
+        seen.add(this.id)
+        found.append((steps, this))
+        ahead += [(steps + 1, each) for each in reversed(inputs_of(session, [this.id])[this.id])]
+    return found
