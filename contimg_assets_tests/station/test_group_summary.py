@@ -64,7 +64,7 @@ def test_it_says_what_a_list_needs(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_a_verdict_stands_until_the_version_that_follows_is_judged(engine: Engine, tmp_path: Path) -> None:
-    """Made again, a bad product stays bad until its own check has passed, whatever is said of the old one then."""
+    """Made again, a bad product stays bad until its own check passes, whatever is said of the old one."""
     catalog = ProductCatalog(engine)
     catalog.register(registration(TARGET, tmp_path), ready=True)
     old = catalog.record_product(TARGET, "image_qa", PurePosixPath("image_qa-1"), {})
