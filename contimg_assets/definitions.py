@@ -1,4 +1,4 @@
-"""The code location: every asset, check, job, sensor and resource, assembled explicitly.
+"""The code location: every asset, check, job, sensor, schedule and resource, assembled explicitly.
 
 Belongs here: the lists, readable from top to bottom.  Does not belong here: any
 logic.  Loading this module must not import CASA, casacore or pyuvdata.
@@ -25,6 +25,7 @@ from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_c
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
+from contimg_assets.sensors.retention import hourly_retention, retention_job
 from contimg_assets.sensors.workers import dead_workers
 
 
@@ -54,7 +55,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             image_qa,
         ],
         asset_checks=[measurement_set_checks, calibration_checks, image_checks],
-        jobs=jobs,
+        jobs=[*jobs, retention_job],
         # Also for assets that are materialised by hand: a process for each step costs 2 s, and their stages
         # run in processes of their own.
         executor=in_process_executor,
@@ -67,6 +68,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             failed_checks,
             pointing_changes,
         ],
+        schedules=[hourly_retention],
         resources={
             "stages": StageRunner(),
             "database": CatalogResource(),

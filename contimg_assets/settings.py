@@ -46,6 +46,14 @@ class IngestOptions(Options):
     """Age at which a group's partition key is retired from Dagster, days."""
 
 
+class RetentionOptions(Options):
+    """How long what is no longer needed stays on disk."""
+
+    grace_hours: float = Field(default=24.0, ge=0)
+    """Content of a version stays for this long after another has taken its place, h: longer than any run
+    or person that reads it."""
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -69,6 +77,7 @@ class Settings(BaseSettings):
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    retention: RetentionOptions = RetentionOptions()
 
     @property
     def catalogues_folder(self) -> Path:

@@ -60,7 +60,7 @@ def flags(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, measurement_set) as making:
         result = stages.run(context, ["flag"], ms_path(measurement_set, making.key), making.built)
         return making.publish(result)
 
@@ -90,7 +90,7 @@ def calibration_tables(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, measurement_set, flags) as making:
         making.catalog.refuse_errors(making.key, "measurement_set_qa")
         calibrator = making.catalog.group(making.key).calibrator_name
         reference = get_settings().calibration.reference_antenna
@@ -135,7 +135,7 @@ def calibrated_ms(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, measurement_set, flags) as making:
         key, catalog, selection = making.key, making.catalog, database.selection()
         catalog.refuse_errors(key, "measurement_set_qa")
         work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
@@ -151,13 +151,14 @@ def calibrated_ms(
             )
         provenance = {
             **chosen.provenance(),
-            "flags": {"sha256": tree_sha256(flags.resolve())},
+            "flags": {"sha256": tree_sha256(flags)},
             "self_calibration": result.get("self_calibration"),
             "software": software_versions(),
         }
         (making.built / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
         published = making.publish(
             result,
+            sets=chosen.set_ids,
             calibration_set=chosen.set_id,
             calibrator=chosen.found.calibrator,
             calibration_hours=chosen.hours,
@@ -207,8 +208,8 @@ class _Work:
 
     def _apply(self, chosen: ChosenSet, output: Path) -> dict[str, Any]:
         options: list[str | Path] = []
-        if chosen.other is not None:
-            options = ["--other", chosen.other.path, "--weight", f"{chosen.weight:.6f}"]
+        if chosen.other_path is not None:
+            options = ["--other", chosen.other_path, "--weight", f"{chosen.weight:.6f}"]
         return self.stages.run(
             self.context, ["apply"], *options, self.measurement_set, self.flags, chosen.path, output
         )

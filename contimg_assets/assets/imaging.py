@@ -37,7 +37,7 @@ def image(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, calibrated_ms) as making:
         key = making.key
         making.catalog.refuse_errors(key, "measurement_set_qa")
         result = stages.run(

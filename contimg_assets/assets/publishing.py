@@ -5,7 +5,7 @@ metadata and pictures, and the settings that all assets share.  Does not belong
 here: which stage makes which product (the other modules of this package).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,11 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataV
 
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.settings import get_settings
+from contimg_assets.station import publication
+from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.products import ProductCatalog
 
@@ -27,6 +31,14 @@ CONVERSION, CALIBRATION, IMAGING = "conversion", "calibration", "imaging"
 #: Folder-valued products; and images, whose folder must be complete.
 FOLDERS, IMAGES = "folders", "images"
 THUMBNAIL = "thumbnail.png"
+#: The settings' part that holds the options of what makes a product; of the others, none is theirs alone.
+_SECTIONS = {
+    "measurement_set": "conversion",
+    "flags": "flagging",
+    "calibration_tables": "calibration",
+    "calibrated_ms": "calibration",
+    "image": "imaging",
+}
 
 
 def ms_path(folder: Path, key: str) -> Path:
@@ -46,16 +58,22 @@ class Production:
     """Folder to build, in staging; not there yet."""
     run: str
     """Identity of the run that makes it."""
+    inputs: tuple[ProductVersion, ...]
+    """The versions that it is made from, as they were when the work began."""
     catalog: ProductCatalog
     storage: StoreResource
 
-    def publish(self, result: Mapping[str, Any], **metadata: Any) -> MaterializeResult[Path]:
-        """Publish what was built, record it, and say so to Dagster.
+    def publish(
+        self, result: Mapping[str, Any], *, sets: Sequence[str] = (), **metadata: Any
+    ) -> MaterializeResult[Path]:
+        """Publish what was built, record it and what it was made from, and say so to Dagster.
 
         Parameters
         ----------
         result : Mapping
             The stage's result; its numbers become metadata, its whole the catalogue's record.
+        sets : sequence of str
+            Calibration sets that were applied, whose tables are inputs too.
         **metadata
             Further metadata.
 
@@ -64,24 +82,52 @@ class Production:
         StateError
             If the group is another run's by now; then nothing is published.
         """
-        path = self.catalog.record_product(
+        store = self.storage.store()
+        inputs = [*self.inputs, *publication.tables_of(self.catalog, sets)]
+        version = publication.publish(
+            self.catalog,
+            store,
+            self.built,
             self.key,
             self.product,
-            lambda: self.storage.store().publish(self.built, self.key, self.product),
             result,
             owner=self.run,
+            inputs=[each.id for each in inputs],
+            settings=settings_of(self.product),
         )
+        path = store.path(self.key, self.product)
         # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
         return MaterializeResult(
-            value=path, metadata={**pictures(self.storage, path), **metadata, **numbers(result)}
+            value=path,
+            metadata={
+                **pictures(self.storage, path),
+                **metadata,
+                "version": version.version,
+                "made_from": ", ".join(f"{each.key} {each.product} {each.version}" for each in inputs),
+                **numbers(result),
+            },
         )
+
+
+def settings_of(product: str) -> dict[str, Any]:
+    """Options and software that a product is made with now, as its row keeps them."""
+    section = _SECTIONS.get(product)
+    options = {section: getattr(get_settings(), section).model_dump(mode="json")} if section else {}
+    return {"options": options, "software": software_versions()}
 
 
 @contextmanager
 def production(
-    context: AssetExecutionContext, database: CatalogResource, storage: StoreResource
+    context: AssetExecutionContext, database: CatalogResource, storage: StoreResource, *made_from: Path
 ) -> Iterator[Production]:
     """Make the asset's product for the partition; a failure becomes the group's state.
+
+    Parameters
+    ----------
+    context, database, storage
+        The asset's own.
+    *made_from : Path
+        Products that it is made from, as its IO manager handed them over.
 
     Yields
     ------
@@ -97,8 +143,10 @@ def production(
     catalog = database.catalog()
     with failing(context, catalog, key, product):
         database.workers().hold(key, run)
-        with storage.store().staging(key, product) as folder:
-            yield Production(key, product, folder / "built", run, catalog, storage)
+        store = storage.store()
+        inputs = publication.versions_at(catalog, store, made_from)
+        with store.staging(key, product) as folder:
+            yield Production(key, product, folder / "built", run, inputs, catalog, storage)
 
 
 @contextmanager

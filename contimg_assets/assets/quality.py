@@ -27,7 +27,7 @@ def measurement_set_qa(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, measurement_set) as making:
         result = stages.run(context, ["qa", "ms"], ms_path(measurement_set, making.key), making.built)
         return making.publish(result)
 
@@ -48,7 +48,7 @@ def calibration_qa(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, calibration_tables) as making:
         result = stages.run(context, ["qa", "calibration"], calibration_tables, making.built)
         return making.publish(result)
 
@@ -69,7 +69,7 @@ def image_qa(
     database: CatalogResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage) as making:
+    with production(context, database, storage, image) as making:
         result = stages.run(context, ["qa", "image"], image, making.built)
         published = making.publish(result)
         making.catalog.complete(making.key)

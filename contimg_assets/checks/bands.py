@@ -93,7 +93,8 @@ def judge(
     """
     limits = limits or load_limits()
     known = limits.limits[product]
-    numbers = catalog.product(key, product).metrics
+    version = catalog.product(key, product)
+    numbers = version.numbers
     judgements = []
     for metric in known if metrics is None else metrics:
         limit, number = known[metric], numbers.get(metric)
@@ -114,6 +115,7 @@ def judge(
             soft=limit.soft,
             hard=limit.hard,
             limits_version=limits.version,
+            version_id=version.id,
         )
     return judgements
 

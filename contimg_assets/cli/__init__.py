@@ -16,6 +16,7 @@ _MODULES = {
     "groups": "groups",
     "catalogs": "catalogs",
     "history": "history",
+    "retention": "retention",
     "pointing": "history",
     "simulate": "simulate",
     "compare": "simulate",

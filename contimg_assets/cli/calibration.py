@@ -150,7 +150,11 @@ def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str
 @told_plainly
 def registry_list(status: str | None, as_json: bool) -> None:
     """List the calibration sets, oldest observation first."""
-    sets = [describe_set(found) for found in Opened().registry.list(*([status] if status else []))]
+    opened = Opened()
+    sets = [
+        describe_set(found, opened.settings.home)
+        for found in opened.registry.list(*([status] if status else []))
+    ]
     if as_json:
         click.echo(json.dumps({"sets": sets}, indent=2))
         return
@@ -163,7 +167,8 @@ def registry_list(status: str | None, as_json: bool) -> None:
 @told_plainly
 def registry_show(set_id: str, as_json: bool) -> None:
     """Show one calibration set whole."""
-    described = describe_set(Opened().registry.get(set_id))
+    opened = Opened()
+    described = describe_set(opened.registry.get(set_id), opened.settings.home)
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return
@@ -178,8 +183,11 @@ def registry_show(set_id: str, as_json: bool) -> None:
 @told_plainly
 def registry_active(mjd: float, declination: float, as_json: bool) -> None:
     """Show the active sets that are valid at a time and declination, nearest in time first."""
-    found = Opened().registry.active(mjd, declination)
-    sets = [{**describe_set(item), "hours": (item.mid_mjd - mjd) * 24.0} for item in found]
+    opened = Opened()
+    found = opened.registry.active(mjd, declination)
+    sets = [
+        {**describe_set(item, opened.settings.home), "hours": (item.mid_mjd - mjd) * 24.0} for item in found
+    ]
     if as_json:
         click.echo(json.dumps({"sets": sets}, indent=2))
         return
@@ -196,7 +204,7 @@ def registry_retire(set_id: str, reason: str, replaced_by: str | None, as_json: 
     """Take a set out of use.  Its files stay, so that images made with it can be traced."""
     opened = Opened()
     opened.registry.retire(set_id, reason, replaced_by)
-    found = describe_set(opened.registry.get(set_id))
+    found = describe_set(opened.registry.get(set_id), opened.settings.home)
     click.echo(json.dumps(found, indent=2) if as_json else f"{set_id}  retired: {reason}")
 
 
@@ -272,7 +280,7 @@ def registry_validate(set_id: str, key: str, as_json: bool) -> None:
     from contimg_assets.radio.calibration.compatibility import validate
 
     files = [table.file for table in found.tables]
-    report = validate(Path(found.path), files, need, opened.settings.calibration)
+    report = validate(opened.settings.home / found.path, files, need, opened.settings.calibration)
     fits = all(finding.fits for findings in report.values() for finding in findings)
     if as_json:
         tables = {name: [vars(finding) for finding in findings] for name, findings in report.items()}

@@ -18,8 +18,10 @@ from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 from contimg_assets.radio.errors import MissingInputError, StateError
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
 from contimg_assets.resources.dagster_resources import StoreResource
+from contimg_assets.station import publication
 from contimg_assets.station.claims import Claims
 from contimg_assets.station.numbers import numbers
+from contimg_assets.station.publication import content
 
 #: The product.
 _FLAGS = "flags"
@@ -48,14 +50,14 @@ def list_versions(key: str, as_json: bool) -> None:
     A version is named by its content: the beginning of the hash that the header of an image gives.
     """
     opened = Opened()
-    current = opened.store.existing(key, _FLAGS).resolve()
+    current = content(opened.catalog, opened.store, key, _FLAGS)
     rows = []
     for name, path in opened.store.versions(key, _FLAGS).items():
         told = _summary(path)
         rows.append(
             {
                 "version": name,
-                "current": path.resolve() == current,
+                "current": path == current,
                 "made": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds"),
                 **{n: told[n] for n in ("flag_fraction", "rfi_fraction", "dead_antennas", "alarms")},
                 "path": str(path.absolute()),
@@ -89,7 +91,11 @@ def show(key: str, version: str | None, as_json: bool) -> None:
     Of the current VERSION if none is given; --json has the channels too.
     """
     opened = Opened()
-    path = opened.store.version(key, _FLAGS, version) if version else opened.store.existing(key, _FLAGS)
+    path = (
+        opened.store.version(key, _FLAGS, version)
+        if version
+        else content(opened.catalog, opened.store, key, _FLAGS)
+    )
     told = _summary(path)
     if as_json:
         click.echo(json.dumps(told, indent=2))
@@ -128,22 +134,20 @@ def restore(key: str, version: str, as_json: bool) -> None:
             raise StateError(
                 f"group {key} is being worked on by {owner or 'another process'}: try again later"
             )
-        content = opened.store.version(key, _FLAGS, version)
+        wanted = opened.store.version(key, _FLAGS, version)
         casa.configure(opened.settings.home / "casa")
-        refuse_foreign(content, ms_path(opened.store.existing(key, "measurement_set"), key))
-        told = _summary(content)
-        path = opened.catalog.record_product(
-            key, _FLAGS, lambda: opened.store.restore(content, key, _FLAGS), numbers(told)
-        )
-        metadata = {**numbers(told), **pictures(StoreResource(), path)}
+        refuse_foreign(wanted, ms_path(content(opened.catalog, opened.store, key, "measurement_set"), key))
+        told = _summary(wanted)
+        restored = publication.restore(opened.catalog, opened.store, wanted, key, _FLAGS, numbers(told))
+        metadata = {**numbers(told), **pictures(StoreResource(), opened.store.path(key, _FLAGS))}
         with opened.instance() as instance:
             instance.report_runless_asset_event(
                 AssetMaterialization(_FLAGS, "restored", metadata=metadata, partition=key)
             )
     if as_json:
-        click.echo(json.dumps({"group": key, "version": content.name.removeprefix(f"{_FLAGS}-")}))
+        click.echo(json.dumps({"group": key, "version": restored.version}))
     else:
-        click.echo(f"{key}: flags are those of {content.name.removeprefix(f'{_FLAGS}-')} again")
+        click.echo(f"{key}: flags are those of {restored.version} again")
 
 
 commands: list[click.Command] = [flags]

@@ -17,6 +17,7 @@ from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
 from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.models import ArrivedFile, GroupTransition, Performance
+from contimg_assets.station.version_views import lineage_of, versions_of
 
 #: Files that are listed when no group is named.
 FILES_SHOWN = 50
@@ -24,18 +25,32 @@ FILES_SHOWN = 50
 
 @click.command("history")
 @click.argument("key", metavar="[GROUP]", required=False)
+@click.option(
+    "--product", help="Only versions of this product of GROUP, and all that the current one is from."
+)
 @json_option
 @told_plainly
-def history(key: str | None, as_json: bool) -> None:
-    """Show what happened to GROUP: states, files, and what its products took to make.
+def history(key: str | None, product: str | None, as_json: bool) -> None:
+    """Show what happened to GROUP: states, files, versions of its products, and what they took to make.
 
     Without GROUP: how many files were used, and the newest of those that were not, with reasons.
     """
+    if product is not None and key is None:
+        raise click.UsageError("--product is of a GROUP: name it")
     catalog = CatalogResource().catalog()
     arrivals = Arrivals(catalog.engine, get_settings().incoming_folder)
     report: dict[str, Any]
     if key is None:
         report = {"files": arrivals.counts(), "not_used": [_file(f) for f in arrivals.not_used(FILES_SHOWN)]}
+    elif product is not None:
+        report = {
+            "group": catalog.group(key).key,
+            "versions": [vars(view) for view in versions_of(catalog.engine, key, product)],
+            "lineage": [
+                {"steps": view.steps, **vars(view.version)}
+                for view in lineage_of(catalog.engine, key, product)
+            ],
+        }
     else:
         group = catalog.group(key)
         report = {
@@ -43,6 +58,7 @@ def history(key: str | None, as_json: bool) -> None:
             "state": group.state,
             "retries": group.retries,
             "transitions": [_transition(step) for step in catalog.transitions(key)],
+            "versions": [vars(view) for view in versions_of(catalog.engine, key)],
             "performance": [_performance(row) for row in catalog.performance(key)],
             "files": [_file(file) for file in arrivals.of_group(key)],
         }
@@ -112,6 +128,8 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 def _shown(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return "\n".join(value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

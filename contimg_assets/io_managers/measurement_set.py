@@ -1,7 +1,8 @@
 """IO manager of products that are folders: Measurement Sets, flags, tables, QA.
 
 Belongs here: the check that what an asset hands over was published, and
-finding it again.  Does not belong here: names or publication (``station/store.py``).
+finding it again.  Does not belong here: names (``station/store.py``) or
+publication (``station/publication.py``).
 """
 
 from pathlib import Path
@@ -10,6 +11,9 @@ from dagster import ConfigurableIOManager, InputContext, OutputContext
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import get_settings
+from contimg_assets.station.database import engine_for
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.publication import content
 from contimg_assets.station.store import Store
 
 
@@ -24,8 +28,11 @@ class PublishedFolderIOManager(ConfigurableIOManager):
         self.check(expected)
 
     def load_input(self, context: InputContext) -> Path:
-        """Path of the published product of the same group."""
-        path = Store(get_settings().home).existing(context.asset_partition_key, context.asset_key.path[-1])
+        """Content of the current version of the same group's product: it stays if another is published."""
+        settings = get_settings()
+        catalog = ProductCatalog(engine_for(settings.sqlalchemy_url))
+        key, product = context.asset_partition_key, context.asset_key.path[-1]
+        path = content(catalog, Store(settings.home), key, product)
         self.check(path)
         return path
 

@@ -65,7 +65,7 @@ def failed_checks(
     for verdict in found:
         notifier.send(
             "check_failed",
-            verdict.group_key,
+            verdict.key,
             f"{verdict.product}: {verdict.check} is {verdict.value}: {verdict.status} "
             f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})",
         )

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from sqlalchemy import Engine, select
@@ -28,8 +28,11 @@ from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.database import reading, transaction
+from contimg_assets.station.group_states import get_group
+from contimg_assets.station.group_summary import summarise_group
 from contimg_assets.station.models import CalibrationSet, CalibrationTable, GroupCalibration, now
-from contimg_assets.station.products import describe_error, finite, standing_verdicts
+from contimg_assets.station.numbers import finite
+from contimg_assets.station.verdicts import describe_error, standing_verdicts
 
 HOURS_PER_DAY = 24.0
 #: Sidecars in a set's folder: what the solver said, and the registry's own.
@@ -53,10 +56,10 @@ def table_entries(found: CalibrationSet) -> tuple[dict[str, Any], ...]:
     return tuple({"type": t.type, "order": t.order, "file": t.file, "sha256": t.sha256} for t in found.tables)
 
 
-def verify_set(found: CalibrationSet) -> Verification:
-    """Hold one set's files against their recorded hashes."""
+def verify_set(found: CalibrationSet, home: Path) -> Verification:
+    """Hold one set's files, below a home, against their recorded hashes."""
     for table in found.tables:
-        folder = Path(found.path) / table.file
+        folder = home / found.path / table.file
         if not folder.is_dir():
             status = "gone" if found.status == "retired" else "missing"
             return Verification(found.id, status, f"{folder} is not there")
@@ -78,13 +81,14 @@ class CalibrationRegistry:
     settings : CalibrationOptions
         Validity of the sets that are registered.
     folder : Path
-        Where the sets' files are kept.
+        Where the sets' files are kept: a folder of the home, to which their paths are relative.
     """
 
     def __init__(self, engine: Engine, settings: CalibrationOptions, folder: Path) -> None:
         self.engine = engine
         self.settings = settings
         self.folder = folder
+        self.home = folder.parent
 
     # -- entering ---------------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class CalibrationRegistry:
             "created_at": now().isoformat(),
         }
         final = self.folder / set_id
-        row = _row(solutions, state, final)
+        row = _row(solutions, state, final.relative_to(self.home))
         staged = self.folder / ".staging" / set_id
         staged.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -164,7 +168,8 @@ class CalibrationRegistry:
             for set_id, state in states.items():
                 folder = self.folder / set_id
                 solutions = json.loads((folder / SOLUTIONS).read_text(encoding="utf-8"))
-                session.add(_row(solutions, {**state, "replaced_by": None}, folder))
+                row = _row(solutions, {**state, "replaced_by": None}, folder.relative_to(self.home))
+                session.add(row)
             session.flush()
             for set_id, state in states.items():
                 if state["replaced_by"] in known | states.keys():
@@ -288,7 +293,7 @@ class CalibrationRegistry:
     def verify(self) -> "list[Verification]":
         """Hold the files of every set against their recorded hashes, and look for files without a row."""
         found = self.list()
-        outcomes = [verify_set(item) for item in found]
+        outcomes = [verify_set(item, self.home) for item in found]
         known = {item.id for item in found}
         return outcomes + [
             Verification(folder.name, "unregistered", f"{folder} is not in the registry: import it")
@@ -302,9 +307,11 @@ class CalibrationRegistry:
     def record_use(self, key: str, set_id: str, hours: float, fallback: str, warning: str) -> None:
         """Note that a set calibrated a group."""
         with transaction(self.engine) as session:
+            get_group(session, key, lock=True)
             session.add(
                 GroupCalibration(key=key, set_id=set_id, hours=hours, fallback=fallback, warning=warning)
             )
+            summarise_group(session, key)
 
     def used_by(self, key: str) -> GroupCalibration | None:
         """What calibrated a group last; None if nothing has."""
@@ -335,7 +342,7 @@ def _of_group(session: Session, key: str, *statuses: str) -> list[CalibrationSet
     return [*session.scalars(statement)]
 
 
-def _row(solutions: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> CalibrationSet:
+def _row(solutions: Mapping[str, Any], state: Mapping[str, Any], path: PurePath) -> CalibrationSet:
     """A set's row from its two sidecars."""
     apparent = solutions.get("calibrator_apparent_jy")
     return CalibrationSet(
@@ -358,7 +365,7 @@ def _row(solutions: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> 
         software=finite(solutions["software"]),
         input_sha256=str(solutions["input_sha256"]),
         quality=finite(solutions["quality"]),
-        path=str(path),
+        path=path.as_posix(),
         tables=[
             CalibrationTable(
                 order=int(table["order"]),

@@ -42,6 +42,8 @@ class ChosenSet:
     """How it was come by: one of ``FALLBACKS``."""
     warning: str
     """What the user should know about the choice; empty if nothing."""
+    home: Path
+    """Folder to which the sets' paths are relative."""
     other: CalibrationSet | None = None
     """A set on the other side in time, towards which gains are interpolated."""
     weight: float = 0.0
@@ -53,16 +55,26 @@ class ChosenSet:
         return self.found.id
 
     @property
+    def set_ids(self) -> tuple[str, ...]:
+        """Identities of the one or two sets that are applied."""
+        return (self.found.id,) if self.other is None else (self.found.id, self.other.id)
+
+    @property
     def path(self) -> Path:
         """Folder with the tables."""
-        return Path(self.found.path)
+        return self.home / self.found.path
+
+    @property
+    def other_path(self) -> Path | None:
+        """Folder with the tables of the other set, if there is one."""
+        return None if self.other is None else self.home / self.other.path
 
     def provenance(self) -> dict[str, Any]:
         """What the image's header and the product's ``provenance.json`` say of the set."""
         found = self.found
         return {
             "set_id": found.id,
-            "path": found.path,
+            "path": str(self.path),
             "calibrator": found.calibrator,
             "group": found.group_key,
             "flux_model": found.flux_model,
@@ -80,7 +92,7 @@ class ChosenSet:
             return None
         return {
             "set_id": self.other.id,
-            "path": self.other.path,
+            "path": str(self.other_path),
             "calibrator": self.other.calibrator,
             "weight": self.weight,
             "tables": [dict(table) for table in table_entries(self.other)],
@@ -95,7 +107,7 @@ class ChosenSet:
             If a table is missing or is not the one that was registered.
         """
         for used in [self.found, *([self.other] if self.other else [])]:
-            outcome = verify_set(used)
+            outcome = verify_set(used, self.home)
             if outcome.status != "ok":
                 raise CalibrationError(f"calibration set {used.id} is {outcome.status}: {outcome.detail}")
 
@@ -110,7 +122,7 @@ class Wait:
 
 def need_of(group: ObservationGroup, catalog: ProductCatalog) -> Coverage:
     """What a converted group needs of a calibration."""
-    numbers = catalog.product(group.key, "measurement_set").metrics
+    numbers = catalog.product(group.key, "measurement_set").numbers
     return Coverage(
         group.mid_mjd,
         group.declination_deg,
@@ -217,7 +229,9 @@ class CalibrationSelection:
             return held, float(found.quality.get("median_snr") or 0.0), -abs(hours)
 
         hours, best = max(near, key=quality)
-        chosen = ChosenSet(best, hours, fallback, self._warning(best, hours, fallback, need))
+        chosen = ChosenSet(
+            best, hours, fallback, self._warning(best, hours, fallback, need), self.registry.home
+        )
         # Across the group in time, so that it lies between the two.
         across = [item for item in candidates if item[0] * hours < 0]
         if fallback != SAME_DAY or not (self.settings.interpolate and across):

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from contimg_assets.station.group_summary import fill_summaries
+
 #: How long a writer waits for SQLite's single write lock, ms.
 SQLITE_BUSY_MS = 30_000
 #: Key of PostgreSQL's advisory lock around station/migrations: any number that nothing else uses.
@@ -127,6 +129,8 @@ def _upgrade(engine: Engine) -> None:
         with engine.execution_options(contimg_writes=True).begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
+                fill_summaries(session)
 
 
 @lru_cache(maxsize=8)

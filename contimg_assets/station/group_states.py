@@ -14,6 +14,7 @@ from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import MissingInputError, StateError
+from contimg_assets.station.group_summary import summarise_group
 from contimg_assets.station.models import GroupTransition, ObservationGroup, now
 
 #: The transitions that exist, and no others::
@@ -111,8 +112,14 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str, **
     session.add(GroupTransition(key=key, from_state=source, to_state=target, reason=reason))
     session.flush()
     session.refresh(group)
+    summarise_group(session, key)
 
 
 def start(session: Session, group: ObservationGroup, owner: str, reason: str) -> None:
     """Take a pending group for a run."""
     move(session, group, "in_progress", reason, owner=owner, heartbeat=now())
+
+
+def holds(group: ObservationGroup, owner: str) -> bool:
+    """Whether a run may publish products of a group (a locked row): it is the run's, or it is completed."""
+    return group.state == "completed" or group.owner == owner

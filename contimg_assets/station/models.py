@@ -33,6 +33,9 @@ SET_STATES = ("pending", "active", "retired", "failed")
 FALLBACKS = ("same_day", "backup_calibrator", "bandpass_selfcal", "earlier_day")
 #: Outcomes of a check.
 VERDICTS = ("PASS", "WARN", "ERROR")
+#: What a product belongs to: an observation group, a sidereal day, a tile of the sky, or nothing of these.
+KINDS = ("group", "day", "tile", "none")
+GROUP = KINDS[0]
 
 
 def now() -> datetime:
@@ -161,14 +164,70 @@ class Pointing(Base):
     at: Mapped[datetime] = mapped_column(default=now)
 
 
+class ProductVersion(Base):
+    """One publication of a product; the rows of a product are its history, and none is ever removed.
+
+    A version of the flags that is made current again is a publication of its own: a new row that
+    names the same content.
+    """
+
+    __tablename__ = "product_version"
+    __table_args__ = (
+        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        Index("ix_product_version_key_product", "kind", "key", "product"),
+        Index(
+            "uq_product_version_one_current",
+            "kind",
+            "key",
+            "product",
+            unique=True,
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8), default=GROUP)
+    """What ``key`` is the key of."""
+    key: Mapped[str] = mapped_column(String(32))
+    product: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    """Token of the content on disk; empty in rows of version 0.1.0 until the link has been read."""
+    path: Mapped[str] = mapped_column(index=True)
+    """Of the content, relative to the home, POSIX; absolute if it lies elsewhere."""
+    numbers: Mapped[dict[str, Any]]
+    """All of the stage's result."""
+    settings: Mapped[dict[str, Any]]
+    """Options and software with which it was made; empty in rows of version 0.1.0."""
+    run: Mapped[str | None]
+    made_at: Mapped[datetime] = mapped_column(default=now)
+    superseded_at: Mapped[datetime | None]
+    """When another version took its place; None for the current one."""
+    deleted_at: Mapped[datetime | None]
+    """When retention removed its content."""
+
+
+class ProductInput(Base):
+    """One version that went into another."""
+
+    __tablename__ = "product_input"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey(ProductVersion.id), primary_key=True)
+    input_id: Mapped[int] = mapped_column(ForeignKey(ProductVersion.id), primary_key=True, index=True)
+
+
 class Performance(Base):
     """What it took to make one product, once; never overwritten."""
 
     __tablename__ = "performance"
+    __table_args__ = (CheckConstraint(_one_of("kind", KINDS), name="kind"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
+    kind: Mapped[str] = mapped_column(String(8), default=GROUP)
+    key: Mapped[str] = mapped_column(String(32), index=True)
     product: Mapped[str] = mapped_column(String(64))
+    version_id: Mapped[int | None] = mapped_column(ForeignKey(ProductVersion.id), index=True)
+    """What was made; None where version 0.1.0 has replaced it."""
     retry: Mapped[int]
     """The group's count of retries at the time."""
     run: Mapped[str | None]
@@ -182,30 +241,22 @@ class Performance(Base):
     at: Mapped[datetime] = mapped_column(default=now)
 
 
-class Product(Base):
-    """A published product of a group; the newest version only, as on disk."""
-
-    __tablename__ = "product"
-
-    group_key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
-    product: Mapped[str] = mapped_column(String(64), primary_key=True)
-    path: Mapped[str]
-    metrics: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default=now)
-
-
 class Verdict(Base):
-    """What a check said of a product, once; the newest row of a check counts."""
+    """What a check said of a version, once."""
 
     __tablename__ = "verdict"
     __table_args__ = (
         CheckConstraint(_one_of("status", VERDICTS), name="status"),
-        Index("ix_verdict_group_key_product", "group_key", "product"),
+        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        Index("ix_verdict_key_product", "kind", "key", "product"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    group_key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key))
+    kind: Mapped[str] = mapped_column(String(8), default=GROUP)
+    key: Mapped[str] = mapped_column(String(32))
     product: Mapped[str] = mapped_column(String(64))
+    version_id: Mapped[int | None] = mapped_column(ForeignKey(ProductVersion.id), index=True)
+    """The version that was judged; None where version 0.1.0 has replaced it."""
     check: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(8))
     value: Mapped[float | None]
@@ -262,6 +313,7 @@ class CalibrationSet(Base):
     """Why it failed or was retired."""
     replaced_by: Mapped[str | None] = mapped_column(ForeignKey("calibration_set.id"))
     path: Mapped[str]
+    """Of its folder, relative to the home, POSIX; absolute if it lies elsewhere."""
     created_at: Mapped[datetime] = mapped_column(default=now)
     tables: Mapped[list["CalibrationTable"]] = relationship(
         order_by="CalibrationTable.order", lazy="selectin", cascade="all, delete-orphan"
@@ -307,3 +359,42 @@ class CalibrationWait(Base):
     since: Mapped[datetime] = mapped_column(default=now)
     deadline: Mapped[datetime]
     """From then on the group takes what there is, or is refused."""
+
+
+class GroupSummary(Base):
+    """What lists show of a group, from the other tables: written with what it summarises."""
+
+    __tablename__ = "group_summary"
+
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str]
+    n_subbands: Mapped[int]
+    declination_deg: Mapped[float]
+    mid_mjd: Mapped[float] = mapped_column(index=True)
+    calibrator_name: Mapped[str | None]
+    calibrator_apparent_jy: Mapped[float | None]
+    verdict: Mapped[str] = mapped_column(String(8), index=True)
+    """The worst standing verdict on any of its products; empty if there is none."""
+    n_warn: Mapped[int]
+    n_error: Mapped[int]
+    worst_check: Mapped[str]
+    """``product.check`` of the worst verdict, the first by name; empty if all passed."""
+    n_products: Mapped[int]
+    image_version_id: Mapped[int | None] = mapped_column(ForeignKey(ProductVersion.id))
+    image_made_at: Mapped[datetime | None]
+    rms_mjy_beam: Mapped[float | None]
+    """Noise of the image, mJy/beam."""
+    rms_ratio: Mapped[float | None]
+    """Noise over what is expected."""
+    n_sources: Mapped[int | None]
+    flux_ratio: Mapped[float | None]
+    """Flux densities over the catalogue's."""
+    astrometric_offset_arcsec: Mapped[float | None]
+    set_id: Mapped[str | None] = mapped_column(ForeignKey(CalibrationSet.id))
+    """Calibration set that calibrated it last."""
+    calibration_hours: Mapped[float | None]
+    """Time of that set minus time of the group, h."""
+    fallback: Mapped[str | None] = mapped_column(String(24))
+    updated: Mapped[datetime]
+    """When any of this changed last."""

@@ -1,4 +1,4 @@
-"""The numbers of a result, as people and Dagster are shown them."""
+"""The numbers of a result: as the database keeps them, and as people and Dagster are shown them."""
 
 import math
 from collections.abc import Mapping
@@ -15,3 +15,14 @@ def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
         for label, value in result.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
+
+
+def finite(value: Any) -> Any:
+    """Copy of ``value`` in which numbers that are not finite are None, as JSON demands."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value

@@ -5,41 +5,39 @@ not belong here: calibration sets (``calibration_registry.py``), files of
 products (``station/store.py``), or what a limit is (``radio/limits.py``).
 """
 
-import math
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, and_, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
-from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.database import reading, transaction
-from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move, start
+from contimg_assets.station.group_states import (
+    TRANSITIONS,
+    Registration,
+    get_group,
+    holds,
+    move,
+    start,
+)
+from contimg_assets.station.group_summary import summarise_group
 from contimg_assets.station.models import (
+    GROUP,
     GroupTransition,
     ObservationGroup,
     Performance,
-    Product,
+    ProductVersion,
     Verdict,
     now,
 )
+from contimg_assets.station.numbers import finite
 from contimg_assets.station.pointing import note_pointing
-
-
-def finite(value: Any) -> Any:
-    """Copy of ``value`` in which numbers that are not finite are None, as JSON demands."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
+from contimg_assets.station.verdicts import describe_error, standing_verdicts
+from contimg_assets.station.versions import current, current_version, enter, performance_of
 
 
 def _was_rejected(session: Session, key: str) -> bool:
@@ -51,25 +49,6 @@ def _was_rejected(session: Session, key: str) -> bool:
         .limit(1)
     )
     return session.scalar(last) == "collecting"
-
-
-def standing_verdicts(session: Session, key: str, product: str) -> dict[str, Verdict]:
-    """Newest verdict of each check that the limits still know."""
-    newest = (
-        select(func.max(Verdict.id))
-        .where(Verdict.group_key == key, Verdict.product == product)
-        .group_by(Verdict.check)
-    )
-    known = load_limits().limits.get(product, {})
-    rows = session.scalars(select(Verdict).where(Verdict.id.in_(newest)).order_by(Verdict.check))
-    return {row.check: row for row in rows if row.check in known}
-
-
-def describe_error(verdict: Verdict) -> str:
-    """One line that says why a verdict is ERROR."""
-    if verdict.value is None:
-        return f"{verdict.check} is missing"
-    return f"{verdict.check} is {verdict.value:.4g}, hard limit {verdict.hard:.4g}"
 
 
 class ProductCatalog:
@@ -123,6 +102,7 @@ class ProductCatalog:
                 session.flush()
             if ready and (group.state == "collecting" or lacked_files):
                 move(session, group, "pending", values["reason"] or "all subbands are there")
+            summarise_group(session, key)
             return group
 
     def reject(self, key: str, reason: str) -> None:
@@ -265,24 +245,38 @@ class ProductCatalog:
         self,
         key: str,
         product: str,
-        path: Path | Callable[[], Path],
-        metrics: Mapping[str, Any],
+        path: PurePath,
+        numbers: Mapping[str, Any],
         *,
         owner: str | None = None,
-    ) -> Path:
-        """Enter a product in place of its older version, and what it took to make it.
+        inputs: Iterable[int] = (),
+        settings: Mapping[str, Any] | None = None,
+        show: Callable[[], None] | None = None,
+    ) -> ProductVersion:
+        """Enter a version of a product in place of the current one, and what it took to make it.
 
         Parameters
         ----------
         key, product : str
             Group, and name of the product.
-        path : Path or callable
-            Where it is; or what publishes it and returns that.  It is called when it is
-            certain that the group is still the run's, and nobody can take it meanwhile.
-        metrics : Mapping
+        path : PurePath
+            Of its content, relative to the home; its name is ``<product>-<version>``.
+        numbers : Mapping
             What the stage reports.
         owner : str, optional
             The run that made it.
+        inputs : iterable of int
+            Identities of the versions that went into it.
+        settings : Mapping, optional
+            Options and software with which it was made.
+        show : callable, optional
+            Lets the product's link lead to the content.  It is called last, when it is certain that the
+            group is still the run's, and nobody can take it meanwhile; it must be quick.
+
+        Returns
+        -------
+        ProductVersion
+            The row.
 
         Raises
         ------
@@ -291,29 +285,29 @@ class ProductCatalog:
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if owner is not None and group.state != "completed" and group.owner != owner:
+            if owner is not None and not holds(group, owner):
                 raise StateError(
                     f"group {key} is {group.state}, held by {group.owner or 'nobody'}: "
                     f"run {owner} lost it, and what it made of {product} is not published"
                 )
-            published = path() if callable(path) else path
-            known = finite(metrics)
-            session.merge(
-                Product(group_key=key, product=product, path=str(published), metrics=known, created_at=now())
+            known = finite(numbers)
+            version = ProductVersion(
+                kind=GROUP,
+                key=key,
+                product=product,
+                version=path.name.removeprefix(f"{product}-"),
+                path=path.as_posix(),
+                numbers=known,
+                settings=finite(settings or {}),
+                run=owner,
+                made_at=now(),
             )
-            session.add(
-                Performance(
-                    key=key,
-                    product=product,
-                    retry=group.retries,
-                    run=owner,
-                    host=socket.gethostname(),
-                    writer=known.get("writer") or known.get("engine"),
-                    seconds=known.get("stage_seconds"),
-                    peak_memory_mb=known.get("peak_memory_mb"),
-                )
-            )
-            return published
+            enter(session, version, inputs)
+            session.add(performance_of(version, group.retries))
+            summarise_group(session, key)
+            if show is not None:
+                show()
+            return version
 
     def performance(self, key: str) -> list[Performance]:
         """What each product of a group took to make, each time, oldest first."""
@@ -321,8 +315,8 @@ class ProductCatalog:
         with reading(self.engine) as session:
             return list(session.scalars(statement))
 
-    def product(self, key: str, product: str) -> Product:
-        """One product of a group.
+    def product(self, key: str, product: str) -> ProductVersion:
+        """The current version of one product of a group.
 
         Raises
         ------
@@ -330,17 +324,15 @@ class ProductCatalog:
             If it has not been made.
         """
         with reading(self.engine) as session:
-            found = session.get(Product, (key, product))
+            found = current_version(session, key, product)
         if found is None:
-            raise MissingInputError(f"the catalogue has no {product} of group {key}")
+            raise MissingInputError(f"the database has no {product} of group {key}")
         return found
 
-    def products(self, key: str) -> dict[str, Product]:
-        """All products of a group by name, in the order in which they were made."""
+    def products(self, key: str) -> dict[str, ProductVersion]:
+        """The current versions of a group's products by name, in the order in which they were made."""
         with reading(self.engine) as session:
-            rows = session.scalars(
-                select(Product).where(Product.group_key == key).order_by(Product.created_at)
-            )
+            rows = session.scalars(current(key).order_by(ProductVersion.made_at, ProductVersion.id))
             return {row.product: row for row in rows}
 
     def due(
@@ -362,13 +354,22 @@ class ProductCatalog:
         list of ObservationGroup
             Newest observation first.
         """
-        before, after = aliased(Product), aliased(Product)
+        before, after = aliased(ProductVersion), aliased(ProductVersion)
+
+        def of_group(version: type[ProductVersion], product: str) -> ColumnElement[bool]:
+            return and_(
+                version.kind == GROUP,
+                version.key == ObservationGroup.key,
+                version.product == product,
+                version.superseded_at.is_(None),
+            )
+
         statement = (
             select(ObservationGroup)
-            .join(before, (before.group_key == ObservationGroup.key) & (before.product == made))
-            .outerjoin(after, (after.group_key == ObservationGroup.key) & (after.product == wanted))
+            .join(before, of_group(before, made))
+            .outerjoin(after, of_group(after, wanted))
             .where(ObservationGroup.state.in_(states))
-            .where(after.created_at.is_(None) | (after.created_at < before.created_at))
+            .where(after.made_at.is_(None) | (after.made_at < before.made_at))
             .order_by(ObservationGroup.key.desc())
         )
         if calibrators_only:
@@ -389,13 +390,19 @@ class ProductCatalog:
         soft: float,
         hard: float,
         limits_version: str,
+        version_id: int | None = None,
     ) -> None:
-        """Enter what a check said; the newest verdict of a check counts."""
+        """Enter what a check said of a version: the one named, or the current one if there is any."""
         with transaction(self.engine) as session:
+            get_group(session, key, lock=True)
+            judged = current_version(session, key, product)
+            if version_id is None and judged is not None:
+                version_id = judged.id
             session.add(
                 Verdict(
-                    group_key=key,
+                    key=key,
                     product=product,
+                    version_id=version_id,
                     check=check,
                     status=status,
                     value=value,
@@ -404,9 +411,10 @@ class ProductCatalog:
                     limits_version=limits_version,
                 )
             )
+            summarise_group(session, key)
 
     def verdicts(self, key: str, product: str) -> dict[str, Verdict]:
-        """Newest verdict of each check on a product."""
+        """The verdict of each check on a product that counts now."""
         with reading(self.engine) as session:
             return standing_verdicts(session, key, product)
 
@@ -427,7 +435,7 @@ class ProductCatalog:
         Raises
         ------
         VerdictError
-            If the last verdict of any check on ``product`` is ERROR.
+            If the standing verdict of any check on ``product`` is ERROR.
         """
         errors = [v for v in self.verdicts(key, product).values() if v.status == "ERROR"]
         if errors:

@@ -1,24 +1,30 @@
 """Names of products on disk, and the only way that one gets there.
 
-A product is built in a staging folder beside its destination, then published
-by renaming a symbolic link over the old one: a kill at any instant leaves the
-old product or the new one, never a part.  Every file and folder name of a
-product is made here and nowhere else.
+A product is built in a staging folder beside its destination and moved, whole, to
+its place among the versions; then a symbolic link is renamed over the old one.
+Nothing is removed here that anybody was shown: versions that were superseded are
+retention's (``retention.py``).  Every file and folder name of a product is made
+here and nowhere else.  Does not belong here: which version is the current one,
+which the database says (``publication.py``).
 
 Layout below ``CONTIMG_HOME``::
 
     products/<slug>/<product>        link to .versions/<product>-<token>
-    products/<slug>/.versions/…      the published content, never edited; of flags all versions
+    products/<slug>/.versions/…      the published content, never edited
     products/<slug>/.staging/…       what is being built (removed when it fails)
     calibration/<set id>/…           calibration tables of the registry
     scratch/                         clones that CASA edits, gone after each stage
+
+Paths in the database are relative to the home, so that it can be moved.
 """
 
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.files import tree_sha256
@@ -28,6 +34,33 @@ from contimg_assets.radio.group_key import slug
 KEPT = frozenset({"flags"})
 #: Digits of a version's name.
 _VERSION_LENGTH = 12
+#: Folders of a product's folder; how the names begin of what is being removed, and end of links to come.
+VERSIONS, STAGING, TRASH, LINK = ".versions", ".staging", ".trash-", ".link"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Content that is in its place among the versions, whether or not it is published."""
+
+    path: Path
+    """Where it is."""
+    link: Path
+    """Where its product is published."""
+    new: bool
+    """It was not there before, so it goes again if it is not published."""
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder or file; another process may be doing the same."""
+
+    def unless_gone(_function: object, _path: str, error: tuple[Any, BaseException, Any]) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            raise error[1]
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, onerror=unless_gone)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Store:
@@ -70,41 +103,56 @@ class Store:
         ------
         Path
             An empty folder on the destination's file system.  Build in it a
-            folder or file of any name, then call :meth:`publish`.
+            folder or file of any name, then call ``publication.publish``.
         """
-        folder = self.products / slug(key) / ".staging" / f"{product}-{uuid.uuid4().hex[:12]}"
+        folder = self.products / slug(key) / STAGING / f"{product}-{uuid.uuid4().hex[:12]}"
         folder.mkdir(parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, built: Path, key: str, product: str) -> Path:
-        """Make ``built`` (from :meth:`staging`) the current version of ``product``.
+    def place(self, built: Path, key: str, product: str) -> Placed:
+        """Move what was built (in :meth:`staging`) to its place among the versions of ``product``.
 
-        Returns
-        -------
-        Path
-            The published path, a link that is replaced atomically.
+        It is whole there at once, and nobody is shown it before :meth:`point`.
         """
-        destination = self.path(key, product)
-        versions = destination.parent / ".versions"
+        link = self.path(key, product)
+        versions = link.parent / VERSIONS
         versions.mkdir(exist_ok=True)
         version = tree_sha256(built) if product in KEPT else uuid.uuid4().hex
-        name = f"{product}-{version[:_VERSION_LENGTH]}"
+        path = versions / f"{product}-{version[:_VERSION_LENGTH]}"
         # The same content again is the version that is there.
-        if not (versions / name).exists():
-            built.replace(versions / name)
-        self._point(destination, name)
-        if product not in KEPT:
-            for old in self.versions(key, product).values():
-                if old.name != name:
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
-        return destination
+        new = not path.exists()
+        if new:
+            built.replace(path)
+        return Placed(path, link, new)
+
+    def remove(self, path: Path) -> None:
+        """Remove content that nobody uses: renamed first, so that nobody ever sees a part of it."""
+        trash = path.with_name(f"{TRASH}{uuid.uuid4().hex[:12]}")
+        try:
+            path.rename(trash)
+        except FileNotFoundError:
+            return  # another process was first
+        remove_tree(trash)
+
+    def relative(self, path: Path) -> str:
+        """A path as the database has it: relative to the home if it lies below it."""
+        return (path.relative_to(self.home) if path.is_relative_to(self.home) else path).as_posix()
+
+    def absolute(self, path: str) -> Path:
+        """A path that the database has, on this machine."""
+        return self.home / path
+
+    @staticmethod
+    def target(link: Path) -> Path | None:
+        """The content that a product's link leads to; None if there is no link."""
+        return link.parent / link.readlink() if link.is_symlink() else None
 
     def versions(self, key: str, product: str) -> dict[str, Path]:
         """Content of each version of ``product`` on disk, by the version's name, oldest first."""
-        folder = self.path(key, product).parent / ".versions"
+        folder = self.path(key, product).parent / VERSIONS
         found = {path.name.removeprefix(f"{product}-"): path for path in folder.glob(f"{product}-*")}
         whole = {name: path for name, path in found.items() if len(name) == _VERSION_LENGTH}
         return dict(sorted(whole.items(), key=lambda item: item[1].stat().st_mtime))
@@ -132,17 +180,12 @@ class Store:
             )
         return found[0]
 
-    def restore(self, version: Path, key: str, product: str) -> Path:
-        """Make a version (from :meth:`version`) the current one again; returns the published path."""
-        destination = self.path(key, product)
-        self._point(destination, version.name)
-        return destination
-
     @staticmethod
-    def _point(destination: Path, name: str) -> None:
-        link = destination.parent / ".versions" / f"{name}.{uuid.uuid4().hex}.link"
-        link.symlink_to(Path(".versions") / name)
-        link.replace(destination)
+    def point(link: Path, path: Path) -> None:
+        """Let a product's link lead to one of its versions, at once: a reader sees the old one or the new."""
+        staged = link.parent / VERSIONS / f"{path.name}.{uuid.uuid4().hex}{LINK}"
+        staged.symlink_to(Path(VERSIONS) / path.name)
+        staged.replace(link)
 
     @contextmanager
     def scratch_folder(self, label: str) -> Iterator[Path]:

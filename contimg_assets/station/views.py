@@ -41,9 +41,10 @@ def describe_wait(wait: CalibrationWait | None) -> dict[str, Any] | None:
     return {"reason": wait.reason, **times}
 
 
-def describe_set(found: CalibrationSet) -> dict[str, Any]:
-    """A calibration set and its tables."""
+def describe_set(found: CalibrationSet, home: Path) -> dict[str, Any]:
+    """A calibration set and its tables, with its path on this machine."""
     columns = {column.name: getattr(found, column.name) for column in CalibrationSet.__table__.columns}
+    columns["path"] = str(home / found.path)
     columns["created_at"] = found.created_at.isoformat(timespec="seconds")
     return {**columns, "tables": list(table_entries(found))}
 
@@ -77,7 +78,7 @@ def describe_products(
     for name, product in catalog.products(group.key).items():
         path = store.path(group.key, name)
         if path.exists():
-            products[name] = {"path": str(path.absolute()), "numbers": numbers(product.metrics)}
+            products[name] = {"path": str(path.absolute()), "numbers": numbers(product.numbers)}
     described["products"] = products
     described["files"] = _image_files(store.path(group.key, "image"))
     for name, product in (("report", "image_qa"), ("picture", "image")):

@@ -100,7 +100,8 @@ def test_a_target_goes_from_files_to_an_image_with_the_calibrators_tables(statio
     assert used.set_id == made.id
     image = next(call for call in calls() if call["stage"] == "image")
     assert image["arguments"][-4:-2] == ["--name", "20260115T030000"]
-    assert image["arguments"][-1].endswith("calibrated_ms/provenance.json")
+    used_ms = station.store.path(TARGET, "calibrated_ms").resolve()
+    assert image["arguments"][-1] == str(used_ms / "provenance.json")
 
 
 def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Station, home: Path) -> None:
@@ -200,7 +201,7 @@ def test_solving_again_retires_the_earlier_set_whose_files_stay(station: Station
 def test_tables_that_were_changed_on_disk_are_not_applied(station: Station) -> None:
     station.ready_to_image()
     (found,) = station.registry.list()
-    (Path(found.path) / "B.cal" / "table.dat").write_text("edited")
+    (station.store.home / found.path / "B.cal" / "table.dat").write_text("edited")
     result = station.run("image_group", TARGET)
     assert "CalibrationError: calibration set" in failure_text(result)
     assert "is changed" in failure_text(result)

@@ -193,7 +193,7 @@ except StateError:
 def test_a_product_made_again_replaces_its_record(catalog: ProductCatalog, tmp_path: Path) -> None:
     catalog.record_product(TARGET, "image", tmp_path, {"rms_mjy_beam": 0.4})
     catalog.record_product(TARGET, "image", tmp_path, {"rms_mjy_beam": 0.3, "peak": float("nan"), "l": [1.0]})
-    assert catalog.product(TARGET, "image").metrics == {"rms_mjy_beam": 0.3, "peak": None, "l": [1.0]}
+    assert catalog.product(TARGET, "image").numbers == {"rms_mjy_beam": 0.3, "peak": None, "l": [1.0]}
     with pytest.raises(MissingInputError, match="image_qa"):
         catalog.product(TARGET, "image_qa")
 

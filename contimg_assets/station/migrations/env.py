@@ -1,14 +1,12 @@
-"""Alembic's entry point: runs the revisions on the connection that ``upgrade`` hands over."""
+"""Alembic's entry point: runs the revisions on the connection that ``upgrade`` hands over.
+
+Revisions are frozen: neither they nor this file import anything that lives on, so that a database of
+any release is brought up to date the same way for ever.
+"""
 
 from alembic import context
 
-from contimg_assets.station.models import Base
-
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection,
-    target_metadata=Base.metadata,
-    render_as_batch=connection.dialect.name == "sqlite",
-)
+context.configure(connection=connection)
 with context.begin_transaction():
     context.run_migrations()

@@ -3,8 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from contimg_assets.station.models import UtcDateTime
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -28,8 +26,8 @@ def upgrade() -> None:
         sa.Column("calibrator_apparent_jy", sa.Float(), nullable=True),
         sa.Column("owner", sa.String(), nullable=True),
         sa.Column("retries", sa.Integer(), nullable=False),
-        sa.Column("created", UtcDateTime(), nullable=False),
-        sa.Column("updated", UtcDateTime(), nullable=False),
+        sa.Column("created", sa.DateTime(), nullable=False),
+        sa.Column("updated", sa.DateTime(), nullable=False),
         sa.CheckConstraint(
             "state IN ('collecting', 'pending', 'in_progress', 'completed', 'failed')",
             name="ck_observation_group_state",
@@ -62,7 +60,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=8), nullable=False),
         sa.Column("replaced_by", sa.String(length=64), nullable=True),
         sa.Column("path", sa.String(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.CheckConstraint("status IN ('active', 'retired', 'failed')", name="ck_calibration_set_status"),
         sa.ForeignKeyConstraint(
             ["group_key"], ["observation_group.key"], name="fk_calibration_set_group_key"
@@ -89,7 +87,7 @@ def upgrade() -> None:
         sa.Column("from", sa.String(length=16), nullable=True),
         sa.Column("to", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["key"], ["observation_group.key"], name="fk_group_transition_key"),
         sa.PrimaryKeyConstraint("id", name="pk_group_transition"),
     )
@@ -101,7 +99,7 @@ def upgrade() -> None:
         sa.Column("product", sa.String(length=64), nullable=False),
         sa.Column("path", sa.String(), nullable=False),
         sa.Column("metrics", sa.JSON(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["group_key"], ["observation_group.key"], name="fk_product_group_key"),
         sa.PrimaryKeyConstraint("group_key", "product", name="pk_product"),
     )
@@ -116,7 +114,7 @@ def upgrade() -> None:
         sa.Column("soft", sa.Float(), nullable=False),
         sa.Column("hard", sa.Float(), nullable=False),
         sa.Column("limits_version", sa.String(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.CheckConstraint("status IN ('PASS', 'WARN', 'ERROR')", name="ck_verdict_status"),
         sa.ForeignKeyConstraint(["group_key"], ["observation_group.key"], name="fk_verdict_group_key"),
         sa.PrimaryKeyConstraint("id", name="pk_verdict"),
@@ -140,7 +138,7 @@ def upgrade() -> None:
         sa.Column("set_id", sa.String(length=64), nullable=False),
         sa.Column("hours", sa.Float(), nullable=False),
         sa.Column("warning", sa.String(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["key"], ["observation_group.key"], name="fk_group_calibration_key"),
         sa.ForeignKeyConstraint(["set_id"], ["calibration_set.id"], name="fk_group_calibration_set_id"),
         sa.PrimaryKeyConstraint("id", name="pk_group_calibration"),

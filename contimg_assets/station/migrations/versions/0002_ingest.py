@@ -3,8 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-from contimg_assets.station.models import UtcDateTime
-
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -13,7 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply this revision."""
-    op.add_column("observation_group", sa.Column("heartbeat", UtcDateTime(), nullable=True))
+    op.add_column("observation_group", sa.Column("heartbeat", sa.DateTime(), nullable=True))
     # Whoever held a group gave no sign of life then: from now on that is how a living worker is told.
     op.execute("UPDATE observation_group SET owner = NULL")
     op.create_table(
@@ -25,7 +23,7 @@ def upgrade() -> None:
         sa.Column("group_key", sa.String(length=19), nullable=True),
         sa.Column("outcome", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.CheckConstraint(
             "outcome IN ('used', 'duplicate', 'refused', 'late')", name="ck_arrived_file_outcome"
         ),
@@ -43,7 +41,7 @@ def upgrade() -> None:
         sa.Column("gap_s", sa.Float(), nullable=True),
         sa.Column("step_deg", sa.Float(), nullable=True),
         sa.Column("told", sa.Boolean(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["key"], ["observation_group.key"], name="fk_pointing_key"),
         sa.PrimaryKeyConstraint("key", name="pk_pointing"),
     )
@@ -59,7 +57,7 @@ def upgrade() -> None:
         sa.Column("writer", sa.String(), nullable=True),
         sa.Column("seconds", sa.Float(), nullable=True),
         sa.Column("peak_memory_mb", sa.Float(), nullable=True),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["key"], ["observation_group.key"], name="fk_performance_key"),
         sa.PrimaryKeyConstraint("id", name="pk_performance"),
     )

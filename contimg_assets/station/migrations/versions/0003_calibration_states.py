@@ -5,8 +5,6 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from contimg_assets.station.models import UtcDateTime
-
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -32,8 +30,8 @@ def upgrade() -> None:
         "calibration_wait",
         sa.Column("key", sa.String(length=19), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("since", UtcDateTime(), nullable=False),
-        sa.Column("deadline", UtcDateTime(), nullable=False),
+        sa.Column("since", sa.DateTime(), nullable=False),
+        sa.Column("deadline", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["key"], ["observation_group.key"], name="fk_calibration_wait_key"),
         sa.PrimaryKeyConstraint("key", name="pk_calibration_wait"),
     )
@@ -117,7 +115,7 @@ def _make(states: tuple[str, ...], *, later: bool) -> None:
         *([sa.Column("reason", sa.String(), nullable=False)] if later else []),
         sa.Column("replaced_by", sa.String(length=64), nullable=True),
         sa.Column("path", sa.String(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.CheckConstraint(f"status IN ({listed})", name="ck_calibration_set_status"),
         sa.ForeignKeyConstraint(
             ["replaced_by"], ["calibration_set.id"], name="fk_calibration_set_replaced_by"
@@ -157,7 +155,7 @@ def _make(states: tuple[str, ...], *, later: bool) -> None:
         sa.Column("hours", sa.Float(), nullable=False),
         *([sa.Column("fallback", sa.String(length=24), nullable=False)] if later else []),
         sa.Column("warning", sa.String(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["key"], ["observation_group.key"], name="fk_group_calibration_key"),
         sa.ForeignKeyConstraint(["set_id"], ["calibration_set.id"], name="fk_group_calibration_set_id"),
         sa.PrimaryKeyConstraint("id", name="pk_group_calibration"),

@@ -1,0 +1,54 @@
+"""``contimg retention``: what goes from the disk, and letting it go.
+
+Belongs here: options and printing.  Does not belong here: what goes
+(``station/retention.py``).
+"""
+
+import json
+
+import click
+
+from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+
+#: Bytes of the unit in which sizes are shown.
+_GB = 1e9
+
+
+@click.command("retention")
+@click.option("--apply", "remove", is_flag=True, help="Remove it; without this it is only listed.")
+@json_option
+@told_plainly
+def retention(remove: bool, as_json: bool) -> None:
+    """List what is no longer needed on disk, and why; with --apply, remove it.
+
+    That is the content of versions that were superseded longer than the grace ago (setting
+    retention.grace_hours), and what killed processes left.  Versions of flags and calibration sets stay, and
+    the history of every product.
+    """
+    from rich.table import Table
+
+    from contimg_assets.station.retention import carry_out, plan, put_links_right
+
+    opened = Opened()
+    engine, store = opened.catalog.engine, opened.store
+    links = put_links_right(opened.catalog, store) if remove else []
+    removals = plan(engine, store, opened.settings.retention.grace_hours)
+    freed = carry_out(engine, store, removals) if remove else 0
+    total = sum(removal.size for removal in removals)
+    if as_json:
+        rows = [{"path": str(r.path), "reason": r.reason, "bytes": r.size} for r in removals]
+        report = {"removals": rows, "bytes": total, "applied": remove, "bytes_freed": freed}
+        click.echo(json.dumps({**report, "links_put_right": [str(link) for link in links]}, indent=2))
+        return
+    for link in links:
+        click.echo(f"link put right: {link}")
+    table = Table("GB", "path", "why")
+    for removal in removals:
+        table.add_row(f"{removal.size / _GB:.3f}", str(removal.path), removal.reason)
+    if removals:
+        console().print(table)
+    told = f"{freed / _GB:.3f} GB freed" if remove else f"{total / _GB:.3f} GB would be freed: --apply"
+    click.echo(f"{len(removals)} items, {told}")
+
+
+commands: list[click.Command] = [retention]

@@ -1,0 +1,147 @@
+"""One row a group with what lists show of it, written in the transaction that changes any of it.
+
+Belongs here: what the row says, from the other tables.  Does not belong here:
+those tables, or how lists look (``views.py``, ``cli/``).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from contimg_assets.radio.limits import load_limits
+from contimg_assets.station.models import (
+    GROUP,
+    GroupCalibration,
+    GroupSummary,
+    ObservationGroup,
+    ProductVersion,
+    now,
+)
+from contimg_assets.station.verdicts import standing_verdicts
+
+#: Columns that are the group's own.
+_OF_GROUP = (
+    "state",
+    "reason",
+    "n_subbands",
+    "declination_deg",
+    "mid_mjd",
+    "calibrator_name",
+    "calibrator_apparent_jy",
+)
+#: Numbers, each with the product that has it.
+_NUMBERS = {
+    "rms_mjy_beam": "image",
+    "rms_ratio": "image_qa",
+    "n_sources": "image",
+    "flux_ratio": "image_qa",
+    "astrometric_offset_arcsec": "image_qa",
+}
+#: Verdicts, worst first.
+_WORST_FIRST = ("ERROR", "WARN", "PASS")
+
+
+def summarise_group(session: Session, key: str) -> None:
+    """Bring a group's summary up to date, in the transaction that has changed something of it.
+
+    The group's row is locked first, so that of two transactions the later one sees what the earlier did.
+    """
+    session.flush()
+    session.execute(select(ObservationGroup.key).where(ObservationGroup.key == key).with_for_update())
+    values = summary_of(session, key)
+    found = session.get(GroupSummary, key, populate_existing=True)
+    if found is None:
+        session.add(GroupSummary(key=key, **values, updated=now()))
+    elif any(getattr(found, name) != value for name, value in values.items()):
+        for name, value in values.items():
+            setattr(found, name, value)
+        found.updated = now()
+    session.flush()
+
+
+def summary_of(session: Session, key: str) -> dict[str, Any]:
+    """All columns of a group's summary but ``key`` and ``updated``, computed from the other tables."""
+    columns = [getattr(ObservationGroup, name) for name in _OF_GROUP]
+    group = session.execute(select(*columns).where(ObservationGroup.key == key)).mappings().one()
+    return {**group, **_verdict(session, key), **_products(session, key), **_calibration(session, key)}
+
+
+def summaries(engine: Engine, *states: str, limit: int | None = None) -> list[GroupSummary]:
+    """Summaries of the groups in any of ``states`` (all when none is given), newest observation first."""
+    statement = select(GroupSummary).order_by(GroupSummary.key.desc()).limit(limit)
+    if states:
+        statement = statement.where(GroupSummary.state.in_(states))
+    with Session(engine, expire_on_commit=False) as session:
+        return list(session.scalars(statement))
+
+
+def fill_summaries(session: Session) -> None:
+    """Make the summaries that are not there: of groups that were registered before there were any."""
+    statement = (
+        select(ObservationGroup.key)
+        .outerjoin(GroupSummary, GroupSummary.key == ObservationGroup.key)
+        .where(GroupSummary.key.is_(None))
+    )
+    for key in session.scalars(statement).all():
+        summarise_group(session, key)
+
+
+def _verdict(session: Session, key: str) -> dict[str, Any]:
+    found = {
+        f"{product}.{check}": verdict.status
+        for product in load_limits().limits
+        for check, verdict in standing_verdicts(session, key, product).items()
+    }
+    statuses = list(found.values())
+    worst = next((status for status in _WORST_FIRST if status in statuses), "")
+    checks = sorted(name for name, status in found.items() if status == worst)
+    return {
+        "verdict": worst,
+        "n_warn": statuses.count("WARN"),
+        "n_error": statuses.count("ERROR"),
+        "worst_check": checks[0] if worst in ("ERROR", "WARN") else "",
+    }
+
+
+def _products(session: Session, key: str) -> dict[str, Any]:
+    of_group = (ProductVersion.kind == GROUP, ProductVersion.key == key)
+    current = (*of_group, ProductVersion.superseded_at.is_(None))
+    columns = (ProductVersion.product, ProductVersion.id, ProductVersion.made_at, ProductVersion.numbers)
+    shown = {
+        product: (identity, made_at, numbers)
+        for product, identity, made_at, numbers in session.execute(
+            select(*columns).where(*current, ProductVersion.product.in_(set(_NUMBERS.values())))
+        )
+    }
+    identity, made_at, _ = shown.get("image", (None, None, {}))
+    return {
+        "n_products": session.scalar(select(func.count()).where(*current)) or 0,
+        "image_version_id": identity,
+        "image_made_at": made_at,
+        **{
+            name: _number(shown[product][2] if product in shown else {}, name)
+            for name, product in _NUMBERS.items()
+        },
+    }
+
+
+def _number(numbers: Mapping[str, Any], name: str) -> int | float | None:
+    """One number of a product; None if it has none of that name."""
+    value = numbers.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return None
+    return int(value) if name.startswith("n_") else float(value)
+
+
+def _calibration(session: Session, key: str) -> dict[str, Any]:
+    last = session.execute(
+        select(GroupCalibration.set_id, GroupCalibration.hours, GroupCalibration.fallback)
+        .where(GroupCalibration.key == key)
+        .order_by(GroupCalibration.id.desc())
+        .limit(1)
+    ).first()
+    set_id, hours, fallback = last or (None, None, None)
+    return {"set_id": set_id, "calibration_hours": hours, "fallback": fallback}

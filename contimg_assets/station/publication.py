@@ -1,0 +1,196 @@
+"""Publication: how a product on disk and its row in the database change together.
+
+The row is the truth.  Content is moved to its place first, outside of any
+transaction; then, in one transaction, the row is entered and the product's link
+is renamed over the old one, last of all.  A process that is killed between these
+leaves content that no row names, or a link that leads to such: what reads a
+product through here never sees it, and the next publication or retention puts it
+right.  Belongs here: that order, and putting links right.  Does not belong here:
+names on disk (``store.py``), or rows (``products.py``, ``versions.py``).
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.station.database import reading, transaction
+from contimg_assets.station.models import ObservationGroup, ProductVersion
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.store import Placed, Store
+from contimg_assets.station.versions import current, current_version, inputs_of, tables_version, version_at
+
+
+def publish(
+    catalog: ProductCatalog,
+    store: Store,
+    built: Path,
+    key: str,
+    product: str,
+    numbers: Mapping[str, Any],
+    *,
+    owner: str | None = None,
+    inputs: Iterable[int] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> ProductVersion:
+    """Make what was built (in ``Store.staging``) the current version of a group's product.
+
+    Parameters
+    ----------
+    catalog, store
+        Where it is entered and kept.
+    built : Path
+        The folder; it is moved.
+    key, product, numbers, owner, inputs, settings
+        As for ``ProductCatalog.record_product``.
+
+    Returns
+    -------
+    ProductVersion
+        The row.
+
+    Raises
+    ------
+    StateError
+        If the group is another run's by now; then nothing is published.
+    """
+    name_versions(catalog, store, key)
+    placed = store.place(built, key, product)
+    try:
+        return catalog.record_product(
+            key,
+            product,
+            PurePosixPath(store.relative(placed.path)),
+            numbers,
+            owner=owner,
+            inputs=inputs,
+            settings=settings,
+            show=lambda: store.point(placed.link, placed.path),
+        )
+    except BaseException:  # also a run that is cancelled must not leave its link
+        _withdraw(catalog, store, placed, key, product)
+        raise
+
+
+def _withdraw(catalog: ProductCatalog, store: Store, placed: Placed, key: str, product: str) -> None:
+    """Take back content whose row was not entered; if the commit came through after all, it stays."""
+    put_link_right(catalog, store, key, product, withdrawn=placed.path)
+    with reading(catalog.engine) as session:
+        entered = version_at(session, store.relative(placed.path)) is not None
+    if placed.new and not entered:
+        store.remove(placed.path)
+
+
+def restore(
+    catalog: ProductCatalog, store: Store, path: Path, key: str, product: str, numbers: Mapping[str, Any]
+) -> ProductVersion:
+    """Publish a version that is on disk (from ``Store.version``) again: a new row of the same content."""
+    name_versions(catalog, store, key)
+    relative = store.relative(path)
+    with reading(catalog.engine) as session:
+        earlier = version_at(session, relative)
+        inputs = inputs_of(session, [earlier.id])[earlier.id] if earlier else []
+    try:
+        return catalog.record_product(
+            key,
+            product,
+            PurePosixPath(relative),
+            numbers,
+            inputs=[version.id for version in inputs],
+            settings=earlier.settings if earlier else None,
+            show=lambda: store.point(store.path(key, product), path),
+        )
+    except BaseException:  # as in `publish`
+        put_link_right(catalog, store, key, product)
+        raise
+
+
+def content(catalog: ProductCatalog, store: Store, key: str, product: str) -> Path:
+    """The content of a product's current version, which stays the same while another one is published.
+
+    Raises
+    ------
+    MissingInputError
+        If the product has not been made, or its content is not on disk.
+    """
+    version = catalog.product(key, product)
+    if not version.version:
+        name_versions(catalog, store, key)
+        version = catalog.product(key, product)
+    path = store.absolute(version.path)
+    if not path.exists():
+        raise MissingInputError(f"group {key} has no {product}: expected its current version at {path}")
+    return path
+
+
+def versions_at(catalog: ProductCatalog, store: Store, paths: Iterable[Path]) -> tuple[ProductVersion, ...]:
+    """The versions whose content (from :func:`content`) is at some paths.
+
+    Raises
+    ------
+    MissingInputError
+        If a path is no version's.
+    """
+    found: list[ProductVersion] = []
+    with reading(catalog.engine) as session:
+        for path in paths:
+            version = version_at(session, store.relative(path))
+            if version is None:
+                raise MissingInputError(f"{path} is no version of a product that the database knows")
+            found.append(version)
+    return tuple(found)
+
+
+def tables_of(catalog: ProductCatalog, set_ids: Iterable[str]) -> list[ProductVersion]:
+    """The versions of ``calibration_tables`` that sets are copies of, where the database has them."""
+    with reading(catalog.engine) as session:
+        found = (tables_version(session, set_id) for set_id in set_ids)
+        return [version for version in found if version is not None]
+
+
+def put_link_right(
+    catalog: ProductCatalog, store: Store, key: str, product: str, *, withdrawn: Path | None = None
+) -> bool:
+    """Let a product's link lead to its current version; whether it led elsewhere.
+
+    A product that has no version loses its link only if that leads to content that is ``withdrawn``.
+    """
+    link = store.path(key, product)
+    with transaction(catalog.engine) as session:
+        # Nobody publishes the product meanwhile.
+        session.execute(select(ObservationGroup.key).where(ObservationGroup.key == key).with_for_update())
+        version = current_version(session, key, product)
+        target = store.target(link)
+        if version is None:
+            if target is None or target != withdrawn:
+                return False
+            link.unlink()
+            return True
+        path = store.absolute(version.path)
+        if not version.version or target == path or not path.exists():
+            return False
+        store.point(link, path)
+        return True
+
+
+def name_versions(catalog: ProductCatalog, store: Store, key: str) -> None:
+    """Enter which content a group's rows of version 0.1.0 mean: that which their links lead to."""
+    with reading(catalog.engine) as session:
+        if session.scalars(_unnamed(key)).first() is None:
+            return
+    with transaction(catalog.engine) as session:
+        for version in session.scalars(_unnamed(key)):
+            _name(version, store)
+
+
+def _unnamed(key: str) -> Select[tuple[ProductVersion]]:
+    return current(key).where(ProductVersion.version == "")
+
+
+def _name(version: ProductVersion, store: Store) -> None:
+    path = store.target(store.absolute(version.path))
+    if path is not None and path.exists():
+        version.version = path.name.removeprefix(f"{version.product}-")
+        version.path = store.relative(path)

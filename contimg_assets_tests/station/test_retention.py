@@ -1,0 +1,179 @@
+"""Retention removes what nobody needs once its time has come, says why, and nothing else."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from contimg_assets.station import publication, retention
+from contimg_assets.station.models import now
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.retention import Removal, carry_out, plan
+from contimg_assets.station.store import Store
+from contimg_assets.station.version_views import versions_of
+from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
+
+GRACE_HOURS = 24.0
+DAY = timedelta(days=1, seconds=1)
+#: Bytes of each product.
+SIZE = 1000
+
+Publish = Callable[..., Path]
+
+
+@pytest.fixture
+def catalog(engine: Engine, tmp_path: Path) -> ProductCatalog:
+    catalog = ProductCatalog(engine)
+    for key in (TARGET, CALIBRATOR):
+        catalog.register(registration(key, tmp_path), ready=True)
+    return catalog
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+@pytest.fixture
+def publish(catalog: ProductCatalog, store: Store) -> Publish:
+    def make(product: str, content: str = "x", key: str = TARGET) -> Path:
+        with store.staging(key, product) as folder:
+            (folder / "built").mkdir()
+            (folder / "built" / "data").write_text(content * SIZE)
+            publication.publish(catalog, store, folder / "built", key, product, {})
+        return publication.content(catalog, store, key, product)
+
+    return make
+
+
+def test_a_superseded_version_goes_when_its_grace_is_over_and_its_row_stays(
+    catalog: ProductCatalog, store: Store, publish: Publish
+) -> None:
+    old, new = publish("image"), publish("image")
+    other = publish("image", key=CALIBRATOR)
+    assert plan(catalog.engine, store, GRACE_HOURS) == []
+    (planned,) = plan(catalog.engine, store, GRACE_HOURS, now() + DAY)
+    assert (planned.path, planned.size) == (old, SIZE)
+    assert planned.reason.startswith(f"image of {TARGET}, superseded 20")
+    assert old.is_dir()
+    assert carry_out(catalog.engine, store, [planned]) == SIZE
+    assert not old.exists()
+    assert sorted(old.parent.iterdir()) == [new]
+    assert other.is_dir()
+    first, second = versions_of(catalog.engine, TARGET, "image")
+    assert first.deleted is not None
+    assert second.deleted is None
+    assert plan(catalog.engine, store, GRACE_HOURS, now() + DAY) == []
+
+
+def test_flags_and_calibration_sets_stay_for_ever(
+    store: Store, catalog: ProductCatalog, publish: Publish
+) -> None:
+    versions = [publish("flags", content) for content in "ab"]
+    kept = store.calibration / "20260115T050000-01234567"
+    kept.mkdir(parents=True)
+    # Of a release that did not enter every version.
+    unnamed = versions[0].with_name("flags-0123456789ab")
+    unnamed.mkdir()
+    assert plan(catalog.engine, store, 0.0, now() + 100 * DAY) == []
+
+
+def test_what_killed_processes_left_goes_after_a_day_however_short_the_grace(
+    store: Store, catalog: ProductCatalog, publish: Publish
+) -> None:
+    current = publish("image")
+    left = [
+        current.with_name("image-0123456789ab"),
+        store.path(TARGET, ".staging") / "image-0123456789ab",
+        store.calibration / ".staging" / "20260115T050000-01234567",
+        store.scratch / "image-0123456789ab",
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+    link = current.with_name("image-0123456789ab.0123.link")
+    link.symlink_to(current.name)
+    assert plan(catalog.engine, store, 0.0) == []
+    planned = plan(catalog.engine, store, 0.0, now() + DAY)
+    assert {item.path for item in planned} == {*left, link}
+    carry_out(catalog.engine, store, planned)
+    assert not any(folder.exists() for folder in left)
+    assert not link.is_symlink()
+    assert current.is_dir()
+
+
+def test_a_database_that_knows_nothing_costs_no_data(
+    store: Store, catalog: ProductCatalog, tmp_path: Path
+) -> None:
+    """Content goes only beside a current version of the same product: not where the database was lost."""
+    lost = store.path(TARGET, ".versions") / "image-0123456789ab"
+    lost.mkdir(parents=True)
+    (store.products / "20200101T000000" / ".versions" / "image-0123456789ab").mkdir(parents=True)
+    # Of another home's database: its current version is not here.
+    catalog.record_product(TARGET, "image", tmp_path / "image-1", {})
+    assert plan(catalog.engine, store, 0.0, now() + 100 * DAY) == []
+
+
+def test_a_removal_that_was_cut_short_is_finished(
+    store: Store, catalog: ProductCatalog, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the row was marked, and after the content was renamed."""
+    old = publish("image")
+    publish("image")
+    planned = plan(catalog.engine, store, GRACE_HOURS, now() + DAY)
+
+    def killed(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(catalog.engine, store, planned)
+    assert old.is_dir()
+    again = plan(catalog.engine, store, GRACE_HOURS, now() + DAY)
+    assert [(item.path, item.reason) for item in again] == [(old, "a removal that was cut short")]
+    with monkeypatch.context() as patched:
+        patched.setattr("contimg_assets.station.store.remove_tree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(catalog.engine, store, again)
+    assert not old.exists()
+    (trash,) = plan(catalog.engine, store, GRACE_HOURS)
+    assert trash.path.name.startswith(".trash-")
+    carry_out(catalog.engine, store, [trash])
+    assert len(list(old.parent.iterdir())) == 1
+
+
+def test_a_plan_that_is_out_of_date_removes_nothing_that_is_used(
+    store: Store, catalog: ProductCatalog, publish: Publish
+) -> None:
+    current = publish("image")
+    version = catalog.product(TARGET, "image")
+    stale = [Removal(current, "superseded", SIZE, version.id), Removal(current, "never published", SIZE)]
+    assert carry_out(catalog.engine, store, stale) == 0
+    assert current.is_dir()
+
+
+def test_content_that_is_gone_already_is_marked(
+    store: Store, catalog: ProductCatalog, publish: Publish
+) -> None:
+    old = publish("image")
+    publish("image")
+    store.remove(old)
+    carry_out(catalog.engine, store, plan(catalog.engine, store, GRACE_HOURS, now() + DAY))
+    assert versions_of(catalog.engine, TARGET, "image")[0].deleted is not None
+
+
+def test_links_are_put_right_by_the_rows(store: Store, catalog: ProductCatalog, publish: Publish) -> None:
+    """Also one that leads to content which is not there; a link of no product of ours is left alone."""
+    old, new, link = publish("image"), publish("image"), store.path(TARGET, "image")
+    assert retention.put_links_right(catalog, store) == []
+    for target in (old, new.with_name("image-0123456789ab")):
+        store.point(link, target)
+        foreign = link.with_name("notes")
+        foreign.unlink(missing_ok=True)
+        foreign.symlink_to(os.devnull)
+        assert retention.put_links_right(catalog, store) == [link]
+        assert link.resolve() == new
+        assert foreign.is_symlink()
