@@ -16,6 +16,7 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataV
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.products import ProductCatalog
 
@@ -46,6 +47,8 @@ class Production:
     """Folder to build, in staging; not there yet."""
     run: str
     """Identity of the run that makes it."""
+    owner: str
+    """Owner of the lease under which the run works."""
     catalog: ProductCatalog
     storage: StoreResource
 
@@ -62,14 +65,15 @@ class Production:
         Raises
         ------
         StateError
-            If the group is another run's by now; then nothing is published.
+            If the group is not the owner's any more; then nothing is published.
         """
         path = self.catalog.record_product(
             self.key,
             self.product,
             lambda: self.storage.store().publish(self.built, self.key, self.product),
             result,
-            owner=self.run,
+            owner=self.owner,
+            run=self.run,
         )
         # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
         return MaterializeResult(
@@ -93,19 +97,19 @@ def production(
     dagster.Failure
         In place of our own errors, which no retry can mend.
     """
-    key, product, run = context.partition_key, context.asset_key.path[-1], context.run.run_id
+    key, product, owner = context.partition_key, context.asset_key.path[-1], lease_owner(context.run)
     catalog = database.catalog()
     with failing(context, catalog, key, product):
-        database.workers().hold(key, run)
+        database.leases().hold(key, owner)
         with storage.store().staging(key, product) as folder:
-            yield Production(key, product, folder / "built", run, catalog, storage)
+            yield Production(key, product, folder / "built", context.run.run_id, owner, catalog, storage)
 
 
 @contextmanager
 def failing(
     context: AssetExecutionContext, catalog: ProductCatalog, key: str, product: str
 ) -> Iterator[None]:
-    """Mark the group failed if the block raises, will not be tried again, and the run holds the group."""
+    """Mark the group failed if the block raises, will not be tried again, and the group is the run's."""
     try:
         yield
     except BaseException as error:  # also a cancelled run's: it is reported and goes on
@@ -114,7 +118,7 @@ def failing(
         if not (transient and context.retry_number < RETRY.max_retries):
             told = failure.description if isinstance(failure, Failure) else None
             reason = f"{product}: {told or f'{type(error).__name__}: {error}'}"
-            catalog.fail(key, reason, owner=context.run.run_id)
+            catalog.fail(key, reason, owner=lease_owner(context.run))
         if failure is not error:
             raise failure from error
         raise

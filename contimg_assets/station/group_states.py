@@ -1,8 +1,8 @@
 """Groups in the catalogue: what registers one, and the state transitions that exist.
 
 Belongs here: the state machine, each step a compare-and-set in the caller's
-transaction.  Does not belong here: when a step is taken (``products.py``,
-``workers.py``).
+transaction.  Does not belong here: when a step is taken (``products.py``), or
+who may take it (``leases.py``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationG
     return group
 
 
-def move(session: Session, group: ObservationGroup, target: str, reason: str, **values: Any) -> None:
+def move(session: Session, group: ObservationGroup, target: str, reason: str) -> None:
     """Change a group's state, if it still is the one that was seen, and note when and why.
 
     Raises
@@ -97,7 +97,7 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str, **
     if target not in TRANSITIONS[source]:
         raise StateError(f"group {key} is {source}: it cannot become {target}")
     reason = reason[:REASON_LENGTH]
-    values = {"owner": None, "heartbeat": None, **values}
+    values: dict[str, Any] = {}
     if target == "pending" and source != "collecting":
         values["retries"] = ObservationGroup.retries + 1
     statement = (
@@ -111,8 +111,3 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str, **
     session.add(GroupTransition(key=key, from_state=source, to_state=target, reason=reason))
     session.flush()
     session.refresh(group)
-
-
-def start(session: Session, group: ObservationGroup, owner: str, reason: str) -> None:
-    """Take a pending group for a run."""
-    move(session, group, "in_progress", reason, owner=owner, heartbeat=now())

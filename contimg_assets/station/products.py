@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session, aliased
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.database import reading, transaction
-from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move, start
+from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move
+from contimg_assets.station.leases import lease_of, named, require_lease, take_lease
 from contimg_assets.station.models import (
     GroupTransition,
     ObservationGroup,
@@ -197,26 +198,27 @@ class ProductCatalog:
         key : str
             The group.
         owner : str
-            Identity of the run that starts it; the same run may start again (a retry).
+            Holder of its lease: the run that starts it, which takes a free one, or the command that
+            the run belongs to.  The same may start again (a retry).
         explicit : bool
             A person asked for it: a group that is done is reopened first.
 
         Raises
         ------
         StateError
-            If the group is not pending (nor reopened, nor the same run's own).
+            If somebody else holds the group, or it is not pending (nor reopened, nor a retry).
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if group.state == "in_progress" and group.owner == owner:
+            if take_lease(session, key, owner) and group.state == "in_progress":
                 return
             if explicit and group.state in ("completed", "failed"):
-                move(session, group, "pending", f"to be made again by run {owner}")
+                move(session, group, "pending", f"to be made again by {named(owner)}")
             if group.state != "pending":
                 raise StateError(
-                    f"group {key} is {group.state}, expected pending, so run {owner} leaves it alone"
+                    f"group {key} is {group.state}, expected pending, so {named(owner)} leaves it alone"
                 )
-            start(session, group, owner, f"started by run {owner}")
+            move(session, group, "in_progress", f"started by {named(owner)}")
 
     def complete(self, key: str) -> None:
         """Everything of the group has been made; one that was completed before stays so."""
@@ -235,12 +237,13 @@ class ProductCatalog:
         reason : str
             What went wrong, as the user shall read it.
         owner : str, optional
-            The run it failed in: if that does not hold the group, nothing changes.
-            So a stage that is made again by hand does not undo a completed group.
+            Whose work failed: if that does not hold the group, or it is not in progress, nothing
+            changes.  So a stage that is made again by hand does not undo a completed group.
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if owner is None or group.owner == owner:
+            held = lease_of(session, key)
+            if owner is None or (group.state == "in_progress" and held is not None and held.owner == owner):
                 move(session, group, "failed", reason)
 
     def reopen(self, key: str, reason: str) -> None:
@@ -269,6 +272,7 @@ class ProductCatalog:
         metrics: Mapping[str, Any],
         *,
         owner: str | None = None,
+        run: str | None = None,
     ) -> Path:
         """Enter a product in place of its older version, and what it took to make it.
 
@@ -282,20 +286,19 @@ class ProductCatalog:
         metrics : Mapping
             What the stage reports.
         owner : str, optional
-            The run that made it.
+            Who must hold the group's lease.
+        run : str, optional
+            The run that made it, if that is another.
 
         Raises
         ------
         StateError
-            If the group is in progress and another run's (this one was taken for dead).
+            If the group is not the owner's (any more: it was taken for dead).
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if owner is not None and group.state != "completed" and group.owner != owner:
-                raise StateError(
-                    f"group {key} is {group.state}, held by {group.owner or 'nobody'}: "
-                    f"run {owner} lost it, and what it made of {product} is not published"
-                )
+            if owner is not None:
+                require_lease(session, key, owner)
             published = path() if callable(path) else path
             known = finite(metrics)
             session.merge(
@@ -306,7 +309,7 @@ class ProductCatalog:
                     key=key,
                     product=product,
                     retry=group.retries,
-                    run=owner,
+                    run=run or owner,
                     host=socket.gethostname(),
                     writer=known.get("writer") or known.get("engine"),
                     seconds=known.get("stage_seconds"),

@@ -31,8 +31,8 @@ from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
 from contimg_assets.station import incoming_folder
 from contimg_assets.station.arrivals import Arrivals
-from contimg_assets.station.claims import Claims
 from contimg_assets.station.incoming_folder import IncomingFolder
+from contimg_assets.station.leases import new_command
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import (
     BAND_HZ,
@@ -382,7 +382,9 @@ def test_groups_that_a_foreground_command_holds_are_left_alone(
     catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     pending(catalog, home, TARGET, CALIBRATOR)
-    with Claims(home).claim([TARGET]):
+    leases, command = CatalogResource().leases(), new_command()
+    with leases.living(command):
+        assert leases.take(TARGET, command, "contimg process")
         asked = [request.partition_key for request in requests(tick(incoming_groups, instance))]
     assert asked == [CALIBRATOR]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from contimg_assets.cli import foreground, operations
+from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
@@ -35,7 +35,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
     def behave(**options: Any) -> None:
         overrides = {"stages": FakeStages(**options)}
-        monkeypatch.setattr(foreground, "build_defs", lambda: build_defs(overrides))
+        monkeypatch.setattr(operations, "build_defs", lambda: build_defs(overrides))
 
     return behave
 
@@ -120,7 +120,7 @@ def test_registering_prints_keys_that_dagster_then_knows(folder: Path) -> None:
 PROGRAM = """
 import os, sys, time
 import pytest
-from contimg_assets.cli import foreground, operations
+from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
 from contimg_assets.settings import get_settings
 from contimg_assets_tests import fake_stages
@@ -133,7 +133,7 @@ class Hanging(fake_stages.FakeStages):
         return super().run(context, stage, *arguments)
 
 fake_stages.only_one_calibrator(pytest.MonkeyPatch())
-foreground.build_defs = lambda: build_defs({"stages": Hanging()})
+operations.build_defs = lambda: build_defs({"stages": Hanging()})
 operations.process([sys.argv[1]])
 """
 
