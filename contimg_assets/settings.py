@@ -32,10 +32,12 @@ class IngestOptions(Options):
     starts_per_tick: int = Field(default=24, ge=1)
     """Run requests at most in one sensor tick (a run costs ~160 ms to create); a catch-up keeps at most
     twice as many runs waiting."""
-    heartbeat_s: float = Field(default=10.0, gt=0)
-    """A worker gives a sign of life this often, s."""
+    heartbeat_s: float = Field(default=10.0, gt=0, le=20)
+    """A worker gives a sign of life this often, s; who judges the dead waits for twice as long within a tick
+    of a sensor, which Dagster ends after 60 s."""
     dead_after_s: float = Field(default=60.0, gt=0)
-    """A worker without a sign of life for this long is dead, s; several times ``heartbeat_s``."""
+    """A worker without a sign of life for this long is suspected to be dead, s; several times
+    ``heartbeat_s``."""
     attempts: int = Field(default=3, ge=1)
     """Workers that may die of one group in succession before it is given up."""
     gap_s: float = Field(default=30.0, gt=0)

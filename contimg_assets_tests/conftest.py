@@ -49,6 +49,33 @@ class PostgresServer:
 
     socket: Path
     user: str
+    binaries: Path
+    identity: dict[str, Any]
+    """User and groups as whom its programs run."""
+
+    @property
+    def data(self) -> Path:
+        """The cluster's folder."""
+        return self.socket / "data"
+
+    def create(self) -> None:
+        """Make the cluster."""
+        self._call("initdb", "-U", self.user, "-A", "trust", "-E", "UTF8", "--no-sync")
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.socket} -c fsync=off"
+        self._call("pg_ctl", "-o", options, "-l", str(self.socket / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        """End the server and all of its connections at once."""
+        self._call("pg_ctl", "-m", "immediate", "-w", "stop")
+
+    def _call(self, program: str, *arguments: str) -> None:
+        command = [str(self.binaries / program), "-D", str(self.data), *arguments]
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **self.identity)
+        if done.returncode:
+            pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 
     def new_database(self) -> str:
         """Make an empty database; its SQLAlchemy URL."""
@@ -92,21 +119,13 @@ def postgres_server() -> Iterator[PostgresServer]:
             os.chown(folder, entry.pw_uid, entry.pw_gid)
             identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         folder.chmod(0o755)
-        data = folder / "data"
-
-        def run(*command: str) -> None:
-            done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **identity)
-            if done.returncode:
-                pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-
-        initdb, pg_ctl = str(binaries / "initdb"), str(binaries / "pg_ctl")
-        run(initdb, "-D", str(data), "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-        run(pg_ctl, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+        server = PostgresServer(folder, user, binaries, identity)
+        server.create()
+        server.start()
         try:
-            yield PostgresServer(folder, user)
+            yield server
         finally:
-            run(pg_ctl, "-D", str(data), "-m", "immediate", "-w", "stop")
+            server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

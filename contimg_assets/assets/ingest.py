@@ -16,6 +16,7 @@ from contimg_assets.assets.publishing import (
 from contimg_assets.partitions import observation_group
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.resources.stage_runner import StageRunner
 
 #: Tag that Dagster puts on runs that a sensor asked for.
@@ -50,8 +51,9 @@ def measurement_set(
 ) -> MaterializeResult[Path]:
     key = context.partition_key
     try:
-        # Outside of `production`: a group that another run holds is not ours to fail.
-        database.catalog().begin(key, context.run.run_id, explicit=SENSOR_TAG not in context.run.tags)
+        # Outside of `production`: a group that somebody else holds is not ours to fail.
+        owner = lease_owner(context.run)
+        database.catalog().begin(key, owner, explicit=SENSOR_TAG not in context.run.tags)
     except ContimgError as error:
         raise failure_of(error) from error
     with production(context, database, storage) as making:

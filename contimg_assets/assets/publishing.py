@@ -17,6 +17,7 @@ from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.settings import get_settings
 from contimg_assets.station import publication
 from contimg_assets.station.models import ProductVersion
@@ -60,6 +61,8 @@ class Production:
     """Identity of the run that makes it."""
     inputs: tuple[ProductVersion, ...]
     """The versions that it is made from, as they were when the work began."""
+    owner: str
+    """Owner of the lease under which the run works."""
     catalog: ProductCatalog
     storage: StoreResource
 
@@ -80,7 +83,7 @@ class Production:
         Raises
         ------
         StateError
-            If the group is another run's by now; then nothing is published.
+            If the group is not the owner's any more; then nothing is published.
         """
         store = self.storage.store()
         inputs = [*self.inputs, *publication.tables_of(self.catalog, sets)]
@@ -91,7 +94,8 @@ class Production:
             self.key,
             self.product,
             result,
-            owner=self.run,
+            owner=self.owner,
+            run=self.run,
             inputs=[each.id for each in inputs],
             settings=settings_of(self.product),
         )
@@ -139,21 +143,23 @@ def production(
     dagster.Failure
         In place of our own errors, which no retry can mend.
     """
-    key, product, run = context.partition_key, context.asset_key.path[-1], context.run.run_id
+    key, product, owner = context.partition_key, context.asset_key.path[-1], lease_owner(context.run)
     catalog = database.catalog()
     with failing(context, catalog, key, product):
-        database.workers().hold(key, run)
+        database.leases().hold(key, owner)
         store = storage.store()
         inputs = publication.versions_at(catalog, store, made_from)
         with store.staging(key, product) as folder:
-            yield Production(key, product, folder / "built", run, inputs, catalog, storage)
+            yield Production(
+                key, product, folder / "built", context.run.run_id, inputs, owner, catalog, storage
+            )
 
 
 @contextmanager
 def failing(
     context: AssetExecutionContext, catalog: ProductCatalog, key: str, product: str
 ) -> Iterator[None]:
-    """Mark the group failed if the block raises, will not be tried again, and the run holds the group."""
+    """Mark the group failed if the block raises, will not be tried again, and the group is the run's."""
     try:
         yield
     except BaseException as error:  # also a cancelled run's: it is reported and goes on
@@ -162,7 +168,7 @@ def failing(
         if not (transient and context.retry_number < RETRY.max_retries):
             told = failure.description if isinstance(failure, Failure) else None
             reason = f"{product}: {told or f'{type(error).__name__}: {error}'}"
-            catalog.fail(key, reason, owner=context.run.run_id)
+            catalog.fail(key, reason, owner=lease_owner(context.run))
         if failure is not error:
             raise failure from error
         raise

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from contimg_assets.assets.publishing import ms_path, pictures
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
-from contimg_assets.radio.errors import MissingInputError, StateError
+from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
-from contimg_assets.resources.dagster_resources import StoreResource
+from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.station import publication
-from contimg_assets.station.claims import Claims
 from contimg_assets.station.numbers import numbers
+from contimg_assets.station.operations import sole_owner
 from contimg_assets.station.publication import content
 
 #: The product.
@@ -128,22 +129,23 @@ def restore(key: str, version: str, as_json: bool) -> None:
     from contimg_assets.radio import casa
 
     opened = Opened()
-    with Claims(opened.settings.home).claim([key]) as ours:
-        owner = opened.catalog.group(key).owner
-        if key not in ours or owner is not None:
-            raise StateError(
-                f"group {key} is being worked on by {owner or 'another process'}: try again later"
-            )
+    opened.catalog.group(key)
+    leases = CatalogResource().leases()
+    with (
+        opened.instance() as instance,
+        sole_owner(leases, DagsterRuns(instance), key, "contimg flags restore") as owner,
+    ):
         wanted = opened.store.version(key, _FLAGS, version)
         casa.configure(opened.settings.home / "casa")
         refuse_foreign(wanted, ms_path(content(opened.catalog, opened.store, key, "measurement_set"), key))
         told = _summary(wanted)
-        restored = publication.restore(opened.catalog, opened.store, wanted, key, _FLAGS, numbers(told))
+        restored = publication.restore(
+            opened.catalog, opened.store, wanted, key, _FLAGS, numbers(told), owner=owner
+        )
         metadata = {**numbers(told), **pictures(StoreResource(), opened.store.path(key, _FLAGS))}
-        with opened.instance() as instance:
-            instance.report_runless_asset_event(
-                AssetMaterialization(_FLAGS, "restored", metadata=metadata, partition=key)
-            )
+        instance.report_runless_asset_event(
+            AssetMaterialization(_FLAGS, "restored", metadata=metadata, partition=key)
+        )
     if as_json:
         click.echo(json.dumps({"group": key, "version": restored.version}))
     else:

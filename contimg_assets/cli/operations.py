@@ -1,7 +1,7 @@
 """The operational commands: registering, processing, looking, and the web UI.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``foreground.py``, ``home.py``, ``ui.py``), the stages (``stages.py``), or
+(``station/operations.py``, ``home.py``, ``ui.py``), the stages (``stages.py``), or
 calibrators and their sets (``calibration.py``).
 """
 
@@ -18,12 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from contimg_assets.cli.common import Opened, json_option, told_plainly
-from contimg_assets.cli.foreground import Foreground, Outcome
 from contimg_assets.cli.home import output_to
 from contimg_assets.cli.ui import products_server, run_ui
-from contimg_assets.resources.dagster_resources import NotifierResource
-from contimg_assets.settings import Settings
+from contimg_assets.definitions import build_defs
+from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.foreground_runs import ForegroundRuns
 from contimg_assets.station.models import CalibrationWait
+from contimg_assets.station.operations import Operations, Outcome
 from contimg_assets.station.registration import subbands_text
 from contimg_assets.station.views import describe_group, describe_wait, worst
 
@@ -58,8 +59,7 @@ def register(folder: Path, as_json: bool) -> None:
     """
     opened = Opened()
     with opened.instance() as instance:
-        foreground = Foreground(opened.settings, instance, lambda *_: None)
-        ready, outcomes = foreground.survey(folder.absolute())
+        ready, outcomes = _operations(opened, instance, "contimg register").survey(folder.absolute())
     if as_json:
         click.echo(json.dumps({"registered": sorted(ready), "others": [_outcome(o) for o in outcomes]}))
     else:
@@ -83,7 +83,7 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
     failed or was bad; the others are processed all the same.
     """
     opened = Opened()
-    _foreground(opened, lambda foreground: foreground.process(folder.absolute()), as_json, verbose)
+    _run(opened, "contimg process", lambda ours: ours.process(folder.absolute()), as_json, verbose)
 
 
 @click.command("reprocess")
@@ -98,20 +98,34 @@ def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
     """Make everything of one group again, from its files (or its flags) on."""
     opened = Opened()
     opened.catalog.group(key)
-    _foreground(opened, lambda foreground: foreground.reprocess(key, keep_flags=keep_flags), as_json, verbose)
+    _run(
+        opened, "contimg reprocess", lambda ours: ours.reprocess(key, keep_flags=keep_flags), as_json, verbose
+    )
 
 
-def _foreground(
-    opened: Opened, work: Callable[[Foreground], list[Outcome]], as_json: bool, verbose: bool
+def _operations(opened: Opened, instance: DagsterInstance, name: str, **told: Any) -> Operations:
+    """The station's operations, with jobs that run in this process."""
+    verbose = bool(told.pop("verbose", False))
+    launcher = ForegroundRuns(instance, build_defs(), verbose=verbose)
+    return Operations(
+        opened.settings, opened.catalog, CatalogResource().leases(), launcher, name=name, **told
+    )
+
+
+def _run(
+    opened: Opened, name: str, work: Callable[[Operations], list[Outcome]], as_json: bool, verbose: bool
 ) -> None:
     """Run groups with progress, then sum up."""
     log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
     with opened.instance() as instance:
         if verbose:
-            outcomes = work(Foreground(opened.settings, instance, _tell_run, verbose=True))
+            told = {"progress": _tell_run, "tell": lambda text: click.echo(text, err=True)}
+            outcomes = work(_operations(opened, instance, name, verbose=True, **told))
         else:
             with output_to(log) as terminal, os.fdopen(os.dup(terminal), "w") as stream:
-                outcomes = _with_progress(stream, opened.settings, instance, work)
+                outcomes = _with_progress(
+                    stream, lambda **told: work(_operations(opened, instance, name, **told))
+                )
     records = [_outcome(outcome) for outcome in outcomes]
     for record, outcome in zip(records, outcomes, strict=True):
         if opened.catalog.find(outcome.key) is not None:
@@ -130,12 +144,7 @@ def _tell_run(key: str, job: str, number: int, total: int) -> None:
     click.echo(f"[{number + 1}/{total}] {key} {job}", err=True)
 
 
-def _with_progress(
-    stream: Any,
-    settings: Settings,
-    instance: DagsterInstance,
-    work: Callable[[Foreground], list[Outcome]],
-) -> list[Outcome]:
+def _with_progress(stream: Any, work: Callable[..., list[Outcome]]) -> list[Outcome]:
     console = Console(file=stream)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -146,7 +155,10 @@ def _with_progress(
             if not console.is_terminal:
                 console.print(f"[{number + 1}/{total}] {key} {job}", markup=False, highlight=False)
 
-        outcomes = work(Foreground(settings, instance, tell))
+        def wait(text: str) -> None:
+            console.print(text, markup=False, highlight=False)
+
+        outcomes = work(progress=tell, tell=wait)
         total = bar.tasks[0].total
         bar.update(task, description="done", completed=total if total is not None else 0)
     return outcomes

@@ -14,7 +14,7 @@ from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
 from contimg_assets.station.database import engine_for
-from contimg_assets.station.leases import Workers
+from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.store import Store
@@ -37,10 +37,10 @@ class CatalogResource(ConfigurableResource):
         """Which set a group gets."""
         return CalibrationSelection(self.registry())
 
-    def workers(self) -> Workers:
+    def leases(self) -> Leases:
         """Who works on which group."""
         settings = get_settings()
-        return Workers(engine_for(settings.sqlalchemy_url), settings.ingest)
+        return Leases(engine_for(settings.sqlalchemy_url), settings.ingest)
 
     def pointing(self) -> PointingHistory:
         """Where the telescope looked."""

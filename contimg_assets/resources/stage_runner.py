@@ -26,9 +26,10 @@ from dagster import (
 )
 
 from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.settings import get_settings
 from contimg_assets.station.database import engine_for
-from contimg_assets.station.leases import Workers
+from contimg_assets.station.leases import Leases
 from contimg_assets.station.store import Store
 
 #: Variables by which numerical libraries are told how many threads to use.
@@ -66,20 +67,19 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
 class StageRunner(ConfigurableResource):
     """Runs ``contimg <stage> …`` for an asset and hands back its result.
 
-    From the start of a run to its end, between its steps too, the run's group
-    gets signs of life.
+    From the start of a run to its end, between its steps too, the run gives signs
+    of life for its group, unless it works under a command's lease.
     """
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["StageRunner", None, None]:
         """Live as long as the run."""
         run = context.run
-        key = run.tags.get(PARTITION_TAG) if run else None
-        if run is None or key is None:
+        if run is None or PARTITION_TAG not in run.tags or lease_owner(run) != run.run_id:
             yield self
             return
         settings = get_settings()
-        with Workers(engine_for(settings.sqlalchemy_url), settings.ingest).living(key, run.run_id):
+        with Leases(engine_for(settings.sqlalchemy_url), settings.ingest).living(run.run_id):
             yield self
 
     def run(

@@ -35,9 +35,11 @@ def failed_runs(
     if group is None:
         return
     # A stage that fails says so itself. A run that was killed could not, and its group is still its own.
-    workers, told = database.workers(), f"{run.job_name}: {message}"
-    if group.owner == run.run_id:
-        workers.died(group.key, run.run_id, told)
+    leases, told = database.leases(), f"{run.job_name}: {message}"
+    held = leases.of(group.key)
+    if held is not None:
+        # Somebody else's it is not ours to touch: a command's, too, which deals with its runs itself.
+        leases.died(group.key, run.run_id, told)
         return
     # Nor could a run that ended before its first step, or whose checks condemned what it made.
     record = context.instance.get_run_record_by_id(run.run_id)
@@ -45,8 +47,8 @@ def failed_runs(
     if touched_since:
         return
     if group.state == "pending" and run.job_name == convert_group.name:
-        workers.could_not_begin(group.key, run.run_id, told)
-    elif group.state == "in_progress" and group.owner is None:
+        leases.could_not_begin(group.key, run.run_id, told)
+    elif group.state == "in_progress":
         catalog.fail(group.key, told)
 
 

@@ -20,7 +20,7 @@ def calibrator_scans(
     due = database.catalog().due(
         "flags", "calibration_tables", "in_progress", "completed", calibrators_only=True
     )
-    taken = taken_keys(context.instance)
+    taken = taken_keys(context.instance, database.leases())
     requests = run_requests((group for group in due if group.key not in taken), solve_calibrator.name)
     if not requests:
         return SkipReason(f"no calibrator scan to solve ({len(due)} are being worked on)")

@@ -17,7 +17,7 @@ from contimg_assets.station.models import ObservationGroup
 def images_due(context: SensorEvaluationContext, database: CatalogResource) -> SensorResult | SkipReason:
     catalog, selection = database.catalog(), database.selection()
     due = catalog.due("flags", "image", "in_progress")
-    taken = taken_keys(context.instance)
+    taken = taken_keys(context.instance, database.leases())
     waited = selection.waits()
     ready: list[ObservationGroup] = []
     for group in due:

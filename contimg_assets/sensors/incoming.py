@@ -1,8 +1,8 @@
 """Watches the folder where the telescope's files arrive, and starts groups that are ready.
 
 Belongs here: asking for runs, partition keys and records of arrival.  Does not
-belong here: what is found in the folder (``incoming_folder.py``), or what the
-catalogue accepts (``station/products.py``).
+belong here: what is found in the folder (``station/incoming_folder.py``), or
+what the catalogue accepts (``station/products.py``).
 """
 
 import time
@@ -12,11 +12,9 @@ from pathlib import Path
 
 from dagster import (
     AddDynamicPartitionsRequest,
-    AssetMaterialization,
     DagsterInstance,
     DefaultSensorStatus,
     DeleteDynamicPartitionsRequest,
-    MetadataValue,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
@@ -29,6 +27,7 @@ from contimg_assets.partitions import OBSERVATION_GROUP, observation_group
 from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_runs import arrival
 from contimg_assets.sensors.requests import admitted, run_requests, taken_keys
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.alerts import Notifier
@@ -43,19 +42,6 @@ RETIRED_PER_TICK = 500
 def _incoming(folder: Path, engine: Engine, home: Path) -> IncomingFolder:
     """What this process remembers from one tick to the next."""
     return IncomingFolder(folder, ProductCatalog(engine), Notifier(home))
-
-
-def arrival(key: str, files: dict[int, Path]) -> AssetMaterialization:
-    """Dagster's record that a group's files have come."""
-    return AssetMaterialization(
-        "uvh5_subbands",
-        partition=key,
-        metadata={
-            "n_subbands": len(files),
-            "bytes": sum(path.stat().st_size for path in files.values()),
-            "folder": MetadataValue.path(next(iter(files.values())).parent),
-        },
-    )
 
 
 def _retired_keys(catalog: ProductCatalog, instance: DagsterInstance, settings: Settings) -> list[str]:
@@ -78,7 +64,7 @@ def incoming_groups(context: SensorEvaluationContext, database: CatalogResource)
     if settings.incoming_folder.is_dir():
         incoming = _incoming(settings.incoming_folder, catalog.engine, settings.home)
         ready = incoming.look(time.time())
-    taken = taken_keys(context.instance)
+    taken = taken_keys(context.instance, database.leases())
     pending = catalog.groups("pending", limit=settings.ingest.starts_per_tick + len(taken))
     free = (group for group in pending if group.key not in taken)
     requests = run_requests(admitted(free, len(taken)), convert_group.name)

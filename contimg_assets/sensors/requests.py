@@ -3,33 +3,23 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from dagster import DagsterInstance, DagsterRunStatus, RunRequest, RunsFilter
+from dagster import DagsterInstance, RunRequest
 
 from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
-from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.radio.group_key import key_time
+from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.settings import get_settings
-from contimg_assets.station.claims import Claims
+from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
 
 PRIORITY_TAG = "dagster/priority"
 #: Groups younger than this are live: they go before a catch-up's.
 LIVE = timedelta(hours=1)
-UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 
-def taken_keys(instance: DagsterInstance) -> set[str]:
-    """Groups that have an unfinished run, or that a foreground command holds."""
-    runs = instance.get_runs(filters=RunsFilter(statuses=UNFINISHED))
-    return {run.tags[PARTITION_TAG] for run in runs if PARTITION_TAG in run.tags} | Claims(
-        get_settings().home
-    ).held()
+def taken_keys(instance: DagsterInstance, leases: Leases) -> set[str]:
+    """Groups that have an unfinished run, or that somebody holds."""
+    return DagsterRuns(instance).unfinished_keys() | leases.held().keys()
 
 
 def is_live(group: ObservationGroup) -> bool:

@@ -1,12 +1,13 @@
 """Connecting to the catalogue's database and bringing its schema up to date.
 
-Belongs here: engines for SQLite and PostgreSQL, transactions, station/migrations.
+Belongs here: engines for SQLite and PostgreSQL, transactions, the database's clock, station/migrations.
 Does not belong here: the tables (``models.py``) or what is written into them.
 """
 
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,37 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import FunctionElement
 
 from contimg_assets.station.group_summary import fill_summaries
+from contimg_assets.station.models import UtcDateTime
 
 #: How long a writer waits for SQLite's single write lock, ms.
 SQLITE_BUSY_MS = 30_000
 #: Key of PostgreSQL's advisory lock around station/migrations: any number that nothing else uses.
 MIGRATION_LOCK = 110_140_501
 MIGRATIONS = Path(__file__).parent.parent / "station/migrations"
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function that it is
+    """Time of the database's clock when the statement runs, UTC: the same for every machine."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(*_: Any, **__: Any) -> str:
+    # As SQLAlchemy stores times there: with six digits, or they would be read as microseconds.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(*_: Any, **__: Any) -> str:
+    # Not now(), which is the time at which the transaction began.
+    return "(clock_timestamp() AT TIME ZONE 'utc')"
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -1,8 +1,8 @@
 """Groups in the catalogue: what registers one, and the state transitions that exist.
 
 Belongs here: the state machine, each step a compare-and-set in the caller's
-transaction.  Does not belong here: when a step is taken (``products.py``,
-``workers.py``).
+transaction.  Does not belong here: when a step is taken (``products.py``), or
+who may take it (``leases.py``).
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,7 +86,7 @@ def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationG
     return group
 
 
-def move(session: Session, group: ObservationGroup, target: str, reason: str, **values: Any) -> None:
+def move(session: Session, group: ObservationGroup, target: str, reason: str) -> None:
     """Change a group's state, if it still is the one that was seen, and note when and why.
 
     Raises
@@ -98,7 +98,7 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str, **
     if target not in TRANSITIONS[source]:
         raise StateError(f"group {key} is {source}: it cannot become {target}")
     reason = reason[:REASON_LENGTH]
-    values = {"owner": None, "heartbeat": None, **values}
+    values: dict[str, Any] = {}
     if target == "pending" and source != "collecting":
         values["retries"] = ObservationGroup.retries + 1
     statement = (
@@ -113,13 +113,3 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str, **
     session.flush()
     session.refresh(group)
     summarise_group(session, key)
-
-
-def start(session: Session, group: ObservationGroup, owner: str, reason: str) -> None:
-    """Take a pending group for a run."""
-    move(session, group, "in_progress", reason, owner=owner, heartbeat=now())
-
-
-def holds(group: ObservationGroup, owner: str) -> bool:
-    """Whether a run may publish products of a group (a locked row): it is the run's, or it is completed."""
-    return group.state == "completed" or group.owner == owner

@@ -1,14 +1,14 @@
 """One look after the other at the folder where files arrive.
 
-Belongs here: which files are new, when they count as closed, when a group is
-ready or given up, and the account of every file.  Does not belong here: asking
-for runs (``incoming.py``), which files make up a group (``radio/grouping.py``), or
-what the catalogue accepts (``resources/``).
+Belongs here: which files are new, when they count as closed, and the account of
+every file.  Does not belong here: when a group is ready or given up
+(``ingest_policy.py``), asking for runs (``sensors/incoming.py``), which files make up a
+group (``radio/grouping.py``), or what the catalogue accepts (``products.py``).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from contimg_assets.radio.files import file_sha256
@@ -25,13 +25,13 @@ from contimg_assets.radio.uvh5 import SubbandHeader, file_stamp, ignore_reason
 from contimg_assets.settings import get_settings
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.arrivals import Arrivals, Settled
+from contimg_assets.station.ingest_policy import COPY, is_near, late_outcome, late_step, next_step
 from contimg_assets.station.models import ObservationGroup
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.registration import register
 
 #: Headers that one look reads at most (6 to 20 ms each): the files of as many groups as a tick may start.
 HEADERS_PER_LOOK = 384
-_COPY = "identical copy of a file in use"
 
 
 @dataclass
@@ -147,36 +147,35 @@ class IncomingFolder:
 
     def _take(self, group: FileGroup, unread: list[datetime], growing: list[datetime], now: float) -> bool:
         """Deal with one group as far as it is time to; whether it became ready."""
-        paths = _paths(group)
-        waited_s = now - max(self.open[path.name].since for path in paths)
-        overdue = waited_s >= self.settings.ingest.timeout_s
-        to_be_read = _any_near(paths, unread, self.settings.ingest.cluster_s)
-        if to_be_read or _any_near(paths, growing, self.settings.ingest.cluster_s):
-            # Near a complete group it is a second file of one of its subbands, as it seems: let it be
-            # compared.  One that is still is read in a later look; one that grows has until the timeout.
-            if group.status == "complete" and (to_be_read or not overdue):
-                return False
-            if group.status != "complete":
-                waited_s, overdue = 0.0, False
-        if overdue and group.status != "complete" and self._to_be_read_again(group):
+        paths, ingest = _paths(group), self.settings.ingest
+        step = next_step(
+            group.status,
+            now - max(self.open[path.name].since for path in paths),
+            ingest.timeout_s,
+            unread=_any_near(paths, unread, ingest.cluster_s),
+            growing=_any_near(paths, growing, ingest.cluster_s),
+        )
+        if step == "wait":
+            return False
+        if step != "collect" and group.status != "complete" and self._to_be_read_again(group):
             return False
         known = self.catalog.find(group.key) if group.key is not None else None
         if known is not None and self._comes_late(group, known):
             return False
         if group.key is None or group.header is None:
-            if overdue:
+            if step == "give up":
                 self._reject(group, None)
             return False
-        if not overdue and group.status != "complete" and self.entered.get(group.key) == tuple(paths):
+        if step == "collect" and self.entered.get(group.key) == tuple(paths):
             return False
-        ready = register(group, self.settings, self.catalog, waited_s=waited_s)
+        register(group, self.settings, self.catalog, ready=step == "take")
         self.entered[group.key] = tuple(paths)
-        if ready:
+        if step == "take":
             self._account(group, group.key)
-        elif overdue:
+        elif step == "give up":
             self.catalog.reject(group.key, group.reason)
             self._reject(group, group.key)
-        return ready
+        return step == "take"
 
     def _to_be_read_again(self, group: FileGroup) -> bool:
         """Give files that could not be read one more chance: a file system may have been at fault."""
@@ -191,10 +190,11 @@ class IncomingFolder:
         """Deal with files of a group that the catalogue has finished collecting."""
         theirs = set(known.files.values())
         strangers = [path for path in _paths(group) if str(path.absolute()) not in theirs]
-        waits = known.state == "collecting"
-        if waits or (known.state == "pending" and not strangers):
+        rejected = known.state == "failed" and self.catalog.was_rejected(known.key)
+        step = late_step(known.state, rejected=rejected, strangers=bool(strangers))
+        if step == "join":
             return False
-        if known.state == "pending" or (known.state == "failed" and self.catalog.was_rejected(known.key)):
+        if step == "again":
             # It can still have them. The files that it has are looked at again, with the new ones.
             again = self.arrivals.forget(known.key)
             self.settled -= again
@@ -217,15 +217,13 @@ class IncomingFolder:
         file, found = self.open[path.name].file, self.open[path.name].found
         used = known.files.get(str(found.subband)) if isinstance(found, SubbandHeader) else None
         try:
-            if used is not None and file_sha256(path) == file_sha256(Path(used)):
-                return Settled(file, known.key, "duplicate", _COPY)
+            identical = used is not None and file_sha256(path) == file_sha256(Path(used))
         except OSError:  # moved away since, so that nothing can be said of their contents
-            used = None
-        if used is not None:
-            text = f"other content than {Path(used).name}, of which the group was made"
-            return Settled(file, known.key, "refused", text)
-        late = f"came when the group was {known.state} already, with {known.n_subbands} subbands"
-        return Settled(file, known.key, "late", late)
+            used, identical = None, False
+        rival = None if used is None else Path(used).name
+        return Settled(
+            file, known.key, *late_outcome(known.state, known.n_subbands, rival, identical=identical)
+        )
 
     def _reject(self, group: FileGroup, key: str | None) -> None:
         first = next(iter(_paths(group))).name
@@ -237,7 +235,7 @@ class IncomingFolder:
         for path, reason in group.bad:
             self.notifier.send("bad_file", str(path), reason)
         done = [Settled(self.open[path.name].file, key, "used") for path in group.files.values()]
-        done += [Settled(self.open[path.name].file, key, "duplicate", _COPY) for path in group.duplicates]
+        done += [Settled(self.open[path.name].file, key, "duplicate", COPY) for path in group.duplicates]
         done += [Settled(self.open[path.name].file, key, "refused", reason) for path, reason in group.bad]
         self._settle(done)
         self.entered.pop(group.key or "", None)
@@ -254,5 +252,4 @@ def _stamp(path: Path) -> datetime:
 
 def _any_near(paths: list[Path], stamps: list[datetime], cluster_s: float) -> bool:
     own = [_stamp(path) for path in paths]
-    reach = timedelta(seconds=cluster_s)
-    return any(min(own) - reach <= stamp <= max(own) + reach for stamp in stamps)
+    return any(is_near(stamp, min(own), max(own), cluster_s) for stamp in stamps)

@@ -1,29 +1,149 @@
-"""Who works on a group: signs of life, and what becomes of a group whose worker died.
+"""Who works on a group: the one lease that owns it, and what becomes of a group whose worker died.
 
-Belongs here: the owner and heartbeat of groups in progress.  A worker is a run;
-while its process lives it renews the heartbeat, so that a process that was
-killed, or whose machine is gone, is noticed by anyone who looks.  Does not
-belong here: when a run is started (``sensors/``), or what it makes (``assets/``).
+Belongs here: taking a group, signs of life, giving it back.  A lease is a row of
+the database, and every time in it is by the database's clock, so runs that
+sensors asked for, foreground commands and other machines own groups in one way.
+Does not belong here: who counts as dead (``lease_judge.py``), when a run is
+started (``sensors/``), or what it makes (``assets/``).
 """
 
+import os
+import socket
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import IngestOptions
-from contimg_assets.station.database import reading, transaction
-from contimg_assets.station.group_states import get_group, move, start
-from contimg_assets.station.models import GroupTransition, ObservationGroup, now
+from contimg_assets.station.database import database_now, reading, transaction
+from contimg_assets.station.group_states import get_group, move
+from contimg_assets.station.models import GroupTransition, Lease
+from contimg_assets.station.processes import process_identity
+
+#: How the identity of a foreground command begins; any other owner is a run.
+_COMMAND = "command-"
+#: After a sign of life that failed, the next one comes sooner by this factor.
+_HURRY = 10.0
 
 
-class Workers:
+def new_command() -> str:
+    """Identity of a foreground command, which holds its groups for all of its runs."""
+    return f"{_COMMAND}{uuid.uuid4().hex}"
+
+
+def command_holder(name: str) -> str:
+    """What a person reads of a command that holds a group, such as ``contimg process``."""
+    return f"{name} on {socket.gethostname()}, pid {os.getpid()}"
+
+
+def named(owner: str) -> str:
+    """An owner as messages name it."""
+    return owner if owner.startswith(_COMMAND) else f"run {owner}"
+
+
+def _run_holder(run: str) -> str:
+    return f"run {run} on {socket.gethostname()}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lease as it stood at one look."""
+
+    key: str
+    owner: str
+    holder: str
+    host: str
+    pid: int
+    process: str
+    heartbeat: datetime
+    silent_s: float
+    """Time since the last sign of life, by the database's clock, s."""
+
+    def __str__(self) -> str:
+        return f"{self.holder} (last sign of life {self.silent_s:.0f} s ago)"
+
+
+def _held(lease: Lease, at: datetime) -> Held:
+    silent_s = (at - lease.heartbeat).total_seconds()
+    return Held(
+        lease.key,
+        lease.owner,
+        lease.holder,
+        lease.host,
+        lease.pid,
+        lease.process,
+        lease.heartbeat,
+        max(0.0, silent_s),
+    )
+
+
+def lease_of(session: Session, key: str, *, lock: bool = False) -> Held | None:
+    """Who holds a group; locked, nobody else takes or renews the lease before the transaction ends."""
+    found = session.get(Lease, key, with_for_update=lock, populate_existing=True)
+    return None if found is None else _held(found, session.scalars(select(database_now())).one())
+
+
+def require_lease(session: Session, key: str, owner: str) -> None:
+    """Make sure in a transaction that a group is its owner's, and stays so to the transaction's end.
+
+    Raises
+    ------
+    StateError
+        If somebody else holds it, or nobody.
+    """
+    found = lease_of(session, key, lock=True)
+    if found is None or found.owner != owner:
+        raise StateError(f"group {key} is held by {found or 'nobody'}, so {named(owner)} leaves it alone")
+
+
+def take_lease(session: Session, key: str, owner: str) -> bool:
+    """Take a group for a run within a transaction that has locked the group's row.
+
+    A command's groups are the command's from its start: its runs only make sure of that.
+
+    Returns
+    -------
+    bool
+        Whether the group was the owner's before.
+
+    Raises
+    ------
+    StateError
+        If somebody else holds it.
+    """
+    before = lease_of(session, key)
+    if before is None and not owner.startswith(_COMMAND):
+        _insert(session, key, owner, _run_holder(owner))
+    require_lease(session, key, owner)
+    return before is not None
+
+
+def _insert(session: Session, key: str, owner: str, holder: str) -> None:
+    """Enter a lease, unless there is one."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    values: dict[str, Any] = {
+        "key": key,
+        "owner": owner,
+        "holder": holder,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process": process_identity(os.getpid()) or "",
+        "taken_at": database_now(),
+        "heartbeat": database_now(),
+    }
+    session.execute(dialect.insert(Lease).values(values).on_conflict_do_nothing())
+
+
+class Leases:
     """Owners of the groups of one database.
 
     Parameters
@@ -38,6 +158,36 @@ class Workers:
         self.engine = engine
         self.settings = settings
 
+    # -- taking and giving back -------------------------------------------------------------
+
+    def take(self, key: str, owner: str, holder: str) -> bool:
+        """Take a group that nobody holds: of any number of processes that try, one succeeds.
+
+        Parameters
+        ----------
+        key : str
+            The group; it is registered.
+        owner : str
+            A run's identity, or a command's (:func:`new_command`).
+        holder : str
+            The same in words.
+
+        Returns
+        -------
+        bool
+            Whether it is the owner's now.
+        """
+        with transaction(self.engine) as session:
+            # The group before its lease, as everywhere: so no two transactions wait for one another.
+            get_group(session, key, lock=True)
+            _insert(session, key, owner, holder)
+            found = lease_of(session, key)
+            return found is not None and found.owner == owner
+
+    def take_many(self, keys: Iterable[str], owner: str, holder: str) -> set[str]:
+        """Take those groups that nobody holds; those of ``keys`` that are the owner's now."""
+        return {key for key in keys if self.take(key, owner, holder)}
+
     def hold(self, key: str, owner: str) -> None:
         """Take a group for a later stage than the first, or for one made again by hand.
 
@@ -47,59 +197,109 @@ class Workers:
         Raises
         ------
         StateError
-            If another run works on the group, or its first stage has not been started.
+            If somebody else works on the group, or its first stage has not been started.
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if group.state == "completed" or group.owner == owner:
-                return
-            if group.owner is not None:
-                raise StateError(f"group {key} is held by run {group.owner}, so run {owner} leaves it alone")
+            take_lease(session, key, owner)
             if group.state == "failed":
-                move(session, group, "pending", f"taken up again by run {owner}")
-                start(session, group, owner, f"started by run {owner}")
-            elif group.state == "in_progress":
-                group.owner, group.heartbeat = owner, now()
-            else:
+                move(session, group, "pending", f"taken up again by {named(owner)}")
+                move(session, group, "in_progress", f"started by {named(owner)}")
+            elif group.state not in ("in_progress", "completed"):
                 raise StateError(f"group {key} is {group.state}, expected in_progress: convert it first")
 
-    def beat(self, key: str, owner: str) -> None:
-        """A sign of life: of no effect unless the run holds the group."""
-        self._set(key, owner, {"heartbeat": now()})
+    def restart(self, key: str, owner: str, reason: str) -> None:
+        """Put a group in progress that is the owner's, and that nobody works on, back to its first stage.
 
-    def release(self, key: str, owner: str) -> None:
-        """The run has ended; if there is more to do, other runs may do it."""
-        self._set(key, owner, {"owner": None, "heartbeat": None})
-
-    def _set(self, key: str, owner: str, values: dict[str, Any]) -> None:
+        Raises
+        ------
+        StateError
+            If it is not the owner's, or not in progress.
+        """
         with transaction(self.engine) as session:
-            session.execute(
-                update(ObservationGroup)
-                .where(ObservationGroup.key == key, ObservationGroup.owner == owner)
-                .values({"updated": ObservationGroup.updated, **values})
-                .execution_options(synchronize_session=False)
-            )
+            group = get_group(session, key, lock=True)
+            require_lease(session, key, owner)
+            move(session, group, "pending", reason)
 
-    def dead(self) -> list[ObservationGroup]:
-        """Groups whose worker has given no sign of life for longer than the setting allows."""
-        oldest = now() - timedelta(seconds=self.settings.dead_after_s)
-        statement = select(ObservationGroup).where(
-            ObservationGroup.state == "in_progress",
-            ObservationGroup.owner.is_not(None),
-            ObservationGroup.heartbeat < oldest,
-        )
+    def beat(self, owner: str) -> None:
+        """A sign of life, for all groups of an owner."""
+        with transaction(self.engine) as session:
+            session.execute(update(Lease).where(Lease.owner == owner).values(heartbeat=database_now()))
+
+    def release(self, owner: str, key: str | None = None) -> None:
+        """Give back all groups of an owner, or one of them; if there is more to do, others may do it."""
+        statement = delete(Lease).where(Lease.owner == owner)
+        with transaction(self.engine) as session:
+            session.execute(statement if key is None else statement.where(Lease.key == key))
+
+    @contextmanager
+    def living(self, owner: str) -> Iterator[None]:
+        """Give signs of life from a thread for the length of the block, then release the owner's groups."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._beat_until, args=(owner, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self.release(owner)
+
+    def _beat_until(self, owner: str, stop: threading.Event) -> None:
+        wait_s = self.settings.heartbeat_s
+        while not stop.wait(wait_s):
+            try:
+                self.beat(owner)
+                wait_s = self.settings.heartbeat_s
+            except OperationalError:
+                # The database is busy or away for a moment. The judge waits for signs of life after that,
+                # so the next one must not be late; if none comes for long, this one's groups are another's,
+                # and it finds that out when it publishes.
+                wait_s = self.settings.heartbeat_s / _HURRY
+
+    # -- looking ----------------------------------------------------------------------------
+
+    def held(self) -> dict[str, Held]:
+        """All leases, by group."""
         with reading(self.engine) as session:
-            return list(session.scalars(statement))
+            rows = session.execute(select(Lease, database_now()))
+            return {lease.key: _held(lease, at) for lease, at in rows}
+
+    def of(self, key: str) -> Held | None:
+        """Who holds a group."""
+        with reading(self.engine) as session:
+            return lease_of(session, key)
+
+    def expired(self) -> tuple[datetime, list[Held]]:
+        """The database's time, and leases without a sign of life for longer than the setting allows.
+
+        The look asks for the right to write: while others cannot write, their signs
+        of life are missing for that reason.
+
+        Raises
+        ------
+        OperationalError
+            If the database is away, or does not take writes.
+        """
+        with transaction(self.engine) as session:
+            at = session.scalars(select(database_now())).one()
+            oldest = at - timedelta(seconds=self.settings.dead_after_s)
+            # A row that is locked is being renewed.
+            found = select(Lease).where(Lease.heartbeat < oldest).with_for_update(skip_locked=True)
+            return at, [_held(lease, at) for lease in session.scalars(found.order_by(Lease.key))]
+
+    # -- deaths -----------------------------------------------------------------------------
 
     def died(self, key: str, owner: str | None, reason: str) -> str:
-        """Put a group whose worker died back to ``pending``, or give it up.
+        """Take the lease from a worker that died; its group goes back to ``pending``, or is given up.
 
         Parameters
         ----------
         key : str
             The group.
         owner : str or None
-            The run that died; nothing is done if another one holds the group by now.
+            Who died; None if nobody holds the group, though it is in progress.  Nothing
+            is done if another one holds it by now.
         reason : str
             How it is known.
 
@@ -109,23 +309,30 @@ class Workers:
             The group's state after that.
         """
         with transaction(self.engine) as session:
+            return self._died(session, key, owner, reason)
+
+    def could_not_begin(self, key: str, run: str, reason: str) -> str:
+        """A run of a pending group ended before its first step: counted as a worker that died."""
+        with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if group.state != "in_progress" or group.owner not in (owner, None):
-                return group.state
+            if group.state == "pending" and lease_of(session, key) is None:
+                move(session, group, "in_progress", f"run {run} was made for it")
+                return self._died(session, key, None, reason)
+            return group.state
+
+    def _died(self, session: Session, key: str, owner: str | None, reason: str) -> str:
+        group = get_group(session, key, lock=True)
+        found = lease_of(session, key, lock=True)
+        if (found.owner if found else None) != owner:
+            return group.state
+        session.execute(delete(Lease).where(Lease.key == key))
+        if group.state == "in_progress":
             deaths = self._deaths(session, key) + 1
             if deaths < self.settings.attempts:
                 move(session, group, "pending", f"{reason} (attempt {deaths} of {self.settings.attempts})")
             else:
                 move(session, group, "failed", f"{reason}, {deaths} times in succession: given up")
-            return group.state
-
-    def could_not_begin(self, key: str, owner: str, reason: str) -> str:
-        """A run of a pending group ended before its first step: counted as a worker that died."""
-        with transaction(self.engine) as session:
-            group = get_group(session, key, lock=True)
-            if group.state == "pending":
-                start(session, group, owner, f"run {owner} was made for it")
-        return self.died(key, owner, reason)
+        return group.state
 
     @staticmethod
     def _deaths(session: Session, key: str) -> int:
@@ -146,25 +353,3 @@ class Workers:
             )
             or 0
         )
-
-    @contextmanager
-    def living(self, key: str, owner: str) -> Iterator[None]:
-        """Give signs of life from a thread for the length of the block, then release the group."""
-        stop = threading.Event()
-        thread = threading.Thread(target=self._beat_until, args=(key, owner, stop), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            self.release(key, owner)
-
-    def _beat_until(self, key: str, owner: str, stop: threading.Event) -> None:
-        while not stop.wait(self.settings.heartbeat_s):
-            try:
-                self.beat(key, owner)
-            except OperationalError:
-                # The database is busy or away for a moment. The next beat may pass; if none does for long,
-                # the group is taken to be without a worker, and this one finds that out when it publishes.
-                continue

@@ -106,14 +106,29 @@ class ObservationGroup(Base):
     calibrator_name: Mapped[str | None]
     calibrator_apparent_jy: Mapped[float | None]
     """Flux density of the calibrator through the drifting beam, Jy."""
-    owner: Mapped[str | None]
-    """Run that works on the group now; None while nobody does."""
-    heartbeat: Mapped[datetime | None]
-    """When that run last gave a sign of life."""
     retries: Mapped[int] = mapped_column(default=0)
     """How often the group went back to ``pending``: reopened, or its worker died."""
     created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Lease(Base):
+    """Who works on a group now; a group without a row is nobody's.  Times are by the database's clock."""
+
+    __tablename__ = "lease"
+
+    key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), index=True)
+    """Dagster's run, or a foreground command, by its identity."""
+    holder: Mapped[str]
+    """The same in words."""
+    host: Mapped[str]
+    pid: Mapped[int]
+    process: Mapped[str]
+    """What tells the process from any other that has its pid; empty where that is not known."""
+    taken_at: Mapped[datetime]
+    heartbeat: Mapped[datetime]
+    """Its last sign of life."""
 
 
 class GroupTransition(Base):

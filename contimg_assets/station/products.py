@@ -16,15 +16,9 @@ from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
 from contimg_assets.station.database import reading, transaction
-from contimg_assets.station.group_states import (
-    TRANSITIONS,
-    Registration,
-    get_group,
-    holds,
-    move,
-    start,
-)
+from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move
 from contimg_assets.station.group_summary import summarise_group
+from contimg_assets.station.leases import lease_of, named, require_lease, take_lease
 from contimg_assets.station.models import (
     GROUP,
     GroupTransition,
@@ -177,26 +171,27 @@ class ProductCatalog:
         key : str
             The group.
         owner : str
-            Identity of the run that starts it; the same run may start again (a retry).
+            Holder of its lease: the run that starts it, which takes a free one, or the command that
+            the run belongs to.  The same may start again (a retry).
         explicit : bool
             A person asked for it: a group that is done is reopened first.
 
         Raises
         ------
         StateError
-            If the group is not pending (nor reopened, nor the same run's own).
+            If somebody else holds the group, or it is not pending (nor reopened, nor a retry).
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if group.state == "in_progress" and group.owner == owner:
+            if take_lease(session, key, owner) and group.state == "in_progress":
                 return
             if explicit and group.state in ("completed", "failed"):
-                move(session, group, "pending", f"to be made again by run {owner}")
+                move(session, group, "pending", f"to be made again by {named(owner)}")
             if group.state != "pending":
                 raise StateError(
-                    f"group {key} is {group.state}, expected pending, so run {owner} leaves it alone"
+                    f"group {key} is {group.state}, expected pending, so {named(owner)} leaves it alone"
                 )
-            start(session, group, owner, f"started by run {owner}")
+            move(session, group, "in_progress", f"started by {named(owner)}")
 
     def complete(self, key: str) -> None:
         """Everything of the group has been made; one that was completed before stays so."""
@@ -215,12 +210,13 @@ class ProductCatalog:
         reason : str
             What went wrong, as the user shall read it.
         owner : str, optional
-            The run it failed in: if that does not hold the group, nothing changes.
-            So a stage that is made again by hand does not undo a completed group.
+            Whose work failed: if that does not hold the group, or it is not in progress, nothing
+            changes.  So a stage that is made again by hand does not undo a completed group.
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if owner is None or group.owner == owner:
+            held = lease_of(session, key)
+            if owner is None or (group.state == "in_progress" and held is not None and held.owner == owner):
                 move(session, group, "failed", reason)
 
     def reopen(self, key: str, reason: str) -> None:
@@ -249,6 +245,7 @@ class ProductCatalog:
         numbers: Mapping[str, Any],
         *,
         owner: str | None = None,
+        run: str | None = None,
         inputs: Iterable[int] = (),
         settings: Mapping[str, Any] | None = None,
         show: Callable[[], None] | None = None,
@@ -264,14 +261,16 @@ class ProductCatalog:
         numbers : Mapping
             What the stage reports.
         owner : str, optional
-            The run that made it.
+            Who must hold the group's lease.
+        run : str, optional
+            The run that made it, if that is another.
         inputs : iterable of int
             Identities of the versions that went into it.
         settings : Mapping, optional
             Options and software with which it was made.
         show : callable, optional
             Lets the product's link lead to the content.  It is called last, when it is certain that the
-            group is still the run's, and nobody can take it meanwhile; it must be quick.
+            group is still the owner's, and nobody can take it meanwhile; it must be quick.
 
         Returns
         -------
@@ -281,15 +280,12 @@ class ProductCatalog:
         Raises
         ------
         StateError
-            If the group is in progress and another run's (this one was taken for dead).
+            If the group is not the owner's (any more: it was taken for dead).
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if owner is not None and not holds(group, owner):
-                raise StateError(
-                    f"group {key} is {group.state}, held by {group.owner or 'nobody'}: "
-                    f"run {owner} lost it, and what it made of {product} is not published"
-                )
+            if owner is not None:
+                require_lease(session, key, owner)
             known = finite(numbers)
             version = ProductVersion(
                 kind=GROUP,
@@ -299,7 +295,7 @@ class ProductCatalog:
                 path=path.as_posix(),
                 numbers=known,
                 settings=finite(settings or {}),
-                run=owner,
+                run=run or owner,
                 made_at=now(),
             )
             enter(session, version, inputs)

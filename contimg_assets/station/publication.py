@@ -32,6 +32,7 @@ def publish(
     numbers: Mapping[str, Any],
     *,
     owner: str | None = None,
+    run: str | None = None,
     inputs: Iterable[int] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> ProductVersion:
@@ -43,7 +44,7 @@ def publish(
         Where it is entered and kept.
     built : Path
         The folder; it is moved.
-    key, product, numbers, owner, inputs, settings
+    key, product, numbers, owner, run, inputs, settings
         As for ``ProductCatalog.record_product``.
 
     Returns
@@ -65,6 +66,7 @@ def publish(
             PurePosixPath(store.relative(placed.path)),
             numbers,
             owner=owner,
+            run=run,
             inputs=inputs,
             settings=settings,
             show=lambda: store.point(placed.link, placed.path),
@@ -84,7 +86,14 @@ def _withdraw(catalog: ProductCatalog, store: Store, placed: Placed, key: str, p
 
 
 def restore(
-    catalog: ProductCatalog, store: Store, path: Path, key: str, product: str, numbers: Mapping[str, Any]
+    catalog: ProductCatalog,
+    store: Store,
+    path: Path,
+    key: str,
+    product: str,
+    numbers: Mapping[str, Any],
+    *,
+    owner: str | None = None,
 ) -> ProductVersion:
     """Publish a version that is on disk (from ``Store.version``) again: a new row of the same content."""
     name_versions(catalog, store, key)
@@ -98,6 +107,7 @@ def restore(
             product,
             PurePosixPath(relative),
             numbers,
+            owner=owner,
             inputs=[version.id for version in inputs],
             settings=earlier.settings if earlier else None,
             show=lambda: store.point(store.path(key, product), path),

@@ -1,7 +1,7 @@
 """From files on disk to a group in the catalogue: what sensor and command line share.
 
-Belongs here: turning a group of files into a registration, and when a group
-counts as ready.  Does not belong here: reading or grouping files
+Belongs here: turning a group of files into a registration.  Does not belong
+here: when it is taken (``ingest_policy.py``), reading or grouping files
 (``radio/grouping.py``), or what may be written (``products.py``).
 """
 
@@ -51,34 +51,21 @@ def registration_of(group: FileGroup, settings: Settings) -> Registration:
     )
 
 
-def register(
-    group: FileGroup, settings: Settings, catalog: ProductCatalog, *, waited_s: float | None = None
-) -> bool:
-    """Enter a group in the catalogue, ready or not.
+def register(group: FileGroup, settings: Settings, catalog: ProductCatalog, *, ready: bool) -> None:
+    """Enter a group in the catalogue.
 
     Parameters
     ----------
     group : FileGroup
         With at least one usable file.
     settings : Settings
-        Timeout of partial groups.
+        For the search of a calibrator.
     catalog : ProductCatalog
         Where it is entered.
-    waited_s : float, optional
-        Time since the group's last file arrived, s; None if nothing more is
-        expected, so that a partial group need not wait.
-
-    Returns
-    -------
-    bool
-        Whether the group can be processed.
+    ready : bool
+        Whether it can be processed.
     """
-    registration = registration_of(group, settings)
-    ready = group.status == "complete" or (
-        group.status == "partial" and (waited_s is None or waited_s >= settings.ingest.timeout_s)
-    )
-    catalog.register(registration, ready=ready)
-    return ready
+    catalog.register(registration_of(group, settings), ready=ready)
 
 
 def subbands_text(n_subbands: int) -> str:

@@ -1,6 +1,7 @@
 """Sensors start what is ready, once, the newest first, and keep their hands off what is taken."""
 
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,8 +32,8 @@ from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
 from contimg_assets.station import incoming_folder
 from contimg_assets.station.arrivals import Arrivals
-from contimg_assets.station.claims import Claims
 from contimg_assets.station.incoming_folder import IncomingFolder
+from contimg_assets.station.leases import new_command
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import (
     BAND_HZ,
@@ -46,6 +47,7 @@ from contimg_assets_tests.fake_stages import (
 )
 from contimg_assets_tests.radio.subband_files import START, file_name, write_group
 
+REPOSITORY = Path(__file__).parent.parent.parent
 Look = Callable[[float], list[str]]
 
 
@@ -382,7 +384,9 @@ def test_groups_that_a_foreground_command_holds_are_left_alone(
     catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     pending(catalog, home, TARGET, CALIBRATOR)
-    with Claims(home).claim([TARGET]):
+    leases, command = CatalogResource().leases(), new_command()
+    with leases.living(command):
+        assert leases.take(TARGET, command, "contimg process")
         asked = [request.partition_key for request in requests(tick(incoming_groups, instance))]
     assert asked == [CALIBRATOR]
 
@@ -411,6 +415,7 @@ def test_a_reopened_group_gets_a_run_key_of_its_own(
     pending(catalog, home, TARGET)
     catalog.begin(TARGET, "run 1")
     catalog.fail(TARGET, "broken")
+    CatalogResource().leases().release("run 1")
     catalog.reopen(TARGET, "asked")
     (request,) = requests(tick(incoming_groups, instance))
     assert request.run_key == f"{TARGET} retry 1"
@@ -452,6 +457,7 @@ def converted(catalog: ProductCatalog, home: Path, key: str, **changes: object) 
     numbers = {"channel_low_hz": BAND_HZ[0], "channel_high_hz": BAND_HZ[1]}
     catalog.record_product(key, "measurement_set", home, numbers)
     catalog.record_product(key, "flags", home, {})
+    CatalogResource().leases().release(f"run of {key}")
 
 
 def test_a_converted_calibrator_scan_is_solved_once(
@@ -485,20 +491,32 @@ def test_a_group_is_imaged_as_soon_as_a_calibration_covers_it(
     assert isinstance(tick(images_due, instance), SkipReason)
 
 
-def test_a_worker_without_a_sign_of_life_is_buried_and_its_group_asked_for_again(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+#: As a worker of its own: takes the lease as ``begin`` does, and lives until it is killed.
+WORKER = """
+import sys, time
+from contimg_assets.resources.dagster_resources import CatalogResource
+with CatalogResource().leases().living(sys.argv[2]):
+    CatalogResource().catalog().begin(sys.argv[1], sys.argv[2])
+    print("begun", flush=True)
+    time.sleep(3600)
+"""
+
+
+def test_a_worker_that_was_killed_is_buried_and_its_group_asked_for_again(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     pending(catalog, home, TARGET)
     add_keys(instance, TARGET, calibrator=False)
     job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
     run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
-    catalog.begin(TARGET, run.run_id)
-    tick(dead_workers, instance)
-    assert catalog.group(TARGET).state == "in_progress"
-    assert requests(tick(incoming_groups, instance)) == []
-    monkeypatch.setenv("CONTIMG_INGEST__DEAD_AFTER_S", "1e-3")
-    incoming.get_settings.cache_clear()
-    time.sleep(0.01)
+    command = [sys.executable, "-c", WORKER, TARGET, run.run_id]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "begun\n"
+        tick(dead_workers, instance)
+        assert catalog.group(TARGET).state == "in_progress"
+        assert requests(tick(incoming_groups, instance)) == []
+        worker.kill()
     tick(dead_workers, instance)
     assert (catalog.group(TARGET).state, catalog.group(TARGET).retries) == ("pending", 1)
     finished = instance.get_run_by_id(run.run_id)
@@ -606,5 +624,5 @@ def test_a_group_that_another_run_has_taken_since_is_left_to_it(
     catalog: ProductCatalog, home: Path, instance: DagsterInstance
 ) -> None:
     tell_of_failed_run(home, catalog, instance, before=False)
-    group = catalog.group(TARGET)
-    assert (group.state, group.owner) == ("in_progress", "a later run")
+    held = CatalogResource().leases().held()[TARGET]
+    assert (catalog.group(TARGET).state, held.owner) == ("in_progress", "a later run")

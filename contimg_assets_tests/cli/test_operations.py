@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from contimg_assets.cli import foreground, operations
+from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
@@ -35,7 +36,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
     def behave(**options: Any) -> None:
         overrides = {"stages": FakeStages(**options)}
-        monkeypatch.setattr(foreground, "build_defs", lambda: build_defs(overrides))
+        monkeypatch.setattr(operations, "build_defs", lambda: build_defs(overrides))
 
     return behave
 
@@ -120,7 +121,7 @@ def test_registering_prints_keys_that_dagster_then_knows(folder: Path) -> None:
 PROGRAM = """
 import os, sys, time
 import pytest
-from contimg_assets.cli import foreground, operations
+from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
 from contimg_assets.settings import get_settings
 from contimg_assets_tests import fake_stages
@@ -133,7 +134,7 @@ class Hanging(fake_stages.FakeStages):
         return super().run(context, stage, *arguments)
 
 fake_stages.only_one_calibrator(pytest.MonkeyPatch())
-foreground.build_defs = lambda: build_defs({"stages": Hanging()})
+operations.build_defs = lambda: build_defs({"stages": Hanging()})
 operations.process([sys.argv[1]])
 """
 
@@ -151,10 +152,15 @@ def test_the_groups_of_a_killed_command_are_taken_up_by_the_next(folder: Path, h
         assert process.poll() is None
         time.sleep(0.1)
     # While it lives, its groups are its own.
-    assert set(outcomes(contimg("process", folder)).values()) == {"busy"}
+    (busy,) = contimg("process", folder)["groups"]
+    assert busy["status"] == "busy"
+    holder = f"contimg process on {socket.gethostname()}, pid {process.pid}"
+    assert f"group {CALIBRATOR} is held by {holder} (last sign of life " in busy["reason"]
     process.send_signal(signal.SIGKILL)
     process.wait()
-    # Its run still holds the slot of the imaging pool, which must be given back.
+    # Its run still holds the slot of the imaging pool, which must be given back; nobody waits for the
+    # minute that a silent worker elsewhere has.
     assert set(outcomes(contimg("process", folder)).values()) == {"completed"}
     history = [step.reason for step in CatalogResource().catalog().transitions(CALIBRATOR)]
-    assert "interrupted (attempt 1 of 3)" in history
+    assert f"interrupted: {holder} has ended (attempt 1 of 3)" in history
+    assert CatalogResource().leases().held() == {}

@@ -15,7 +15,7 @@ from contimg_assets.station import database
 from contimg_assets.station.models import Base, GroupTransition
 
 #: Newest revision of the schema.
-HEAD = "0004"
+HEAD = "0005"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 

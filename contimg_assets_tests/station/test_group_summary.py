@@ -16,7 +16,7 @@ from contimg_assets.settings import IngestOptions
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import reading
 from contimg_assets.station.group_summary import summary_of
-from contimg_assets.station.leases import Workers
+from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import FALLBACKS, VERDICTS, GroupSummary, ObservationGroup
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import TARGET, registration, solutions, write_tables
@@ -81,7 +81,7 @@ def test_a_verdict_stands_until_the_version_that_follows_is_judged(engine: Engin
 
 def operations(engine: Engine, folder: Path) -> dict[str, Callable[[str, int], object]]:
     """All that changes a group or what is known of it; each is given a group and a number to vary by."""
-    catalog, workers = ProductCatalog(engine), Workers(engine, IngestOptions(attempts=2))
+    catalog, leases = ProductCatalog(engine), Leases(engine, IngestOptions(attempts=2))
     registry = CalibrationRegistry(engine, CalibrationOptions(), folder / "calibration")
     names = ("image", "image_qa", "flags")
 
@@ -101,8 +101,8 @@ def operations(engine: Engine, folder: Path) -> dict[str, Callable[[str, int], o
         ),
         "reject": lambda key, _: catalog.reject(key, "too few"),
         "begin": lambda key, n: catalog.begin(key, f"run {n}", explicit=n % 2 == 0),
-        "hold": lambda key, n: workers.hold(key, f"run {n}"),
-        "died": lambda key, _: workers.died(key, catalog.group(key).owner, "killed"),
+        "hold": lambda key, n: leases.hold(key, f"run {n}"),
+        "died": lambda key, _: leases.died(key, held.owner if (held := leases.of(key)) else None, "killed"),
         "complete": lambda key, _: catalog.complete(key),
         "fail": lambda key, n: catalog.fail(key, f"reason {n}"),
         "reopen": lambda key, _: catalog.reopen(key, "asked"),

@@ -1,166 +1,223 @@
-"""A worker that dies is noticed by its heartbeat, and its group is made by another, once."""
+"""A lease has one owner, lasts while it lives, and decides who publishes."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select, update
 
 from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import IngestOptions
-from contimg_assets.station.leases import Workers
+from contimg_assets.station.database import database_now, reading, transaction
+from contimg_assets.station.leases import Leases, new_command
+from contimg_assets.station.models import Lease
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
 REPOSITORY = Path(__file__).parent.parent.parent
-#: A worker that is silent for a tenth of a second is dead.
-QUICK = IngestOptions(heartbeat_s=0.02, dead_after_s=0.1)
 
 
 @pytest.fixture
 def catalog(engine: Engine, tmp_path: Path) -> ProductCatalog:
     catalog = ProductCatalog(engine)
     catalog.register(registration(TARGET, tmp_path), ready=True)
+    catalog.register(registration(CALIBRATOR, tmp_path), ready=True)
     return catalog
 
 
 @pytest.fixture
-def workers(engine: Engine) -> Workers:
-    return Workers(engine, QUICK)
+def leases(engine: Engine) -> Leases:
+    return Leases(engine, IngestOptions())
 
 
-def dead(workers: Workers) -> list[str]:
-    return [group.key for group in workers.dead()]
+def owners(leases: Leases) -> dict[str, str]:
+    return {key: held.owner for key, held in leases.held().items()}
 
 
-def wait_until_dead(workers: Workers) -> None:
-    deadline = time.monotonic() + 60
-    while not dead(workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def age(leases: Leases, seconds: float) -> None:
+    """Let every holder have been silent for so long."""
+    with transaction(leases.engine) as session:
+        at = session.scalars(select(database_now())).one()
+        session.execute(update(Lease).values(heartbeat=at - timedelta(seconds=seconds)))
 
 
-WORKER = """
-import sys, time
-from contimg_assets.station.database import engine_for
-from contimg_assets.station.products import ProductCatalog
-from contimg_assets.station.leases import Workers
+def test_the_databases_clock_has_fractions_of_a_second_and_goes_on_within_a_transaction(
+    engine: Engine,
+) -> None:
+    with reading(engine) as session:
+        first = session.scalars(select(database_now())).one()
+        time.sleep(0.3)
+        later = session.scalars(select(database_now())).one()
+    # The pause, to the millisecond that SQLite's clock gives; no upper bound on a loaded machine.
+    assert later - first >= timedelta(seconds=0.299)
+    assert first.tzinfo is not None
+
+
+PROGRAM = """
+import sys
 from contimg_assets.settings import IngestOptions
-engine = engine_for(sys.argv[1])
-ProductCatalog(engine).begin(sys.argv[2], "doomed")
-with Workers(engine, IngestOptions(heartbeat_s=0.02)).living(sys.argv[2], "doomed"):
-    print("begun", flush=True)
-    time.sleep(600)
+from contimg_assets.station.database import engine_for
+from contimg_assets.station.leases import Leases
+leases = Leases(engine_for(sys.argv[1]), IngestOptions())
+print("ready", flush=True)
+sys.stdin.readline()
+print(len(leases.take_many(sys.argv[3:], sys.argv[2], "a test")))
 """
 
 
-def test_a_killed_process_is_noticed_and_its_group_is_pending_again(
-    engine: Engine, catalog: ProductCatalog
+def test_of_real_processes_that_take_a_group_at_once_one_succeeds(
+    catalog: ProductCatalog, leases: Leases
 ) -> None:
-    """kill -9 of a real process, on both databases; while it lives, however long, it is left alone."""
-    workers = Workers(engine, IngestOptions(dead_after_s=5.0))
-    url = engine.url.render_as_string(hide_password=False)
-    process = subprocess.Popen(
-        [sys.executable, "-c", WORKER, url, TARGET], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    first = catalog.group(TARGET).heartbeat
-    assert first is not None
-    deadline = time.monotonic() + 60
-    while (beat := catalog.group(TARGET).heartbeat) == first or beat is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert dead(workers) == []
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    workers = Workers(engine, QUICK)
-    wait_until_dead(workers)
-    assert workers.died(TARGET, "doomed", "no sign of life") == "pending"
-    assert catalog.group(TARGET).retries == 1
-    assert catalog.transitions(TARGET)[-1].reason == "no sign of life (attempt 1 of 3)"
+    url = catalog.engine.url.render_as_string(hide_password=False)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, url, f"run {number}", *keys],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        # In both orders: they must not wait for one another.
+        for number, keys in enumerate([(TARGET, CALIBRATOR), (CALIBRATOR, TARGET)] * 2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert sum(int(process.communicate()[0]) for process in processes) == 2
+    assert set(owners(leases)) == {TARGET, CALIBRATOR}
+
+
+def test_a_command_holds_its_groups_for_its_length_and_gets_none_that_somebody_holds(
+    catalog: ProductCatalog, leases: Leases
+) -> None:
+    catalog.begin(TARGET, "run 1")
+    command = new_command()
+    with leases.living(command):
+        assert leases.take_many([TARGET, CALIBRATOR], command, "contimg process") == {CALIBRATOR}
+        assert owners(leases) == {TARGET: "run 1", CALIBRATOR: command}
+        assert leases.take(CALIBRATOR, command, "contimg process")
+        assert str(leases.held()[CALIBRATOR]).startswith("contimg process (last sign of life ")
+    assert owners(leases) == {TARGET: "run 1"}
+
+
+@pytest.mark.usefixtures("catalog")
+def test_a_sign_of_life_is_for_all_groups_of_an_owner_and_no_others(leases: Leases) -> None:
+    leases.take_many([TARGET], "a", "a")
+    leases.take_many([CALIBRATOR], "b", "b")
+    age(leases, 61)
+    leases.beat("b")
+    _, expired = leases.expired()
+    assert [held.key for held in expired] == [TARGET]
+    assert expired[0].silent_s >= 61
+    age(leases, 30)
+    assert leases.expired()[1] == []
+
+
+@pytest.mark.usefixtures("catalog")
+def test_while_it_lives_a_holder_beats_by_itself(engine: Engine) -> None:
+    quick = Leases(engine, IngestOptions(heartbeat_s=0.02))
+    with quick.living("a"):
+        quick.take(TARGET, "a", "a")
+        first = quick.held()[TARGET].heartbeat
+        deadline = time.monotonic() + 60
+        while quick.held()[TARGET].heartbeat == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def test_a_worker_that_was_taken_for_dead_publishes_nothing(
-    catalog: ProductCatalog, workers: Workers, tmp_path: Path
+    catalog: ProductCatalog, leases: Leases, tmp_path: Path
 ) -> None:
     catalog.begin(TARGET, "paused")
-    wait_until_dead(workers)
-    workers.died(TARGET, "paused", "no sign of life")
+    assert leases.died(TARGET, "paused", "no sign of life") == "pending"
     catalog.begin(TARGET, "next")
 
     def publish() -> None:
         raise AssertionError("published what another run makes")
 
-    with pytest.raises(StateError, match="held by next: run paused lost it"):
+    with pytest.raises(StateError, match=r"is held by run next on .*, so run paused leaves it alone"):
         catalog.record_product(TARGET, "measurement_set", tmp_path, {}, owner="paused", show=publish)
-    workers.beat(TARGET, "paused")
+    leases.beat("paused")
     catalog.fail(TARGET, "the paused run's fault", owner="paused")
-    workers.release(TARGET, "paused")
-    assert (catalog.group(TARGET).state, catalog.group(TARGET).owner) == ("in_progress", "next")
+    leases.release("paused")
+    assert leases.died(TARGET, "paused", "no sign of life") == "in_progress"
+    assert (catalog.group(TARGET).state, owners(leases)[TARGET]) == ("in_progress", "next")
     assert catalog.record_product(TARGET, "measurement_set", tmp_path, {}, owner="next").run == "next"
 
 
-def test_a_group_that_kills_its_workers_is_given_up(catalog: ProductCatalog, workers: Workers) -> None:
+def test_a_command_that_was_taken_for_dead_does_not_begin_again(
+    catalog: ProductCatalog, leases: Leases
+) -> None:
+    command = new_command()
+    leases.take(TARGET, command, "contimg process")
+    catalog.begin(TARGET, command)
+    leases.died(TARGET, command, "no sign of life")
+    with pytest.raises(StateError, match="is held by nobody"):
+        catalog.begin(TARGET, command)
+    with pytest.raises(StateError, match="is held by nobody"):
+        leases.hold(TARGET, command)
+    assert owners(leases) == {}
+
+
+def test_a_group_that_kills_its_workers_is_given_up(catalog: ProductCatalog, leases: Leases) -> None:
     found = []
     for run in ("a", "b", "c"):
         catalog.begin(TARGET, run)
-        found.append(workers.died(TARGET, run, "out of memory"))
+        found.append(leases.died(TARGET, run, "out of memory"))
     assert found == ["pending", "pending", "failed"]
     assert catalog.group(TARGET).reason == "out of memory, 3 times in succession: given up"
     catalog.reopen(TARGET, "more memory now")
     catalog.begin(TARGET, "d")
-    assert workers.died(TARGET, "d", "out of memory") == "pending"
+    assert leases.died(TARGET, "d", "out of memory") == "pending"
 
 
-def test_a_run_that_cannot_begin_counts_as_an_attempt(catalog: ProductCatalog, workers: Workers) -> None:
-    assert workers.could_not_begin(TARGET, "run 1", "no such module") == "pending"
+def test_a_run_that_cannot_begin_counts_as_an_attempt(catalog: ProductCatalog, leases: Leases) -> None:
+    assert leases.could_not_begin(TARGET, "run 1", "no such module") == "pending"
     assert catalog.group(TARGET).retries == 1
+    assert leases.take(CALIBRATOR, "command", "contimg process")
+    assert leases.could_not_begin(CALIBRATOR, "run 1", "no such module") == "pending"
+    assert catalog.group(CALIBRATOR).retries == 0, "counted against a group that a command holds"
     catalog.begin(TARGET, "run 2")
-    assert workers.could_not_begin(TARGET, "run 1", "no such module") == "in_progress"
+    assert leases.could_not_begin(TARGET, "run 1", "no such module") == "in_progress"
 
 
-def test_between_runs_nobody_holds_a_group_and_it_is_not_dead(
-    catalog: ProductCatalog, workers: Workers
-) -> None:
+def test_between_runs_nobody_holds_a_group(catalog: ProductCatalog, leases: Leases) -> None:
     catalog.begin(TARGET, "convert")
-    with pytest.raises(StateError, match="held by run convert, so run image leaves it alone"):
-        workers.hold(TARGET, "image")
-    workers.release(TARGET, "convert")
-    time.sleep(2 * QUICK.dead_after_s)
-    assert dead(workers) == []
-    workers.hold(TARGET, "image")
-    assert catalog.group(TARGET).owner == "image"
+    with pytest.raises(StateError, match=r"held by run convert on .*, so run image leaves it alone"):
+        leases.hold(TARGET, "image")
+    leases.release("convert")
+    age(leases, 3600)
+    assert leases.expired()[1] == []
+    leases.hold(TARGET, "image")
+    assert owners(leases) == {TARGET: "image"}
 
 
 def test_stages_made_again_by_hand_take_up_failed_groups_and_leave_completed_ones_so(
-    catalog: ProductCatalog, workers: Workers, tmp_path: Path
+    catalog: ProductCatalog, leases: Leases, tmp_path: Path
 ) -> None:
     with pytest.raises(StateError, match="is pending, expected in_progress: convert it first"):
-        workers.hold(TARGET, "image")
+        leases.hold(TARGET, "image")
+    assert owners(leases) == {}
     catalog.begin(TARGET, "convert")
     catalog.fail(TARGET, "no calibrator")
-    workers.hold(TARGET, "image")
+    leases.release("convert")
+    leases.hold(TARGET, "image")
     assert [step.to_state for step in catalog.transitions(TARGET)][-3:] == [
         "failed",
         "pending",
         "in_progress",
     ]
     catalog.complete(TARGET)
-    workers.hold(TARGET, "again")
+    leases.release("image")
+    leases.hold(TARGET, "again")
     catalog.record_product(TARGET, "image", tmp_path, {}, owner="again")
     catalog.fail(TARGET, "broken this time", owner="again")
-    assert catalog.group(TARGET).state == "completed"
-
-
-def test_groups_are_watched_one_by_one(catalog: ProductCatalog, workers: Workers, tmp_path: Path) -> None:
-    catalog.register(registration(CALIBRATOR, tmp_path), ready=True)
-    catalog.begin(TARGET, "run 1")
-    catalog.begin(CALIBRATOR, "run 2")
-    time.sleep(2 * QUICK.dead_after_s)
-    workers.beat(CALIBRATOR, "run 2")
-    assert [group.key for group in Workers(workers.engine, QUICK).dead()][:1] == [TARGET]
+    assert leases.died(TARGET, "again", "killed") == "completed"
+    assert owners(leases) == {}

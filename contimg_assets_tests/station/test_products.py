@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
+from contimg_assets.settings import IngestOptions
+from contimg_assets.station.leases import Leases
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
@@ -19,6 +21,11 @@ def catalog(engine: Engine, tmp_path: Path) -> ProductCatalog:
     catalog = ProductCatalog(engine)
     catalog.register(registration(TARGET, tmp_path), ready=True)
     return catalog
+
+
+def release(catalog: ProductCatalog, run: str) -> None:
+    """The run has ended."""
+    Leases(catalog.engine, IngestOptions()).release(run)
 
 
 def states(catalog: ProductCatalog) -> list[str]:
@@ -58,7 +65,7 @@ def test_a_group_without_enough_files_is_collecting_and_says_why(
 
 def test_a_second_run_does_not_start_a_group_but_a_retry_of_the_first_does(catalog: ProductCatalog) -> None:
     catalog.begin(TARGET, "run 1")
-    with pytest.raises(StateError, match="is in_progress"):
+    with pytest.raises(StateError, match=r"is held by run run 1 on .*, so run run 2 leaves it alone"):
         catalog.begin(TARGET, "run 2", explicit=True)
     catalog.begin(TARGET, "run 1")
     assert states(catalog).count("in_progress") == 1
@@ -68,6 +75,7 @@ def test_a_second_run_does_not_start_a_group_but_a_retry_of_the_first_does(catal
 def test_a_group_that_is_done_starts_again_on_request_only(catalog: ProductCatalog, done: str) -> None:
     catalog.begin(TARGET, "run 1")
     catalog.complete(TARGET) if done == "completed" else catalog.fail(TARGET, "no calibrator")
+    release(catalog, "run 1")
     with pytest.raises(StateError, match=f"is {done}"):
         catalog.begin(TARGET, "run 2")
     catalog.begin(TARGET, "run 3", explicit=True)
@@ -139,6 +147,7 @@ def test_what_a_product_took_is_kept_for_every_time_it_was_made(
         numbers = {"stage_seconds": 10.0 + retry, "peak_memory_mb": 500.0, "writer": "direct"}
         catalog.record_product(TARGET, "measurement_set", tmp_path, numbers, owner=f"run {retry}")
         catalog.complete(TARGET)
+        release(catalog, f"run {retry}")
     found = [(row.retry, row.run, row.writer, row.seconds) for row in catalog.performance(TARGET)]
     assert found == [(0, "run 0", "direct", 10.0), (1, "run 1", "direct", 11.0)]
 

@@ -1,0 +1,83 @@
+"""What Dagster's instance knows of groups: their unfinished runs, who owns those, and ending dead ones.
+
+Belongs here: reading and ending runs, records of arrival.  Does not belong here:
+which run is dead (``station/lease_judge.py``), or when one is asked for (``sensors/``).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dagster import (
+    AssetMaterialization,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    MetadataValue,
+    RunsFilter,
+)
+
+from contimg_assets.partitions import PARTITION_TAG
+
+#: Names the lease under which a run works, if that is not its own: a foreground command's.
+LEASE_TAG = "contimg/lease"
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def lease_owner(run: DagsterRun) -> str:
+    """Owner of the lease under which a run works: the run itself, or the command that started it."""
+    return run.tags.get(LEASE_TAG, run.run_id)
+
+
+def arrival(key: str, files: Mapping[int, Path]) -> AssetMaterialization:
+    """Dagster's record that a group's files have come."""
+    return AssetMaterialization(
+        "uvh5_subbands",
+        partition=key,
+        metadata={
+            "n_subbands": len(files),
+            "bytes": sum(path.stat().st_size for path in files.values()),
+            "folder": MetadataValue.path(next(iter(files.values())).parent),
+        },
+    )
+
+
+class DagsterRuns:
+    """The runs of one instance, as the station's judge of leases asks for them.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+        Of this home.
+    """
+
+    def __init__(self, instance: DagsterInstance) -> None:
+        self.instance = instance
+
+    def _unfinished(self, tags: dict[str, str] | None = None) -> list[DagsterRun]:
+        return list(self.instance.get_runs(filters=RunsFilter(statuses=UNFINISHED, tags=tags)))
+
+    def unfinished_keys(self) -> set[str]:
+        """Groups that have an unfinished run."""
+        return {run.tags[PARTITION_TAG] for run in self._unfinished() if PARTITION_TAG in run.tags}
+
+    def commands_with_runs(self) -> set[str]:
+        """Foreground commands that have unfinished runs."""
+        return {run.tags[LEASE_TAG] for run in self._unfinished() if LEASE_TAG in run.tags}
+
+    def end(self, owner: str, message: str) -> None:
+        """End the unfinished runs of an owner of leases that is dead.
+
+        Until then they hold their slots, and their groups' other runs wait.
+        """
+        for run in [self.instance.get_run_by_id(owner), *self._unfinished({LEASE_TAG: owner})]:
+            # Read anew: it may have ended since it was listed.
+            known = self.instance.get_run_by_id(run.run_id) if run is not None else None
+            if known is not None and not known.is_finished:
+                self.instance.report_run_failed(known, message)
+                self.instance.event_log_storage.free_concurrency_slots_for_run(known.run_id)
