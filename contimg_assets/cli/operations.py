@@ -1,7 +1,7 @@
 """The operational commands: registering, processing, looking, and the web UI.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``foreground.py``, ``home.py``, ``ui.py``), the stages (``stages.py``), or
+(``foreground.py``, ``ui.py``), the stages (``stages.py``), or
 calibrators and their sets (``calibration.py``).
 """
 
@@ -9,23 +9,18 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from dagster import DagsterInstance
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
 
-from contimg_assets.cli.common import Opened, json_option, told_plainly
-from contimg_assets.cli.foreground import Foreground, Outcome
-from contimg_assets.cli.home import output_to
-from contimg_assets.cli.ui import products_server, run_ui
-from contimg_assets.resources.dagster_resources import NotifierResource
+from contimg_assets.cli.common import Opened, json_option, output_to, told_plainly
 from contimg_assets.settings import Settings
-from contimg_assets.station.models import CalibrationWait
-from contimg_assets.station.registration import subbands_text
-from contimg_assets.station.views import describe_group, describe_wait, worst
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from contimg_assets.cli.foreground import Foreground, Outcome
+    from contimg_assets.station.models import CalibrationWait
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
 folder_argument = click.argument(
@@ -56,6 +51,8 @@ def register(folder: Path, as_json: bool) -> None:
 
     Prints the keys.  The groups are not processed, but sensors that run will start them.
     """
+    from contimg_assets.cli.foreground import Foreground
+
     opened = Opened()
     with opened.instance() as instance:
         foreground = Foreground(opened.settings, instance, lambda *_: None)
@@ -102,9 +99,11 @@ def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
 
 
 def _foreground(
-    opened: Opened, work: Callable[[Foreground], list[Outcome]], as_json: bool, verbose: bool
+    opened: Opened, work: "Callable[[Foreground], list[Outcome]]", as_json: bool, verbose: bool
 ) -> None:
     """Run groups with progress, then sum up."""
+    from contimg_assets.cli.foreground import Foreground
+
     log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
     with opened.instance() as instance:
         if verbose:
@@ -133,9 +132,14 @@ def _tell_run(key: str, job: str, number: int, total: int) -> None:
 def _with_progress(
     stream: Any,
     settings: Settings,
-    instance: DagsterInstance,
-    work: Callable[[Foreground], list[Outcome]],
-) -> list[Outcome]:
+    instance: "DagsterInstance",
+    work: "Callable[[Foreground], list[Outcome]]",
+) -> "list[Outcome]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from contimg_assets.cli.foreground import Foreground
+
     console = Console(file=stream)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -152,7 +156,7 @@ def _with_progress(
     return outcomes
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: "Outcome") -> dict[str, Any]:
     return {
         "group": outcome.key,
         "status": outcome.status,
@@ -162,7 +166,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _tell_others(outcomes: list[Outcome]) -> None:
+def _tell_others(outcomes: "list[Outcome]") -> None:
     for outcome in outcomes:
         click.echo(f"{outcome.key}: {outcome.status}: {outcome.reason}", err=True)
         for path, reason in outcome.refused:
@@ -170,6 +174,8 @@ def _tell_others(outcomes: list[Outcome]) -> None:
 
 
 def _summary(records: list[dict[str, Any]]) -> None:
+    from contimg_assets.station.views import worst
+
     for record in records:
         text = f"{record['group']}  {record['status']}"
         text += f" in {record['seconds']:.0f} s" if record["seconds"] else ""
@@ -193,7 +199,7 @@ def _summary(records: list[dict[str, Any]]) -> None:
             click.echo(f"  {name.replace('_', ' ')}  {path}")
 
 
-def _reason(reason: str, wait: CalibrationWait | None) -> str:
+def _reason(reason: str, wait: "CalibrationWait | None") -> str:
     if wait is None:
         return reason
     return f"waits for its calibration until {wait.deadline:%Y-%m-%d %H:%M} UTC: {wait.reason}"
@@ -205,15 +211,22 @@ def _reason(reason: str, wait: CalibrationWait | None) -> str:
 @told_plainly
 def status(everything: bool, as_json: bool) -> None:
     """Show the groups, their states, and the newest alerts."""
-    opened = Opened()
+    from contimg_assets.station.views import describe_group, describe_wait
+
+    opened = Opened(reading=True)
     groups = opened.catalog.groups(limit=None if everything else 50)
-    alerts = NotifierResource().notifier().recent(10)
+    alerts = opened.notifier.recent(10)
     counts = opened.catalog.counts()
     waits = opened.selection.waits()
     if as_json:
         rows = [{**describe_group(group), "waits": describe_wait(waits.get(group.key))} for group in groups]
         click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
         return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from contimg_assets.station.registration import subbands_text
+
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
     # A key that is cut short names no group.
     key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
@@ -244,7 +257,7 @@ def products(key: str | None, as_json: bool) -> None:
 
     The beam-corrected image is the one that ends in pbcor.fits.
     """
-    opened = Opened()
+    opened = Opened(reading=True)
     keys = [key] if key else [group.key for group in reversed(opened.catalog.groups())]
     described = [opened.described(each) for each in keys]
     if as_json:
@@ -281,6 +294,8 @@ def ui(port: int, products_only: bool, as_json: bool) -> None:
 
     The sensors start with it: files that arrive in the incoming folder are processed.
     """
+    from contimg_assets.cli.ui import products_server, run_ui
+
     settings = Opened().settings
     addresses = {"products": settings.products_url, "incoming": str(settings.incoming_folder)}
     if not products_only:

@@ -17,11 +17,11 @@ Layout below ``CONTIMG_HOME``::
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.files import scratch_folder, tree_sha256
 from contimg_assets.radio.group_key import slug
 
 #: Products of which every version is kept, named by its content: small, and wanted back at times.
@@ -144,12 +144,6 @@ class Store:
         link.symlink_to(Path(".versions") / name)
         link.replace(destination)
 
-    @contextmanager
-    def scratch_folder(self, label: str) -> Iterator[Path]:
+    def scratch_folder(self, label: str) -> AbstractContextManager[Path]:
         """A working folder for one stage, removed afterwards."""
-        folder = self.scratch / f"{label}-{uuid.uuid4().hex[:12]}"
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return scratch_folder(self.scratch, label)
