@@ -10,4 +10,4 @@ from pydantic import BaseModel, ConfigDict
 class Options(BaseModel):
     """Choices of one part of the pipeline, each with a unit, a bound and a reason."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
