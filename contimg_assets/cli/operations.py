@@ -225,7 +225,7 @@ def status(everything: bool, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    from contimg_assets.station.registration import subbands_text
+    from contimg_assets.radio.telescope import N_SUBBANDS
 
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
     # A key that is cut short names no group.
@@ -235,7 +235,7 @@ def status(everything: bool, as_json: bool) -> None:
         table.add_row(
             group.key,
             group.state,
-            subbands_text(group.n_subbands),
+            f"{group.n_subbands}/{N_SUBBANDS}",
             f"{group.declination_deg:+.2f}",
             group.calibrator_name or "",
             _reason(group.reason, waits.get(group.key)),

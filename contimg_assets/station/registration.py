@@ -5,7 +5,6 @@ counts as ready.  Does not belong here: reading or grouping files
 (``radio/grouping.py``), or what may be written (``products.py``).
 """
 
-from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import GroupError
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.settings import Settings
@@ -79,8 +78,3 @@ def register(
     )
     catalog.register(registration, ready=ready)
     return ready
-
-
-def subbands_text(n_subbands: int) -> str:
-    """``14/16``."""
-    return f"{n_subbands}/{telescope.N_SUBBANDS}"

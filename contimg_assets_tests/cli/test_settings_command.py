@@ -14,7 +14,7 @@ README = Path(__file__).parent.parent.parent / "README.md"
 
 
 def test_the_readmes_table_is_the_settings() -> None:
-    """Every setting, its default, its bounds: to renew it, paste what `contimg settings --markdown` prints."""
+    """Every setting, default and bound; to renew it, paste what `contimg settings --markdown` prints."""
     found = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README.read_text(), re.DOTALL)
     assert found is not None
     assert found[1].strip() == markdown_table()
