@@ -168,12 +168,6 @@ class Setting:
             found = getattr(found, name)
         return found
 
-    def origin(self) -> str:
-        """Where its value comes from: ``environment``, ``file`` or ``default``."""
-        if self.variable in _environment():
-            return "environment"
-        return "file" if self.path in dict(_leaves(_read_file())) else "default"
-
 
 @lru_cache(maxsize=1)
 def all_settings() -> tuple[Setting, ...]:
@@ -186,6 +180,18 @@ def all_settings() -> tuple[Setting, ...]:
         else:
             found.append(Setting((name,), field))
     return tuple(found)
+
+
+def origins() -> dict[str, str]:
+    """Where each value comes from, by the setting's key: ``environment``, ``file`` or ``default``."""
+    given, written = _environment(), {".".join(path) for path, _ in _leaves(_read_file())}
+
+    def origin(setting: Setting) -> str:
+        if setting.variable in given:
+            return "environment"
+        return "file" if setting.key in written else "default"
+
+    return {setting.key: origin(setting) for setting in all_settings()}
 
 
 def settings_file() -> Path:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from contimg_assets.cli.operations import status
 from contimg_assets.definitions import build_defs
 from contimg_assets.radio.errors import SettingsError
-from contimg_assets.settings import all_settings, get_settings, read_settings
+from contimg_assets.settings import get_settings, origins, read_settings
 
 
 def test_none_switches_a_number_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,14 +30,14 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
         'threads = 5\nincoming = "/data/in"\n[imaging]\nrobust = -1\ngain = 0.2\nscales_arcsec = [0, 60]\n'
     )
     monkeypatch.setenv("CONTIMG_IMAGING__ROBUST", "1.5")
-    found = read_settings()
-    assert (found.home, found.threads, found.incoming_folder) == (home, 5, Path("/data/in"))
-    imaging = found.imaging
+    settings = read_settings()
+    assert (settings.home, settings.threads, settings.incoming_folder) == (home, 5, Path("/data/in"))
+    imaging = settings.imaging
     assert (imaging.robust, imaging.gain, imaging.scales_arcsec) == (1.5, 0.2, (0.0, 60.0))
-    origins = {setting.key: setting.origin() for setting in all_settings()}
-    assert origins["imaging.robust"] == "environment"
-    assert origins["imaging.gain"] == "file"
-    assert origins["imaging.mode"] == "default"
+    found = origins()
+    assert found["imaging.robust"] == "environment"
+    assert found["imaging.gain"] == "file"
+    assert found["imaging.mode"] == "default"
 
 
 @pytest.mark.parametrize(

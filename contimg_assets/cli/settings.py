@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 from contimg_assets.cli.common import console, json_option, told_plainly
-from contimg_assets.settings import NONE, Setting, all_settings, get_settings, settings_file
+from contimg_assets.settings import NONE, Setting, all_settings, get_settings, origins, settings_file
 
 #: Bounds of numbers, by the attribute that Pydantic keeps them in.
 _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -30,13 +30,13 @@ def settings(markdown: bool, as_json: bool) -> None:
     if markdown:
         click.echo(markdown_table())
         return
-    present = get_settings()
+    present, origin_of = get_settings(), origins()
     rows = [
         {
             "variable": setting.variable,
             "key": setting.key,
             "value": _plain(setting.value(present)),
-            "origin": setting.origin(),
+            "origin": origin_of[setting.key],
             "meaning": _meaning(setting)[0],
         }
         for setting in all_settings()

@@ -40,3 +40,19 @@ def test_a_stage_that_refuses_its_input_says_so_with_exit_code_3(
         "error": "ImagingError",
         "message": f"{home}: nothing to image",
     }
+
+
+def test_a_stage_with_a_wrong_setting_does_not_begin(
+    home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, and the reason is the result that Dagster or a program gets."""
+
+    def work(settings: Settings, _context: StageContext) -> Result:
+        raise AssertionError(f"began in {settings.home}")
+
+    monkeypatch.setenv("CONTIMG_IMAGING__ROBUSTT", "1")
+    with pytest.raises(SystemExit) as ended:
+        run_stage(work, as_json=True)
+    assert ended.value.code == 2
+    assert json.loads(capfd.readouterr().out)["error"] == "SettingsError"
+    assert list(home.iterdir()) == []
