@@ -33,7 +33,7 @@ class ApplyResult(Result):
     wall_seconds: float
 
 
-def run(inputs: ApplyInputs, options: CalibrationOptions, _context: StageContext) -> ApplyResult:
+def run(inputs: ApplyInputs, options: CalibrationOptions, context: StageContext) -> ApplyResult:  # noqa: ARG001 (all stages take one)
     """Apply; see :func:`contimg_assets.radio.calibration.apply.apply`.
 
     Raises

@@ -41,7 +41,7 @@ class ConvertResult(Result):
     wall_seconds: float
 
 
-def run(inputs: ConvertInputs, options: ConversionOptions, _context: StageContext) -> ConvertResult:
+def run(inputs: ConvertInputs, options: ConversionOptions, context: StageContext) -> ConvertResult:  # noqa: ARG001 (all stages take one)
     """Convert one group; see :func:`contimg_assets.radio.conversion.convert.convert`."""
     from contimg_assets.radio.conversion.convert import convert
     from contimg_assets.radio.grouping import list_folder

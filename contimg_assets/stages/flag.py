@@ -30,7 +30,7 @@ class FlagResult(Result):
     wall_seconds: float
 
 
-def run(inputs: FlagInputs, options: FlaggingOptions, _context: StageContext) -> FlagResult:
+def run(inputs: FlagInputs, options: FlaggingOptions, context: StageContext) -> FlagResult:  # noqa: ARG001 (all stages take one)
     """Flag; see :func:`contimg_assets.radio.flagging.flag.flag`."""
     from contimg_assets.radio.flagging.flag import SUMMARY_NAME, flag
     from contimg_assets.radio.plots.flags import plot_flags
