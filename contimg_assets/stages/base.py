@@ -29,7 +29,7 @@ class Result(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, in the order in which they were reported; what was not reported is left out."""
+        """As plain values: the promised fields, then the others; what was not reported is left out."""
         return self.model_dump(exclude_unset=True)
 
 

@@ -26,6 +26,7 @@ class FlagResult(Result):
     n_dead_antennas: int
     dead_antennas: list[str]
     dead_antenna_subbands: list[str]
+    coherence_measurable: bool
     alarms: list[str]
     wall_seconds: float
 

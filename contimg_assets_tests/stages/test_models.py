@@ -32,7 +32,7 @@ def test_inputs_and_options_are_there_without_what_the_science_needs() -> None:
 
 
 def test_a_result_is_told_as_it_was_reported() -> None:
-    """Names, values and their order; what a stage does not promise goes along."""
+    """Names and values; what a stage does not promise goes along."""
     told = {
         "n_components": 2,
         "model_flux_jy": 1.5,
