@@ -70,9 +70,9 @@ def main() -> None:
         casa.configure(folder / "casa")
         shape = read_shape(ms)
         # Compiling is not counted: the first group after an installation pays for it once.
-        flag(ms, folder / "first", **FlaggingOptions().model_dump())
+        flag(ms, folder / "first", FlaggingOptions())
         began = time.monotonic()
-        flag(ms, folder / "flags", **FlaggingOptions().model_dump())
+        flag(ms, folder / "flags", FlaggingOptions())
         wall = time.monotonic() - began
         ours = read_flags(folder / "flags", shape.data_shape).any(axis=-1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

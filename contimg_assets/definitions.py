@@ -27,6 +27,7 @@ from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
 from contimg_assets.sensors.retention import hourly_retention, retention_job
 from contimg_assets.sensors.workers import dead_workers
+from contimg_assets.settings import read_settings
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -41,7 +42,13 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     -------
     Definitions
         All there is.
+
+    Raises
+    ------
+    SettingsError
+        If a setting is wrong: Dagster then shows why in place of the code location.
     """
+    read_settings()
     return Definitions(
         assets=[
             uvh5_subbands,

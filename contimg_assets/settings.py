@@ -1,23 +1,55 @@
 """Settings: everything a user may choose, each with a unit, a bound and a reason.
 
-Read from the environment (``CONTIMG_*``).  Constants of the instrument live in
-``radio/telescope.py``; limits on quality in ``radio/limits.toml``.
-Nested groups use a double underscore: ``CONTIMG_IMAGING__ROBUST=0.5``.
+Read from the environment (``CONTIMG_IMAGING__ROBUST=0.5``: a double underscore
+separates a section from its setting) and from the file ``contimg.toml`` in the home;
+the environment wins.  A name that does not exist, or a value that a setting does not
+take, is an error that names the variable, or the file and its key.
+
+Belongs here: composing the options of the parts, where they are read from, and what
+is wrong with what was read.  Does not belong here: the options themselves, which
+stand beside what they are the options of (``radio/imaging/options.py``, …);
+constants of the instrument (``radio/telescope.py``); limits on quality
+(``radio/limits.toml``).
 """
 
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, get_origin
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.conversion.options import ConversionOptions
+from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.group_key import CLUSTER_S
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
+
+#: The settings file, in the home.
+SETTINGS_FILE = "contimg.toml"
+PREFIX, DELIMITER = "CONTIMG_", "__"
+#: A setting that has a number otherwise is switched off by this word.
+NONE = "none"
+#: Variables that begin like settings and are none: PostgreSQL of Dagster's instance (``deploy/``), and
+#: what ``radio/casa.py`` tells CASA in this process and those that it starts.
+OTHER_VARIABLES = frozenset(
+    {"CONTIMG_DAGSTER_DATABASE_URL", "CONTIMG_CASA_DATA", "CONTIMG_CASA_LOG", "CONTIMG_CASA_CACHE"}
+)
 
 
 class IngestOptions(Options):
@@ -60,7 +92,11 @@ class Settings(BaseSettings):
     """All settings of one installation."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CONTIMG_", env_nested_delimiter="__", env_parse_none_str="none", extra="ignore"
+        env_prefix=PREFIX,
+        env_nested_delimiter=DELIMITER,
+        env_parse_none_str=NONE,
+        extra="forbid",
+        use_attribute_docstrings=True,
     )
 
     home: Path = Path.home() / "contimg"
@@ -68,11 +104,12 @@ class Settings(BaseSettings):
     incoming: Path | None = None
     """Folder where the telescope's files arrive; None: ``<home>/incoming``."""
     database_url: str | None = None
-    """SQLAlchemy URL of the catalogue; None: SQLite in ``home``."""
+    """SQLAlchemy URL of the station database, such as ``postgresql+psycopg2://user@host/name``; None: SQLite
+    in ``home``."""
     threads: int = Field(default=2, ge=1)
     """Threads that one stage may use."""
     products_url: str = "http://localhost:3001"
-    """Where the small static route serves pictures and reports from."""
+    """Where browsers reach pictures and reports of products; the port is the one that is served."""
     ingest: IngestOptions = IngestOptions()
     conversion: ConversionOptions = ConversionOptions()
     flagging: FlaggingOptions = FlaggingOptions()
@@ -103,9 +140,179 @@ class Settings(BaseSettings):
             url = "postgresql+psycopg2://" + url.removeprefix("postgresql://")
         return url
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where settings come from, the first that has one wins: arguments, environment, file."""
+        _check_environment()
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting and its names."""
+
+    path: tuple[str, ...]
+    """Section, if it is in one, and name."""
+    field: FieldInfo
+
+    @property
+    def variable(self) -> str:
+        """Name in the environment."""
+        return PREFIX + DELIMITER.join(self.path).upper()
+
+    @property
+    def key(self) -> str:
+        """Name in the settings file."""
+        return ".".join(self.path)
+
+    def value(self, settings: "Settings") -> Any:
+        """What it is set to."""
+        found: Any = settings
+        for name in self.path:
+            found = getattr(found, name)
+        return found
+
+
+@lru_cache(maxsize=1)
+def all_settings() -> tuple[Setting, ...]:
+    """Every setting there is, in the order of the sections."""
+    found: list[Setting] = []
+    for name, field in Settings.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            found += [Setting((name, inner), its) for inner, its in section.model_fields.items()]
+        else:
+            found.append(Setting((name,), field))
+    return tuple(found)
+
+
+def origins() -> dict[str, str]:
+    """Where each value comes from, by the setting's key: ``environment``, ``file`` or ``default``."""
+    given, written = _environment(), {".".join(path) for path, _ in _leaves(_read_file())}
+
+    def origin(setting: Setting) -> str:
+        if setting.variable in given:
+            return "environment"
+        return "file" if setting.key in written else "default"
+
+    return {setting.key: origin(setting) for setting in all_settings()}
+
+
+def settings_file() -> Path:
+    """Where the settings file is looked for; the home is not known from it."""
+    home = _environment().get(f"{PREFIX}HOME")
+    return (Path(home) if home else Settings.model_fields["home"].default).expanduser() / SETTINGS_FILE
+
+
+def _environment() -> dict[str, str]:
+    """Our part of the environment, in capitals: case does not count."""
+    found = {name.upper(): value for name, value in os.environ.items()}
+    return {name: value for name, value in found.items() if name.startswith(PREFIX)}
+
+
+def _check_environment() -> None:
+    known = {setting.variable: setting for setting in all_settings()}
+    for name, value in _environment().items():
+        if name in OTHER_VARIABLES:
+            continue
+        if name not in known:
+            near = _nearest(name, known, DELIMITER)
+            raise SettingsError(f"{name} is not a setting{near}")
+        if get_origin(known[name].field.annotation) is tuple:
+            try:
+                json.loads(value)
+            except json.JSONDecodeError:
+                raise SettingsError(
+                    f"{name}: found {value!r}; expected a list in brackets, such as [0, 60]"
+                ) from None
+
+
+def _read_file() -> dict[str, Any]:
+    """What the settings file says, if there is one."""
+    path = settings_file()
+    if not path.is_file():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: found no TOML: {error}") from None
+    known = {setting.key: setting for setting in all_settings()}
+    result: dict[str, Any] = {}
+    for place, value in _leaves(content):
+        name = ".".join(place)
+        if name == "home":
+            raise SettingsError(
+                f"{path}: found home; expected it in the environment only ({PREFIX}HOME), where this file is"
+            )
+        if name not in known:
+            raise SettingsError(f"{path}: {name} is not a setting{_nearest(name, known, '.')}")
+        section = result
+        for outer in place[:-1]:
+            section = section.setdefault(outer, {})
+        section[place[-1]] = None if value == NONE else value
+    return result
+
+
+def _leaves(content: Mapping[str, Any], *outer: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Paths and values of nested tables."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, *outer, name)
+        else:
+            yield (*outer, name), value
+
+
+def _nearest(name: str, known: Iterable[str], delimiter: str) -> str:
+    """A hint at the setting that is meant: of the same name in another section, or of a similar one."""
+    # What all variables begin with would make any two alike.
+    own = {other.removeprefix(PREFIX): other for other in known}
+    name = name.removeprefix(PREFIX)
+    last = name.rsplit(delimiter, 1)[-1]
+    same = [other for other in own if other.rsplit(delimiter, 1)[-1] == last]
+    near = get_close_matches(name, same, n=1, cutoff=0.0) or get_close_matches(name, own, n=1)
+    return f"; did you mean {own[near[0]]}?" if near else "; `contimg settings` shows all there are"
+
+
+def _wrong_values(error: ValidationError) -> str:
+    """What was found and what was expected, with the name of the variable or key, in one line."""
+    told: list[str] = []
+    for one in error.errors():
+        place = tuple(str(part) for part in one["loc"])
+        setting = next(s for s in all_settings() if s.path == place[: len(s.path)])
+        where = setting.variable
+        if where not in _environment():
+            where = f"{settings_file()}: {setting.key}"
+        if one["type"] == "value_error":
+            told.append(f"{where}: {one['msg'].removeprefix('Value error, ')}")
+            continue
+        expected = one["msg"].removeprefix("Input should be ").split(", unable to")[0]
+        told.append(f"{where}: found {one['input']!r}; expected {expected}")
+    return "; ".join(told)
+
+
+def read_settings() -> Settings:
+    """The settings, from the environment and the file as they are now.
+
+    Raises
+    ------
+    SettingsError
+        If a name does not exist or a value is wrong; it says which, and where.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError(_wrong_values(error)) from None
+    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once from the environment."""
-    settings = Settings()
-    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+    """The settings of this process, read once."""
+    return read_settings()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dagster import AssetExecutionContext, Failure
 
+from contimg_assets.cli.stages import commands as stage_commands
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
@@ -100,8 +101,18 @@ def write_tables(folder: Path, content: str = "solutions") -> list[dict[str, Any
     return tables
 
 
+def parsed(stage: Sequence[str], arguments: Sequence[str | Path]) -> dict[str, Any]:
+    """What the real command makes of its arguments; one that it does not take is an error."""
+    command = next(command for command in stage_commands if command.name == stage[0])
+    typed = [*stage[1:], *map(str, arguments), "--json"]
+    return command.make_context(stage[0], typed).params
+
+
 class FakeStages(StageRunner):
-    """Makes what each stage would, and notes the calls in ``home/calls.jsonl``."""
+    """Makes what each stage would, and notes the calls in ``home/calls.jsonl``.
+
+    The arguments are parsed by the real commands.
+    """
 
     fail: dict[str, str] = {}  # noqa: RUF012
     """Message with which a stage refuses, by its name."""
@@ -114,21 +125,26 @@ class FakeStages(StageRunner):
         self, context: AssetExecutionContext, stage: Sequence[str], *arguments: str | Path
     ) -> dict[str, Any]:
         """Make the stage's files."""
-        name = " ".join(stage)
-        log = get_settings().home / "calls.jsonl"
+        name, key = " ".join(stage), context.partition_key
+        if name == "convert":
+            # Groups are entered without files, which the command wants to be there.
+            for path in map(Path, arguments[:-1]):
+                if not path.exists():
+                    path.touch()
+        told = parsed(stage, arguments)
         earlier = calls()
-        with log.open("a") as handle:
-            key = context.partition_key
-            handle.write(json.dumps({"stage": name, "key": key, "arguments": [*map(str, arguments)]}) + "\n")
+        with (get_settings().home / "calls.jsonl").open("a") as handle:
+            call = {"stage": name, "key": key, "arguments": [*map(str, arguments)], "parameters": told}
+            handle.write(json.dumps(call, default=str) + "\n")
         if name in self.fail:
             raise Failure(description=self.fail[name], allow_retries=False)
         if sum(call["stage"] == name for call in earlier) < self.crash.get(name, 0):
             raise Failure(f"contimg {name} crashed with exit code 1")
-        return self._make(name, context.partition_key, arguments)
+        return self._make(name, key, told)
 
-    def _make(self, name: str, key: str, arguments: Sequence[str | Path]) -> dict[str, Any]:
+    def _make(self, name: str, key: str, told: dict[str, Any]) -> dict[str, Any]:
+        output: Path = told["out"]
         if name in ("convert", "apply"):
-            output = Path(arguments[-1])
             output.mkdir()
             (output / "table.dat").write_text(f"{name} {key}")
             return {
@@ -138,18 +154,17 @@ class FakeStages(StageRunner):
                 "flag_fraction": 0.1,
                 "rows": [1, 2],
             }
-        output = Path(arguments[2] if name == "solve" else arguments[1])
         output.mkdir(parents=True)
         (output / "thumbnail.png").write_bytes(b"\x89PNG")
         if name == "solve":
             return solutions(key, tables=write_tables(output, f"of {len(calls())}"))
         if name == "selfcal":
-            (output / Path(arguments[0]).name).mkdir()
+            (output / told["ms"].name).mkdir()
             return {"rounds_kept": 1, "tables": [], **self.numbers.get(name, {})}
         if name == "image":
             for ending in ("image", "pbcor", "pb"):
-                (output / f"{arguments[3]}.{ending}.fits").write_text("SIMPLE")
-            return {"rms_mjy_beam": 0.3, "name": str(arguments[3]), "not_a_number": float("nan")}
+                (output / f"{told['name']}.{ending}.fits").write_text("SIMPLE")
+            return {"rms_mjy_beam": 0.3, "name": told["name"], "not_a_number": float("nan")}
         if name.startswith("qa"):
             (output / "report.html").write_text("<html></html>")
             return {**GOOD[name], **self.numbers.get(name, {})}

@@ -6,20 +6,39 @@ import click
 
 from contimg_assets import __version__
 
-#: Command to module: a command loads what it needs and nothing else, since
-#: stages start a hundred times an hour and Dagster takes a second to import.
-_MODULES = {
-    **dict.fromkeys(("convert", "flag", "solve", "apply", "selfcal", "image", "predict", "qa"), "stages"),
-    **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products", "ui"), "operations"),
-    **dict.fromkeys(("calibrators", "registry", "provenance"), "calibration"),
-    "flags": "flags",
-    "groups": "groups",
-    "catalogs": "catalogs",
-    "history": "history",
-    "retention": "retention",
-    "pointing": "history",
-    "simulate": "simulate",
-    "compare": "simulate",
+#: Columns that a command's text has in the list of commands, on a terminal of 80.
+HELP_WIDTH = 62
+#: Command to its module, and its text in the list.  A command loads what it needs and nothing else, since
+#: stages start a hundred times an hour and Dagster takes a second to import; the list loads none.  A test
+#: holds the texts against what the commands say of themselves.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("operations", "Make CONTIMG_HOME: Dagster's folder and storage, and the..."),
+    "process": ("operations", "Process every ready group of DIR to a calibrated image,..."),
+    "status": ("operations", "Show the groups, their states, and the newest alerts."),
+    "products": ("operations", "Show products: absolute paths, numbers, verdicts, and the..."),
+    "reprocess": ("operations", "Make everything of one group again, from its files (or its..."),
+    "register": ("operations", "Enter every ready group of DIR in the catalogue, and its..."),
+    "groups": ("groups", "Show the observation groups in DIR: complete, partial, bad..."),
+    "history": ("history", "Show what happened to GROUP: states, files, and what its..."),
+    "retention": ("retention", "List what is no longer needed on disk, and why; with..."),
+    "pointing": ("history", "Show where the telescope looked: one line for each spell..."),
+    "flags": ("flags", "Versions of a group's flags."),
+    "calibrators": ("calibration", "Show when calibrators cross the beam on a day, how well..."),
+    "registry": ("calibration", "The calibration registry."),
+    "provenance": ("calibration", "Tell from the header of IMAGE.fits what made it; exit code..."),
+    "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
+    "settings": ("settings", "Show every setting, its present value, and where that comes..."),
+    "ui": ("operations", "Start Dagster's web UI (with its daemon), and the route..."),
+    "convert": ("stages", "Convert one group (a folder that holds one, or its files)..."),
+    "flag": ("stages", "Flag the Measurement Set MS; write the flags and their..."),
+    "solve": ("stages", "Solve delays, bandpass and gains on the calibrator scan MS;..."),
+    "apply": ("stages", "Apply flags and the calibration set TABLES to a clone of..."),
+    "selfcal": ("stages", "Self-calibrate the calibrated MS on its own field; write a..."),
+    "image": ("stages", "Image the Measurement Set MS; write the FITS products into..."),
+    "predict": ("stages", "Clone the Measurement Set MS as OUT, with MODEL_DATA from..."),
+    "qa": ("stages", "Quality numbers of PRODUCT, with a picture (and a report of..."),
+    "simulate": ("simulate", "Write observation groups into FOLDER exactly as the..."),
+    "compare": ("simulate", "Compare the image in FOLDER with the simulator's TRUTH."),
 }
 
 
@@ -27,13 +46,17 @@ class _Lazy(click.Group):
     """A group whose commands are imported when they are named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(_MODULES)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _MODULES:
+        if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"contimg_assets.cli.{_MODULES[cmd_name]}")
+        module = import_module(f"contimg_assets.cli.{COMMANDS[cmd_name][0]}")
         return next((c for c in module.commands if c.name == cmd_name), None)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -150,7 +150,7 @@ def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str
 @told_plainly
 def registry_list(status: str | None, as_json: bool) -> None:
     """List the calibration sets, oldest observation first."""
-    opened = Opened()
+    opened = Opened(reading=True)
     sets = [
         describe_set(found, opened.settings.home)
         for found in opened.registry.list(*([status] if status else []))
@@ -167,7 +167,7 @@ def registry_list(status: str | None, as_json: bool) -> None:
 @told_plainly
 def registry_show(set_id: str, as_json: bool) -> None:
     """Show one calibration set whole."""
-    opened = Opened()
+    opened = Opened(reading=True)
     described = describe_set(opened.registry.get(set_id), opened.settings.home)
     if as_json:
         click.echo(json.dumps(described, indent=2))
@@ -183,7 +183,7 @@ def registry_show(set_id: str, as_json: bool) -> None:
 @told_plainly
 def registry_active(mjd: float, declination: float, as_json: bool) -> None:
     """Show the active sets that are valid at a time and declination, nearest in time first."""
-    opened = Opened()
+    opened = Opened(reading=True)
     found = opened.registry.active(mjd, declination)
     sets = [
         {**describe_set(item, opened.settings.home), "hours": (item.mid_mjd - mjd) * 24.0} for item in found
@@ -271,7 +271,7 @@ def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
 @told_plainly
 def registry_validate(set_id: str, key: str, as_json: bool) -> None:
     """Say of each table of SET what fits the group and what does not; exit code 1 if anything does not."""
-    opened = Opened()
+    opened = Opened(reading=True)
     need = need_of(opened.catalog.group(key), opened.catalog)
     found = opened.registry.get(set_id)
     from contimg_assets.radio import casa
@@ -298,7 +298,7 @@ def registry_validate(set_id: str, key: str, as_json: bool) -> None:
 @told_plainly
 def registry_verify(as_json: bool) -> None:
     """Hold the files of every set against their hashes; exit code 1 if any differ, are missing or unknown."""
-    outcomes = Opened().registry.verify()
+    outcomes = Opened(reading=True).registry.verify()
     if as_json:
         click.echo(json.dumps({"sets": [vars(outcome) for outcome in outcomes]}, indent=2))
     else:

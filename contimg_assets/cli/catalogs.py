@@ -1,16 +1,15 @@
 """``contimg catalogs``: source catalogues that images are compared with and seeded from."""
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from contimg_assets.cli.common import BAD_INPUT, console, json_option, told_plainly
 from contimg_assets.radio.catalogues.fetch import fetch as fetch_survey
 from contimg_assets.radio.catalogues.store import Manifest, install, installed
 from contimg_assets.radio.catalogues.surveys import SURVEYS, SurveyName
@@ -18,7 +17,6 @@ from contimg_assets.radio.errors import CatalogueError
 from contimg_assets.settings import get_settings
 
 _SURVEY = click.Choice(list(SURVEYS))
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group("catalogs")
@@ -26,44 +24,33 @@ def catalogs() -> None:
     """Install, list and verify source catalogues (NVSS, FIRST, VLASS, RACS, VLA calibrators)."""
 
 
-def _refuse(error: CatalogueError) -> None:
-    click.echo(f"{type(error).__name__}: {error}", err=True)
-    sys.exit(3)
-
-
 @catalogs.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--survey", type=_SURVEY, default="nvss", show_default=True)
-@_json
+@json_option
+@told_plainly
 def import_file(file: Path, survey: str, as_json: bool) -> None:
     """Install FILE, in a format that the survey publishes (gzipped or not)."""
-    try:
-        manifest = install(get_settings().catalogues_folder, file, cast(SurveyName, survey))
-    except CatalogueError as error:
-        _refuse(error)
-        return
-    _tell(manifest, as_json)
+    _tell(install(get_settings().catalogues_folder, file, cast(SurveyName, survey)), as_json)
 
 
 @catalogs.command("fetch")
 @click.argument("survey", type=_SURVEY)
 @click.option("--timeout", default=600.0, show_default=True, help="For the archive's answer, s.")
-@_json
+@json_option
+@told_plainly
 def fetch(survey: str, timeout: float, as_json: bool) -> None:
     """Download SURVEY from VizieR or CASDA and install it."""
     name = cast(SurveyName, survey)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = fetch_survey(name, Path(folder), timeout)
-            manifest = install(get_settings().catalogues_folder, path, name, origin="fetched")
-    except CatalogueError as error:
-        _refuse(error)
-        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = fetch_survey(name, Path(folder), timeout)
+        manifest = install(get_settings().catalogues_folder, path, name, origin="fetched")
     _tell(manifest, as_json)
 
 
 @catalogs.command("list")
-@_json
+@json_option
+@told_plainly
 def list_installed(as_json: bool) -> None:
     """Show what is installed."""
     found = installed(get_settings().catalogues_folder)
@@ -86,22 +73,30 @@ def list_installed(as_json: bool) -> None:
             m.origin,
             m.installed,
         )
-    Console().print(table)
+    console().print(table)
 
 
 @catalogs.command("verify")
-def verify() -> None:
+@json_option
+@told_plainly
+def verify(as_json: bool) -> None:
     """Hold every installed catalogue against its hash; exit code 3 if one is not what was installed."""
-    bad = False
+    outcomes: list[dict[str, Any]] = []
     for catalogue in installed(get_settings().catalogues_folder):
+        found = {"survey": catalogue.manifest.survey, "n_sources": catalogue.manifest.n_sources}
         try:
             catalogue.verify()
-            click.echo(f"{catalogue.manifest.survey}: good, {catalogue.manifest.n_sources} sources")
+            outcomes.append({**found, "good": True, "detail": ""})
         except CatalogueError as error:
-            bad = True
-            click.echo(f"{type(error).__name__}: {error}", err=True)
-    if bad:
-        sys.exit(3)
+            outcomes.append({**found, "good": False, "detail": f"{type(error).__name__}: {error}"})
+    if as_json:
+        click.echo(json.dumps({"catalogues": outcomes}))
+    else:
+        for told in outcomes:
+            text = f"{told['survey']}: good, {told['n_sources']} sources" if told["good"] else told["detail"]
+            click.echo(text, err=not told["good"])
+    if not all(told["good"] for told in outcomes):
+        raise SystemExit(BAD_INPUT)
 
 
 def _described(manifest: Manifest) -> dict[str, Any]:

@@ -1,35 +1,53 @@
-"""What commands of a home share: opening it, and showing errors plainly."""
+"""What commands share: ``--json``, opening the home, and showing errors plainly.
+
+Belongs here: what more than one command needs of its surroundings.  Does not
+belong here: what a command shows.  Dagster is imported only by those who ask for
+its instance.
+"""
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
-from dagster import DagsterInstance
-from rich.console import Console
 
-from contimg_assets.cli.home import initialise
-from contimg_assets.radio.errors import ContimgError
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.radio.errors import ContimgError, SettingsError
 from contimg_assets.settings import Settings, get_settings
-from contimg_assets.station.views import describe_products
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+    from rich.console import Console
 
 P = ParamSpec("P")
 #: Columns of output that goes to a file or another program, which has no width of its own.
 PIPED_WIDTH = 160
+#: Exit codes (0 is success, 1 a group that failed or a crash): a wrong command line or setting, …
+WRONG_USE = 2
+#: … and input that cannot be used.
+BAD_INPUT = 3
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
-def console() -> Console:
+def console() -> "Console":
     """Where tables go: as wide as the terminal, or wide enough that nothing is cut short."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
+def exit_code(error: ContimgError) -> int:
+    """Exit code of a command that ends with one of our own errors."""
+    return WRONG_USE if isinstance(error, SettingsError) else BAD_INPUT
+
+
 def told_plainly(function: Callable[P, None]) -> Callable[P, None]:
-    """Show our own errors as one line, or as JSON, and end with exit code 3."""
+    """Show our own errors as one line, or as JSON, and end with their exit code."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -39,26 +57,78 @@ def told_plainly(function: Callable[P, None]) -> Callable[P, None]:
             if kwargs.get("as_json"):
                 click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
             click.echo(f"{type(error).__name__}: {error}", err=True)
-            raise SystemExit(3) from error
+            raise SystemExit(exit_code(error)) from error
 
     return wrapped
 
 
 class Opened:
-    """What the commands work on: home initialised, catalogue open."""
+    """What the commands work on: the station of a home.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    reading : bool
+        Only look: nothing is made, and Dagster is not loaded.
+
+    Raises
+    ------
+    MissingInputError
+        If there is nothing to look at yet.
+    """
+
+    def __init__(self, *, reading: bool = False) -> None:
+        from contimg_assets.station.database import require
+        from contimg_assets.station.installation import Installation
+
         self.settings: Settings = get_settings()
-        self.dagster_home = initialise(self.settings)
-        database = CatalogResource()
-        self.catalog, self.registry = database.catalog(), database.registry()
-        self.selection = database.selection()
-        self.store = StoreResource().store()
+        if reading:
+            require(self.settings.sqlalchemy_url)
+        else:
+            from contimg_assets.resources.instance import initialise
 
-    def instance(self) -> DagsterInstance:
+            self.dagster_home = initialise(self.settings)
+        station = Installation(self.settings)
+        self.catalog, self.registry, self.selection = station.catalog, station.registry, station.selection
+        self.store, self.arrivals, self.pointing = station.store, station.arrivals, station.pointing
+        self.notifier, self.leases = station.notifier, station.leases
+
+    def instance(self) -> "DagsterInstance":
         """Dagster's instance of this home."""
+        from dagster import DagsterInstance
+
         return DagsterInstance.from_config(str(self.dagster_home))
 
     def described(self, key: str) -> dict[str, Any]:
         """A group with its products."""
+        from contimg_assets.station.views import describe_products
+
         return describe_products(self.catalog.group(key), self.catalog, self.registry, self.store)
+
+
+@contextmanager
+def output_to(log: Path) -> Iterator[int]:
+    """Send this process's output, and that of all it starts, to a file for the length of the block.
+
+    Dagster copies every step's output to the terminal while it captures it;
+    people who watch progress do not want CASA's log in between.
+
+    Yields
+    ------
+    int
+        File descriptor of the real standard error, for progress.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = (os.dup(1), os.dup(2))
+    with log.open("ab") as handle:
+        os.dup2(handle.fileno(), 1)
+        os.dup2(handle.fileno(), 2)
+    try:
+        yield saved[1]
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for original, number in zip(saved, (1, 2), strict=True):
+            os.dup2(original, number)
+            os.close(original)

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from dagster import AssetMaterialization
 from rich.table import Table
 
-from contimg_assets.assets.publishing import ms_path, pictures
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
-from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.station import publication
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.operations import sole_owner
@@ -50,7 +46,7 @@ def list_versions(key: str, as_json: bool) -> None:
 
     A version is named by its content: the beginning of the hash that the header of an image gives.
     """
-    opened = Opened()
+    opened = Opened(reading=True)
     current = content(opened.catalog, opened.store, key, _FLAGS)
     rows = []
     for name, path in opened.store.versions(key, _FLAGS).items():
@@ -91,7 +87,7 @@ def show(key: str, version: str | None, as_json: bool) -> None:
 
     Of the current VERSION if none is given; --json has the channels too.
     """
-    opened = Opened()
+    opened = Opened(reading=True)
     path = (
         opened.store.version(key, _FLAGS, version)
         if version
@@ -126,14 +122,18 @@ def restore(key: str, version: str, as_json: bool) -> None:
     Refused if it was made for another Measurement Set.  `contimg reprocess --keep-flags` then makes
     what follows; under the sensors a calibrator's scan is solved again by itself.
     """
+    from dagster import AssetMaterialization
+
+    from contimg_assets.assets.publishing import ms_path, pictures
     from contimg_assets.radio import casa
+    from contimg_assets.resources.dagster_resources import StoreResource
+    from contimg_assets.resources.dagster_runs import DagsterRuns
 
     opened = Opened()
     opened.catalog.group(key)
-    leases = CatalogResource().leases()
     with (
         opened.instance() as instance,
-        sole_owner(leases, DagsterRuns(instance), key, "contimg flags restore") as owner,
+        sole_owner(opened.leases, DagsterRuns(instance), key, "contimg flags restore") as owner,
     ):
         wanted = opened.store.version(key, _FLAGS, version)
         casa.configure(opened.settings.home / "casa")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from contimg_assets.cli.common import json_option, told_plainly
 from contimg_assets.radio.grouping import FileGroup, group_files, list_folder
 from contimg_assets.settings import get_settings
 
@@ -20,10 +21,11 @@ _STYLES = {"complete": "green", "partial": "yellow", "bad": "red"}
 
 @click.command("groups")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 @click.option(
     "--check-contents", is_flag=True, help="Also read all data and refuse files with unflagged NaN."
 )
+@json_option
+@told_plainly
 def groups(folder: Path, as_json: bool, check_contents: bool) -> None:
     """Show the observation groups in DIR: complete, partial, bad and why.
 

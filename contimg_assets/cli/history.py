@@ -5,19 +5,16 @@ pointings.  Nothing is changed.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from contimg_assets.cli.operations import json_option, told_plainly
-from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.settings import get_settings
-from contimg_assets.station.arrivals import Arrivals
-from contimg_assets.station.models import ArrivedFile, GroupTransition, Performance
-from contimg_assets.station.version_views import lineage_of, versions_of
+from contimg_assets.cli.common import Opened, json_option, told_plainly
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from contimg_assets.station.models import ArrivedFile, GroupTransition, Performance
 
 #: Files that are listed when no group is named.
 FILES_SHOWN = 50
@@ -37,8 +34,10 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     """
     if product is not None and key is None:
         raise click.UsageError("--product is of a GROUP: name it")
-    catalog = CatalogResource().catalog()
-    arrivals = Arrivals(catalog.engine, get_settings().incoming_folder)
+    from contimg_assets.station.version_views import lineage_of, versions_of
+
+    opened = Opened(reading=True)
+    catalog, arrivals = opened.catalog, opened.arrivals
     report: dict[str, Any]
     if key is None:
         report = {"files": arrivals.counts(), "not_used": [_file(f) for f in arrivals.not_used(FILES_SHOWN)]}
@@ -65,6 +64,8 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
+    from rich.console import Console
+
     console = Console()
     if key is None:
         click.echo(", ".join(f"{number} {outcome}" for outcome, number in report["files"].items()))
@@ -79,14 +80,16 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
 @told_plainly
 def pointing(since: str, as_json: bool) -> None:
     """Show where the telescope looked: one line for each spell without gap or change of declination."""
-    spells = [vars(spell) for spell in CatalogResource().pointing().spells(since)]
+    spells = [vars(spell) for spell in Opened(reading=True).pointing.spells(since)]
     if as_json:
         click.echo(json.dumps({"spells": spells}, indent=2))
     elif spells:
+        from rich.console import Console
+
         Console().print(_table("pointing", spells))
 
 
-def _transition(step: GroupTransition) -> dict[str, Any]:
+def _transition(step: "GroupTransition") -> dict[str, Any]:
     return {
         "at": step.at.isoformat(timespec="milliseconds"),
         "from": step.from_state,
@@ -95,7 +98,7 @@ def _transition(step: GroupTransition) -> dict[str, Any]:
     }
 
 
-def _performance(row: Performance) -> dict[str, Any]:
+def _performance(row: "Performance") -> dict[str, Any]:
     return {
         "at": row.at.isoformat(timespec="seconds"),
         "product": row.product,
@@ -108,7 +111,7 @@ def _performance(row: Performance) -> dict[str, Any]:
     }
 
 
-def _file(file: ArrivedFile) -> dict[str, Any]:
+def _file(file: "ArrivedFile") -> dict[str, Any]:
     return {
         "at": file.at.isoformat(timespec="seconds"),
         "file": f"{file.folder}/{file.name}",
@@ -118,7 +121,10 @@ def _file(file: ArrivedFile) -> dict[str, Any]:
     }
 
 
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+def _table(title: str, rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*rows[0], title=title, title_justify="left")
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row.values()))

@@ -1,7 +1,7 @@
 """The operational commands: registering, processing, looking, and the web UI.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``station/operations.py``, ``home.py``, ``ui.py``), the stages (``stages.py``), or
+(``station/operations.py``, ``ui.py``), the stages (``stages.py``), or
 calibrators and their sets (``calibration.py``).
 """
 
@@ -9,24 +9,17 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from dagster import DagsterInstance
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
 
-from contimg_assets.cli.common import Opened, json_option, told_plainly
-from contimg_assets.cli.home import output_to
-from contimg_assets.cli.ui import products_server, run_ui
-from contimg_assets.definitions import build_defs
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
-from contimg_assets.resources.foreground_runs import ForegroundRuns
-from contimg_assets.station.models import CalibrationWait
-from contimg_assets.station.operations import Operations, Outcome
-from contimg_assets.station.registration import subbands_text
-from contimg_assets.station.views import describe_group, describe_wait, worst
+from contimg_assets.cli.common import Opened, json_option, output_to, told_plainly
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from contimg_assets.station.models import CalibrationWait
+    from contimg_assets.station.operations import Operations, Outcome
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
 folder_argument = click.argument(
@@ -103,17 +96,23 @@ def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
     )
 
 
-def _operations(opened: Opened, instance: DagsterInstance, name: str, **told: Any) -> Operations:
+def _operations(opened: Opened, instance: "DagsterInstance", name: str, **told: Any) -> "Operations":
     """The station's operations, with jobs that run in this process."""
+    from contimg_assets.definitions import build_defs
+    from contimg_assets.resources.foreground_runs import ForegroundRuns
+    from contimg_assets.station.operations import Operations
+
     verbose = bool(told.pop("verbose", False))
     launcher = ForegroundRuns(instance, build_defs(), verbose=verbose)
-    return Operations(
-        opened.settings, opened.catalog, CatalogResource().leases(), launcher, name=name, **told
-    )
+    return Operations(opened.settings, opened.catalog, opened.leases, launcher, name=name, **told)
 
 
 def _run(
-    opened: Opened, name: str, work: Callable[[Operations], list[Outcome]], as_json: bool, verbose: bool
+    opened: Opened,
+    name: str,
+    work: "Callable[[Operations], list[Outcome]]",
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """Run groups with progress, then sum up."""
     log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
@@ -144,7 +143,10 @@ def _tell_run(key: str, job: str, number: int, total: int) -> None:
     click.echo(f"[{number + 1}/{total}] {key} {job}", err=True)
 
 
-def _with_progress(stream: Any, work: Callable[..., list[Outcome]]) -> list[Outcome]:
+def _with_progress(stream: Any, work: "Callable[..., list[Outcome]]") -> "list[Outcome]":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(file=stream)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -164,7 +166,7 @@ def _with_progress(stream: Any, work: Callable[..., list[Outcome]]) -> list[Outc
     return outcomes
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: "Outcome") -> dict[str, Any]:
     return {
         "group": outcome.key,
         "status": outcome.status,
@@ -174,7 +176,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _tell_others(outcomes: list[Outcome]) -> None:
+def _tell_others(outcomes: "list[Outcome]") -> None:
     for outcome in outcomes:
         click.echo(f"{outcome.key}: {outcome.status}: {outcome.reason}", err=True)
         for path, reason in outcome.refused:
@@ -182,6 +184,8 @@ def _tell_others(outcomes: list[Outcome]) -> None:
 
 
 def _summary(records: list[dict[str, Any]]) -> None:
+    from contimg_assets.station.views import worst
+
     for record in records:
         text = f"{record['group']}  {record['status']}"
         text += f" in {record['seconds']:.0f} s" if record["seconds"] else ""
@@ -205,7 +209,7 @@ def _summary(records: list[dict[str, Any]]) -> None:
             click.echo(f"  {name.replace('_', ' ')}  {path}")
 
 
-def _reason(reason: str, wait: CalibrationWait | None) -> str:
+def _reason(reason: str, wait: "CalibrationWait | None") -> str:
     if wait is None:
         return reason
     return f"waits for its calibration until {wait.deadline:%Y-%m-%d %H:%M} UTC: {wait.reason}"
@@ -217,15 +221,22 @@ def _reason(reason: str, wait: CalibrationWait | None) -> str:
 @told_plainly
 def status(everything: bool, as_json: bool) -> None:
     """Show the groups, their states, and the newest alerts."""
-    opened = Opened()
+    from contimg_assets.station.views import describe_group, describe_wait
+
+    opened = Opened(reading=True)
     groups = opened.catalog.groups(limit=None if everything else 50)
-    alerts = NotifierResource().notifier().recent(10)
+    alerts = opened.notifier.recent(10)
     counts = opened.catalog.counts()
     waits = opened.selection.waits()
     if as_json:
         rows = [{**describe_group(group), "waits": describe_wait(waits.get(group.key))} for group in groups]
         click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
         return
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    from contimg_assets.radio.telescope import N_SUBBANDS
+
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
     # A key that is cut short names no group.
     key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
@@ -234,7 +245,7 @@ def status(everything: bool, as_json: bool) -> None:
         table.add_row(
             group.key,
             group.state,
-            subbands_text(group.n_subbands),
+            f"{group.n_subbands}/{N_SUBBANDS}",
             f"{group.declination_deg:+.2f}",
             group.calibrator_name or "",
             _reason(group.reason, waits.get(group.key)),
@@ -256,7 +267,7 @@ def products(key: str | None, as_json: bool) -> None:
 
     The beam-corrected image is the one that ends in pbcor.fits.
     """
-    opened = Opened()
+    opened = Opened(reading=True)
     keys = [key] if key else [group.key for group in reversed(opened.catalog.groups())]
     described = [opened.described(each) for each in keys]
     if as_json:
@@ -293,6 +304,8 @@ def ui(port: int, products_only: bool, as_json: bool) -> None:
 
     The sensors start with it: files that arrive in the incoming folder are processed.
     """
+    from contimg_assets.cli.ui import products_server, run_ui
+
     settings = Opened().settings
     addresses = {"products": settings.products_url, "incoming": str(settings.incoming_folder)}
     if not products_only:

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from contimg_assets.cli.common import json_option, told_plainly
 from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Corruption
 
 _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corruption()}
@@ -35,7 +36,8 @@ _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corru
 @click.option("--missing-subband", multiple=True, type=click.IntRange(0, 15))
 @click.option("--truncated-subband", multiple=True, type=click.IntRange(0, 15))
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
+@told_plainly
 def simulate(
     folder: Path,
     preset: str,
@@ -126,7 +128,8 @@ def simulate(
     "--sigma", type=float, default=20.0, show_default=True, help="Faintest source, times the noise."
 )
 @click.option("--rows", type=int, default=15, show_default=True, help="Sources that the table shows.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
+@told_plainly
 def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -> None:
     """Compare the image in FOLDER with the simulator's TRUTH."""
     from contimg_assets.simulation.comparison import compare as run

@@ -1,7 +1,7 @@
 """One command a stage: what Dagster's steps run, and what a person can run by hand.
 
-Belongs here: arguments, settings and how a result is handed over.  The work is
-done in ``radio/``.
+Belongs here: arguments, settings and how a result is handed over.  Does not belong
+here: what a stage does (``stages/``).
 """
 
 import json
@@ -15,51 +15,68 @@ from typing import Any
 
 import click
 
-from contimg_assets.radio import casa
+from contimg_assets.cli.common import exit_code, json_option
 from contimg_assets.radio.errors import ContimgError
-from contimg_assets.radio.malloc import keep_memory
 from contimg_assets.settings import Settings, get_settings
-from contimg_assets.station.store import Store
+from contimg_assets.stages import apply as apply_stage
+from contimg_assets.stages import convert as convert_stage
+from contimg_assets.stages import flag as flag_stage
+from contimg_assets.stages import image as image_stage
+from contimg_assets.stages import predict as predict_stage
+from contimg_assets.stages import quality as quality_stage
+from contimg_assets.stages import selfcal as selfcal_stage
+from contimg_assets.stages import solve as solve_stage
+from contimg_assets.stages.base import Result, StageContext
 
-#: Exit code for input that cannot be used (1 is a crash, 2 a wrong command line).
-BAD_INPUT = 3
 _FOLDER = click.Path(path_type=Path)
+_EXISTING = click.Path(path_type=Path, exists=True)
 
 
-def run_stage(work: Callable[[Settings], dict[str, Any]], as_json: bool) -> None:
+def run_stage(work: Callable[[Settings, StageContext], Result], as_json: bool) -> None:
     """Run a stage and hand its result to whoever asked: a person, a program, or Dagster.
 
     Parameters
     ----------
     work : callable
-        Takes the settings, returns the result.
+        Takes the settings and the stage's surroundings, returns the result.
     as_json : bool
         One JSON object on standard output in place of a table.
     """
     # What a stage says while it works goes to standard error, and so into Dagster's log of the step.
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("contimg_assets").setLevel(logging.INFO)
-    keep_memory()
-    settings = get_settings()
-    casa.configure(settings.home / "casa")
+    code = 0
     try:
+        settings = get_settings()
+        context = stage_context(settings)
+        context.prepare()
         with _chatter_to_stderr():
-            message: dict[str, Any] = {"result": work(settings)}
+            message: dict[str, Any] = {"result": work(settings, context).as_json()}
     except ContimgError as error:
-        message = {"error": type(error).__name__, "message": str(error)}
+        message, code = {"error": type(error).__name__, "message": str(error)}, exit_code(error)
     _report(message)
-    if "error" in message:
+    if code:
         if as_json:
             click.echo(json.dumps(message))
         else:
             click.echo(f"{message['error']}: {message['message']}", err=True)
-        sys.exit(BAD_INPUT)
+        sys.exit(code)
     if as_json:
         click.echo(json.dumps(message["result"]))
         return
     for name, value in message["result"].items():
         if not isinstance(value, dict | list) or len(value) <= 5:
             click.echo(f"{name:32s} {value:.6g}" if isinstance(value, float) else f"{name:32s} {value}")
+
+
+def stage_context(settings: Settings) -> StageContext:
+    """The surroundings that this machine's settings give a stage."""
+    return StageContext(
+        scratch=settings.home / "scratch",
+        catalogues=settings.catalogues_folder,
+        casa=settings.home / "casa",
+        threads=settings.threads,
+    )
 
 
 @contextmanager
@@ -86,26 +103,14 @@ def _report(message: dict[str, Any]) -> None:
         pipes.report_custom_message(message)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
 @click.command()
-@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("source", nargs=-1, required=True, type=_EXISTING)
 @click.argument("out", type=_FOLDER)
 @json_option
 def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Convert one group (a folder that holds one, or its files) into OUT, a Measurement Set."""
-
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.conversion.convert import convert as run
-        from contimg_assets.radio.grouping import list_folder
-
-        paths: list[Path] = []
-        for path in source:
-            paths += [f.path for f in list_folder(path).files] if path.is_dir() else [path]
-        return run(paths, out, settings.conversion.writer)
-
-    run_stage(work, as_json)
+    inputs = convert_stage.ConvertInputs(source=source, out=out)
+    run_stage(lambda settings, at: convert_stage.run(inputs, settings.conversion, at), as_json)
 
 
 @click.command()
@@ -114,17 +119,8 @@ def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
 @json_option
 def flag(ms: Path, out: Path, as_json: bool) -> None:
     """Flag the Measurement Set MS; write the flags and their summary into the folder OUT."""
-
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.flagging.flag import SUMMARY_NAME
-        from contimg_assets.radio.flagging.flag import flag as run
-        from contimg_assets.radio.plots.flags import plot_flags
-
-        result = run(ms, out, **settings.flagging.model_dump())
-        plot_flags(out / "thumbnail.png", json.loads((out / SUMMARY_NAME).read_text()))
-        return result
-
-    run_stage(work, as_json)
+    inputs = flag_stage.FlagInputs(ms=ms, out=out)
+    run_stage(lambda settings, at: flag_stage.run(inputs, settings.flagging, at), as_json)
 
 
 @click.command()
@@ -138,53 +134,14 @@ def solve(
     ms: Path, flags: Path, out: Path, calibrator: str | None, refant: str | None, as_json: bool
 ) -> None:
     """Solve delays, bandpass and gains on the calibrator scan MS; write the tables into OUT."""
+    inputs = solve_stage.SolveInputs(ms=ms, flags=flags, out=out, calibrator=calibrator)
 
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.calibration.calibrators import find_calibrator, named_calibrator
-        from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
-        from contimg_assets.radio.calibration.solve import solve as run
-        from contimg_assets.radio.errors import NoCalibratorError
-        from contimg_assets.radio.measurement_set import read_shape
-        from contimg_assets.radio.phasing import JD_OF_MJD_0
-        from contimg_assets.radio.plots.calibration import plot_set
-        from contimg_assets.radio.sky import read_sources
-        from contimg_assets.radio.uvh5 import group_key
-
+    def work(settings: Settings, at: StageContext) -> Result:
         choices = settings.calibration
-        shape = read_shape(ms)
-        if calibrator is not None:
-            source = named_calibrator(calibrator, choices.calibrator_list)
-        else:
-            import numpy as np
-
-            scan = find_calibrator(
-                float(np.rad2deg(shape.declination_rad)),
-                float(np.mean(shape.times_jd[[0, -1]])) - JD_OF_MJD_0,
-                choices,
-            )
-            if scan is None:
-                raise NoCalibratorError(
-                    f"{ms}: no calibrator above {choices.backup_calibrator_jy} Jy apparent in the beam"
-                )
-            source = scan.source
-        field = read_sources(choices.sky_catalogue) if choices.sky_catalogue else []
-        with Store(settings.home).scratch_folder("solve") as folder:
-            options: dict[str, Any] = {
-                "group": group_key(float(shape.times_jd[0]), shape.integration_s),
-                "calibrator": source,
-                "wanted_reference": refant or choices.reference_antenna,
-                "minimum_snr": choices.minimum_snr,
-                "minimum_uv_m": choices.minimum_uv_m,
-                "gain_interval_s": choices.gain_interval_s,
-                "fast": choices.fast,
-            }
-            if choices.image_field and not field:
-                imaging = FieldImaging(settings.imaging, settings.threads)
-                solved = solve_with_field(ms, flags, out, folder, imaging, **options)
-            else:
-                solved = run(ms, flags, out, folder, field_sources=field, **options)
-        plot_set(out / "thumbnail.png", out / "B.cal", solved)
-        return solved
+        if refant is not None:
+            choices = choices.model_copy(update={"reference_antenna": refant})
+        options = solve_stage.SolveOptions(calibration=choices, imaging=settings.imaging)
+        return solve_stage.run(inputs, options, at)
 
     run_stage(work, as_json)
 
@@ -206,19 +163,8 @@ def apply(
     ms: Path, flags: Path, tables: Path, out: Path, other: Path | None, weight: float, as_json: bool
 ) -> None:
     """Apply flags and the calibration set TABLES to a clone of MS, written as OUT."""
-
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.calibration.apply import apply as run
-        from contimg_assets.radio.calibration.compatibility import refuse_misfits, shape_coverage
-        from contimg_assets.radio.calibration.solve import TABLES
-        from contimg_assets.radio.measurement_set import read_shape
-
-        files = [name for _, _, name in TABLES]
-        for folder in [tables, *([other] if other else [])]:
-            refuse_misfits(folder, files, shape_coverage(read_shape(ms)), settings.calibration)
-        return run(ms, flags, tables, out, other_set=other, weight=weight)
-
-    run_stage(work, as_json)
+    inputs = apply_stage.ApplyInputs(ms=ms, flags=flags, tables=tables, out=out, other=other, weight=weight)
+    run_stage(lambda settings, at: apply_stage.run(inputs, settings.calibration, at), as_json)
 
 
 @click.command()
@@ -230,19 +176,11 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
 
     The clone's data are those of MS if no round lowered the noise.
     """
+    inputs = selfcal_stage.SelfcalInputs(ms=ms, out=out)
 
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.calibration.selfcal import self_calibrate
-
-        with Store(settings.home).scratch_folder("selfcal") as folder:
-            return self_calibrate(
-                ms,
-                out,
-                folder,
-                settings.imaging,
-                threads=settings.threads,
-                minimum_snr=settings.calibration.minimum_snr,
-            )
+    def work(settings: Settings, at: StageContext) -> Result:
+        options = selfcal_stage.SelfcalOptions(calibration=settings.calibration, imaging=settings.imaging)
+        return selfcal_stage.run(inputs, options, at)
 
     run_stage(work, as_json)
 
@@ -251,9 +189,7 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
 @click.argument("ms", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
 @click.option("--name", default="image", show_default=True, help="Stem of the products' names.")
-@click.option(
-    "--provenance", type=click.Path(path_type=Path, exists=True), help="JSON of what calibrated MS."
-)
+@click.option("--provenance", type=_EXISTING, help="JSON of what calibrated MS.")
 @click.option("--quick", is_flag=True, help="A quick look: coarse, shallow, in seconds.")
 @click.option("--dry-run", is_flag=True, help="Say what the image will be and need; read no visibility.")
 @click.option(
@@ -264,50 +200,14 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
     help="Calibration table to apply to DATA on the way, instead of reading CORRECTED_DATA.",
 )
 @json_option
-def image(
-    ms: Path,
-    out: Path,
-    name: str,
-    provenance: Path | None,
-    quick: bool,
-    dry_run: bool,
-    tables: tuple[Path, ...],
-    as_json: bool,
-) -> None:
+def image(quick: bool, dry_run: bool, as_json: bool, **named: Any) -> None:
     """Image the Measurement Set MS; write the FITS products into the folder OUT."""
+    inputs = image_stage.ImageInputs(**named)
 
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.imaging.image import make_image, plan
-        from contimg_assets.radio.imaging.start_model import known_sky
-        from contimg_assets.radio.measurement_set import read_shape
-        from contimg_assets.radio.quality.products import complete_products
-
-        choices = settings.imaging
-        if quick or choices.mode == "quick":
-            choices = choices.quick()
-        if dry_run:
-            planned = plan(read_shape(ms), choices)
-            return {
-                "n_pixels": planned.n_pixels,
-                "cell_arcsec": planned.cell_arcsec,
-                "n_averaged_visibilities": planned.n_visibilities,
-                "memory_mib": planned.memory_bytes / 2**20,
-            }
-        origin = json.loads(provenance.read_text()) if provenance else None
-        sky = known_sky(settings.catalogues_folder, settings.catalogues, read_shape(ms), choices.field_deg)
-        with Store(settings.home).scratch_folder("image") as folder:
-            summary = make_image(
-                ms,
-                out,
-                folder,
-                choices,
-                name=name,
-                provenance=origin,
-                threads=settings.threads,
-                tables=tables,
-                sky=sky,
-            )
-        return summary | complete_products(out, name)
+    def work(settings: Settings, at: StageContext) -> Result:
+        imaging = settings.imaging.quick() if quick else settings.imaging
+        options = image_stage.ImageOptions(imaging=imaging, catalogues=settings.catalogues)
+        return image_stage.plan(inputs, options) if dry_run else image_stage.run(inputs, options, at)
 
     run_stage(work, as_json)
 
@@ -319,41 +219,19 @@ def image(
 @json_option
 def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
     """Clone the Measurement Set MS as OUT, with MODEL_DATA from the model of its image (the folder IMAGE)."""
-
-    def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.imaging.model_data import write_model_data
-
-        return write_model_data(ms, image_folder, out, settings.threads)
-
-    run_stage(work, as_json)
+    inputs = predict_stage.PredictInputs(ms=ms, image=image_folder, out=out)
+    run_stage(lambda _, at: predict_stage.run(inputs, at), as_json)
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["ms", "calibration", "image"]))
+@click.argument("kind", type=click.Choice(quality_stage.KINDS))
 @click.argument("product", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
 @json_option
-def qa(kind: str, product: Path, out: Path, as_json: bool) -> None:
+def qa(kind: quality_stage.Kind, product: Path, out: Path, as_json: bool) -> None:
     """Quality numbers of PRODUCT, with a picture (and a report of an image), into the folder OUT."""
-
-    def work(settings: Settings) -> dict[str, Any]:
-        out.mkdir(parents=True, exist_ok=True)
-        if kind == "ms":
-            from contimg_assets.radio.quality.measurement_set import measurement_set_numbers
-
-            numbers = measurement_set_numbers(product, out)
-        elif kind == "calibration":
-            from contimg_assets.radio.quality.calibration import calibration_numbers
-
-            numbers = calibration_numbers(product, out)
-        else:
-            from contimg_assets.radio.quality.image import image_numbers
-
-            numbers = image_numbers(product, out, settings.catalogues_folder, settings.catalogues)
-        (out / "metrics.json").write_text(json.dumps(numbers, indent=1))
-        return numbers
-
-    run_stage(work, as_json)
+    inputs = quality_stage.QualityInputs(kind=kind, product=product, out=out)
+    run_stage(lambda settings, at: quality_stage.run(inputs, settings.catalogues, at), as_json)
 
 
 commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, predict, qa]

@@ -21,6 +21,7 @@ from astropy.utils import iers
 
 from contimg_assets.radio import earth_orientation, telescope
 from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.files import write_atomically
 
 
 def configure(folder: Path) -> Path:
@@ -52,9 +53,7 @@ def configure(folder: Path) -> Path:
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "cache" / "matplotlib"))
     earth_orientation.use_kept(folder / "cache")
     if not resources.exists():
-        temporary = resources.with_name(f"casarc-{uuid.uuid4().hex}")
-        temporary.write_text(f"measures.directory: {data}\n")
-        temporary.replace(resources)
+        write_atomically(resources, f"measures.directory: {data}\n")
     if not data.exists():
         _build_data(data)
     return data

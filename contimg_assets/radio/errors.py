@@ -10,6 +10,10 @@ class ContimgError(Exception):
     """Base of every error that contimg raises on purpose."""
 
 
+class SettingsError(ContimgError):
+    """A setting that does not exist, or a value that it does not take."""
+
+
 class BadSubbandFileError(ContimgError):
     """A UVH5 file that cannot be used: truncated, wrong shape, NaN header, …."""
 

@@ -1,12 +1,15 @@
 """Files and folders: content hashes, copies, and text written whole or not at all.
 
-Belongs here: what is the same for every file that the package handles.  Does not
-belong here: names of products (``station/store.py``).
+Belongs here: what is the same for every file that the package handles, and folders
+of work that go away.  Does not belong here: names of products (``station/store.py``).
 """
 
 import hashlib
+import shutil
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from contimg_assets.radio.errors import MissingInputError
@@ -70,3 +73,27 @@ def write_atomically(path: Path, text: str) -> None:
         staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path, label: str) -> Iterator[Path]:
+    """A new working folder below ``parent``, removed afterwards.
+
+    Parameters
+    ----------
+    parent : Path
+        Made if it is not there.
+    label : str
+        What the folder's name begins with.
+
+    Yields
+    ------
+    Path
+        An empty folder.
+    """
+    folder = parent / f"{label}-{uuid.uuid4().hex[:12]}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

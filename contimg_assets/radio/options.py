@@ -10,4 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Options(BaseModel):
     """Choices of one part of the pipeline, each with a unit, a bound and a reason."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no infinity: an option that is one goes to another machine as a word, and back.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings"
+    )

@@ -2,16 +2,20 @@
 
 Belongs here: numbers that describe the telescope, its correlator and its files,
 each with unit and origin.  Does not belong here: settings (``settings.py``) or
-limits on quality (``quality/limits.toml``).
+limits on quality (``radio/limits.toml``).
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
+
+# Who only wants a constant need not wait for astropy.
+if TYPE_CHECKING:
+    from astropy.coordinates import EarthLocation
 
 #: Name that Measurement Sets carry (the files say ``OVRO_MMA``, the site's name).
 TELESCOPE_NAME = "DSA_110"
@@ -66,8 +70,10 @@ MIN_SUBBANDS = 12
 USUAL_DECLINATIONS_DEG = (16.27, 33.0, 43.5, 50.5, 54.57, 65.7, 71.6)
 
 
-def site() -> EarthLocation:
+def site() -> "EarthLocation":
     """Reference point of the array as an astropy location (WGS84)."""
+    from astropy.coordinates import EarthLocation
+
     return EarthLocation.from_geodetic(
         lon=np.rad2deg(SITE_LONGITUDE_RAD), lat=np.rad2deg(SITE_LATITUDE_RAD), height=SITE_HEIGHT_M
     )
@@ -104,6 +110,8 @@ def stations() -> Stations:
     Stations
         All 117 stations, in order of number.
     """
+    from astropy.coordinates import EarthLocation
+
     path = resources.files("contimg_assets.radio") / "stations.csv"
     with path.open() as handle:
         table = np.genfromtxt(handle, delimiter=",", skip_header=1, dtype=np.float64)

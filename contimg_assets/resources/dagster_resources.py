@@ -13,7 +13,7 @@ from contimg_assets.settings import get_settings
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
-from contimg_assets.station.database import engine_for
+from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import ProductCatalog
@@ -25,27 +25,23 @@ class CatalogResource(ConfigurableResource):
 
     def catalog(self) -> ProductCatalog:
         """Groups, products and verdicts."""
-        return ProductCatalog(engine_for(get_settings().sqlalchemy_url))
+        return Installation(get_settings()).catalog
 
     def registry(self) -> CalibrationRegistry:
         """Calibration sets."""
-        settings = get_settings()
-        engine = engine_for(settings.sqlalchemy_url)
-        return CalibrationRegistry(engine, settings.calibration, Store(settings.home).calibration)
+        return Installation(get_settings()).registry
 
     def selection(self) -> CalibrationSelection:
         """Which set a group gets."""
-        return CalibrationSelection(self.registry())
+        return Installation(get_settings()).selection
 
     def leases(self) -> Leases:
         """Who works on which group."""
-        settings = get_settings()
-        return Leases(engine_for(settings.sqlalchemy_url), settings.ingest)
+        return Installation(get_settings()).leases
 
     def pointing(self) -> PointingHistory:
         """Where the telescope looked."""
-        settings = get_settings()
-        return PointingHistory(engine_for(settings.sqlalchemy_url), settings.ingest)
+        return Installation(get_settings()).pointing
 
 
 class StoreResource(ConfigurableResource):
@@ -53,7 +49,7 @@ class StoreResource(ConfigurableResource):
 
     def store(self) -> Store:
         """Product folders of ``CONTIMG_HOME``."""
-        return Store(get_settings().home)
+        return Installation(get_settings()).store
 
     def url(self, path: Path) -> str:
         """Address at which the static route serves a file of a product."""
@@ -67,4 +63,4 @@ class NotifierResource(ConfigurableResource):
 
     def notifier(self) -> Notifier:
         """Log and alert file of ``CONTIMG_HOME``."""
-        return Notifier(get_settings().home)
+        return Installation(get_settings()).notifier

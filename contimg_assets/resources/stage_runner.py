@@ -2,7 +2,7 @@
 
 Belongs here: the environment, working folder and outcome of one ``contimg``
 stage under Dagster Pipes.  Does not belong here: what a stage does
-(``cli/stages.py``), or which stage an asset needs (``assets/``).
+(``stages/``), or which stage an asset needs (``assets/``).
 """
 
 import os

@@ -10,6 +10,8 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contimg_assets.radio.files import write_atomically
+
 #: Alerts that the file keeps; the oldest go first.
 KEPT_ALERTS = 1000
 
@@ -51,9 +53,7 @@ class Notifier:
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             lines = [*self._lines()[-(KEPT_ALERTS - 1) :], json.dumps(record)]
-            staged = self.path.with_suffix(".new")
-            staged.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            staged.replace(self.path)
+            write_atomically(self.path, "\n".join(lines) + "\n")
 
     def recent(self, number: int = 20) -> list[dict[str, str]]:
         """The newest alerts, oldest of them first."""

@@ -8,14 +8,17 @@ folders (``station/incoming_folder.py``).
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from contimg_assets.radio.grouping import FoundFile
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import FILE_OUTCOMES, ArrivedFile, now
+
+# Who only reads the account need not wait for what reads files.
+if TYPE_CHECKING:
+    from contimg_assets.radio.grouping import FoundFile
 
 #: Longest reason of a file that is kept.
 REASON_LENGTH = 1000
@@ -27,7 +30,7 @@ _ROWS = 500
 class Settled:
     """A file, and what became of it."""
 
-    file: FoundFile
+    file: "FoundFile"
     group_key: str | None
     """A group of the catalogue; None if it is not known which one the file belongs to."""
     outcome: Literal["used", "duplicate", "refused", "late"]
@@ -81,8 +84,10 @@ class Arrivals:
         with reading(self.engine) as session:
             return set(session.scalars(select(ArrivedFile.name).where(ArrivedFile.folder == self.folder)))
 
-    def refused(self) -> dict[str, FoundFile]:
+    def refused(self) -> "dict[str, FoundFile]":
         """The refused ones, as they were: another size or time means that they may be good now."""
+        from contimg_assets.radio.grouping import FoundFile
+
         columns = select(ArrivedFile.name, ArrivedFile.size, ArrivedFile.mtime)
         with reading(self.engine) as session:
             rows = session.execute(

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
-from contimg_assets.radio.files import clone_tree, tree_sha256
+from contimg_assets.radio.files import clone_tree, tree_sha256, write_atomically
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.database import reading, transaction
@@ -382,6 +382,4 @@ def _write_state(found: CalibrationSet, folder: Path) -> None:
     """Write the registry's own sidecar, whole or not at all."""
     state = {name: getattr(found, name) for name in _STATE_COLUMNS}
     state["created_at"] = found.created_at.isoformat()
-    written = folder / f"{STATE}.new"
-    written.write_text(json.dumps({"format": 1, **state}, indent=1), encoding="utf-8")
-    written.replace(folder / STATE)
+    write_atomically(folder / STATE, json.dumps({"format": 1, **state}, indent=1))

@@ -10,26 +10,28 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
+from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.station.group_summary import fill_summaries
 from contimg_assets.station.models import UtcDateTime
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 #: How long a writer waits for SQLite's single write lock, ms.
 SQLITE_BUSY_MS = 30_000
 #: Key of PostgreSQL's advisory lock around station/migrations: any number that nothing else uses.
 MIGRATION_LOCK = 110_140_501
-MIGRATIONS = Path(__file__).parent.parent / "station/migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
+#: Alembic's table of the revision.
+_REVISION_TABLE = "alembic_version"
 
 
 class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as the SQL function that it is
@@ -93,7 +95,9 @@ def create(url: str) -> Engine:
     return engine
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     # Without this Alembic warns that it splits version locations in its old way.
@@ -124,9 +128,45 @@ def _one_at_a_time(engine: Engine) -> Iterator[None]:
 
 
 def revision(engine: Engine) -> str | None:
-    """Revision that a database's schema is at; None if it is empty."""
+    """Revision that a database's schema is at; None if it is empty.
+
+    Asked at every opening, so without Alembic, which takes as long to import as the rest.
+    """
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table(_REVISION_TABLE):
+            return None
+        return connection.execute(text(f"SELECT version_num FROM {_REVISION_TABLE}")).scalar()
+
+
+def _revision_of(url: str) -> str | None:
+    engine = create(url)
+    try:
+        return revision(engine)
+    finally:
+        engine.dispose()
+
+
+def head() -> str:
+    """The newest revision: that of the last file in ``migrations/versions``, which begins with its number."""
+    return max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def require(url: str) -> None:
+    """Refuse a database that was never made; nothing is made here.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no database, or an empty one.
+    """
+    parsed = make_url(url)
+    absent = parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file()
+    if absent or _revision_of(url) is None:
+        shown = parsed.database if absent else parsed.render_as_string(hide_password=True)
+        raise MissingInputError(
+            f"no station database at {shown} yet: run `contimg init` or `contimg process DIR`, "
+            "or set CONTIMG_HOME to the home that is meant"
+        )
 
 
 def upgrade(url: str) -> None:
@@ -145,9 +185,14 @@ def upgrade(url: str) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
+    if revision(engine) == head():
+        return
+    from alembic import command
+
     config = _config()
     with _one_at_a_time(engine):
-        if revision(engine) == ScriptDirectory.from_config(config).get_current_head():
+        # Another process may have been at it meanwhile.
+        if revision(engine) == head():
             return
         with engine.execution_options(contimg_writes=True).begin() as connection:
             config.attributes["connection"] = connection

@@ -5,7 +5,6 @@ here: when it is taken (``ingest_policy.py``), reading or grouping files
 (``radio/grouping.py``), or what may be written (``products.py``).
 """
 
-from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import GroupError
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.settings import Settings
@@ -66,8 +65,3 @@ def register(group: FileGroup, settings: Settings, catalog: ProductCatalog, *, r
         Whether it can be processed.
     """
     catalog.register(registration_of(group, settings), ready=ready)
-
-
-def subbands_text(n_subbands: int) -> str:
-    """``14/16``."""
-    return f"{n_subbands}/{telescope.N_SUBBANDS}"

@@ -21,13 +21,13 @@ Paths in the database are relative to the home, so that it can be moved.
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.files import scratch_folder, tree_sha256
 from contimg_assets.radio.group_key import slug
 
 #: Products of which every version is kept, named by its content: small, and wanted back at times.
@@ -187,12 +187,6 @@ class Store:
         staged.symlink_to(Path(VERSIONS) / path.name)
         staged.replace(link)
 
-    @contextmanager
-    def scratch_folder(self, label: str) -> Iterator[Path]:
+    def scratch_folder(self, label: str) -> AbstractContextManager[Path]:
         """A working folder for one stage, removed afterwards."""
-        folder = self.scratch / f"{label}-{uuid.uuid4().hex[:12]}"
-        folder.mkdir(parents=True)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        return scratch_folder(self.scratch, label)

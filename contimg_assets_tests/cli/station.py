@@ -8,7 +8,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from contimg_assets.cli import calibration, operations
-from contimg_assets.cli.home import INSTANCE_SOURCE
+from contimg_assets.resources.instance import instance_configuration
 from contimg_assets_tests.radio.subband_files import write_group
 
 COMMANDS = {command.name: command for command in [*operations.commands, *calibration.commands]}
@@ -23,7 +23,7 @@ def make_data(home: Path, *, target: bool) -> Path:
     """A folder with a calibrator scan, and perhaps a target that comes before it."""
     # Capturing each step's output takes several processes; these tests are of other things.
     (home / "dagster").mkdir()
-    (home / "dagster" / "dagster.yaml").write_text(INSTANCE_SOURCE.read_text() + NO_COMPUTE_LOGS)
+    (home / "dagster" / "dagster.yaml").write_text(instance_configuration() + NO_COMPUTE_LOGS)
     folder = home.parent / "data"
     folder.mkdir()
     if target:

@@ -24,7 +24,9 @@ def test_import_list_verify(home: Path, tmp_path: Path) -> None:
     installed = json.loads(output)
     assert (installed["survey"], installed["n_sources"]) == ("nvss", 1)
     assert "nvss.dat" in _run("list")[1]
-    assert _run("verify")[0] == 0
+    assert json.loads(_run("verify", "--json")[1]) == {
+        "catalogues": [{"survey": "nvss", "n_sources": 1, "good": True, "detail": ""}]
+    }
     array = home / "catalogues" / installed["file"]
     array.write_bytes(array.read_bytes()[:-1] + b"!")
     code, output = _run("verify")

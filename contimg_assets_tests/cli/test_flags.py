@@ -61,8 +61,8 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
 
     def build_flags(**changes: float) -> str:
         ms = opened.store.existing(KEY, "measurement_set") / f"{SLUG}.ms"
-        settings = {**FlaggingOptions().model_dump(), **changes}
-        return tree_sha256(published(opened, "flags", lambda folder: flag(ms, folder, **settings)).resolve())
+        options = FlaggingOptions(**changes)
+        return tree_sha256(published(opened, "flags", lambda folder: flag(ms, folder, options)).resolve())
 
     build_ms((), "whole")
     first = build_flags()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterInstance
 
 from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
@@ -113,7 +114,7 @@ def test_reprocessing_an_unknown_group_says_so() -> None:
 def test_registering_prints_keys_that_dagster_then_knows(folder: Path) -> None:
     assert contimg("register", folder)["registered"] == [CALIBRATOR]
     assert contimg("status")["counts"]["pending"] == 1
-    with operations.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance:
+    with DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance:
         assert instance.get_dynamic_partitions("observation_group") == [CALIBRATOR]
         assert instance.get_dynamic_partitions("calibrator_scan") == [CALIBRATOR]
 

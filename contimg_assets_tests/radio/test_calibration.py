@@ -1,6 +1,7 @@
 """Solving and applying with CASA, against the gains that the simulator put in."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field, subtract
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.calibration.scan import sum_scan, write_averaged
 from contimg_assets.radio.calibration.solve import solve
@@ -78,12 +80,27 @@ class Scan:
         """Its axes."""
         return read_shape(self.ms)
 
-    def solve(self, name: str, **options: Any) -> dict[str, Any]:
+    def solve(
+        self,
+        name: str,
+        *,
+        calibrator: Source = CALIBRATOR,
+        field_sources: Sequence[Source] = FIELD,
+        **options: Any,
+    ) -> dict[str, Any]:
         """Solve into a folder of that name."""
         work = self.folder / f"{name}.work"
         work.mkdir()
-        settings = {"group": KEY, "calibrator": CALIBRATOR, "field_sources": FIELD, **options}
-        return solve(self.ms, self.flags, self.folder / name, work, **settings)
+        return solve(
+            self.ms,
+            self.flags,
+            self.folder / name,
+            work,
+            CalibrationOptions(**options),
+            group=KEY,
+            calibrator=calibrator,
+            field_sources=field_sources,
+        )
 
 
 def scan_of(
@@ -92,7 +109,7 @@ def scan_of(
     observation = observe(sources, DEC_DEG, corruption, start, seed=seed, night_epoch_jd=float(START.jd))
     truth = simulate(observation, folder / "in")
     convert(sorted((folder / "in").glob("*.hdf5")), folder / "group.ms")
-    flag(folder / "group.ms", folder / "flags", **FlaggingOptions().model_dump())
+    flag(folder / "group.ms", folder / "flags", FlaggingOptions())
     return Scan(folder, json.loads(truth.read_text()))
 
 
@@ -254,7 +271,7 @@ def test_the_user_s_reference_antenna_is_taken_by_name(scan: Scan) -> None:
     A float32 phase of zero is exact but for rounding, 1e-6 rad.
     """
     assert {"1", "2"} <= set(scan.truth["antennas"])
-    sidecar = scan.solve("named", wanted_reference="1")
+    sidecar = scan.solve("named", reference_antenna="1")
     assert sidecar["refant"] == "1"
     bandpass = read_table(scan.folder / "named" / "B.cal")
     assert np.abs(np.angle(bandpass.values[0][~bandpass.flags[0]])).max() < 1e-6
@@ -267,12 +284,12 @@ def test_the_user_s_reference_antenna_is_taken_by_name(scan: Scan) -> None:
 def test_a_reference_antenna_that_does_not_exist_is_refused(scan: Scan) -> None:
     """CASA would silently take another."""
     with pytest.raises(CalibrationError, match="no antenna is named '200'"):
-        scan.solve("refused", wanted_reference="200")
+        scan.solve("refused", reference_antenna="200")
 
 
 def test_a_reference_antenna_without_data_is_replaced_and_the_set_says_so(scan: Scan) -> None:
     """Station 10 is not in the data: a night's calibration does not fail for the user's choice."""
-    sidecar = scan.solve("replaced", wanted_reference="10")
+    sidecar = scan.solve("replaced", reference_antenna="10")
     assert sidecar["refant"] != "10"
     assert sidecar["refant_reason"].startswith("10, the user's choice, has no unflagged data")
 
@@ -406,7 +423,7 @@ def test_a_dead_reference_antenna_is_replaced(tmp_path: Path) -> None:
     """The user's choice is alive in other scans; in this one it hears nothing, and another is taken."""
     dead = str(TINY.stations[4])
     scan = scan_of(tmp_path, [CALIBRATOR], Corruption(rfi=False, dead_antennas=(dead,)))
-    sidecar = scan.solve("set", field_sources=[], wanted_reference=dead)
+    sidecar = scan.solve("set", field_sources=[], reference_antenna=dead)
     assert sidecar["refant"] != dead
     assert dead in sidecar["refant_reason"]
 
@@ -450,7 +467,15 @@ def test_a_calibrator_that_is_flagged_whole_is_refused(scan: Scan, tmp_path: Pat
     write_flags(tmp_path, np.ones(scan.shape.data_shape, bool))
     (tmp_path / "work").mkdir()
     with pytest.raises(CalibrationError, match="every visibility of the scan is flagged"):
-        solve(scan.ms, tmp_path, tmp_path / "set", tmp_path / "work", group=KEY, calibrator=CALIBRATOR)
+        solve(
+            scan.ms,
+            tmp_path,
+            tmp_path / "set",
+            tmp_path / "work",
+            CalibrationOptions(),
+            group=KEY,
+            calibrator=CALIBRATOR,
+        )
 
 
 def test_two_calibrators_in_one_beam(tmp_path: Path) -> None:
@@ -486,6 +511,7 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         scan.folder / "field",
         work,
         FieldImaging(ImagingOptions(), threads=2),
+        CalibrationOptions(),
         group=KEY,
         calibrator=CALIBRATOR,
     )
@@ -523,7 +549,14 @@ def test_what_gains_take_of_a_neighbour_is_given_back(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     imaging = FieldImaging(ImagingOptions(), threads=2)
     sidecar = solve_with_field(
-        scan.ms, scan.flags, tmp_path / "set", tmp_path / "work", imaging, group=KEY, calibrator=calibrator
+        scan.ms,
+        scan.flags,
+        tmp_path / "set",
+        tmp_path / "work",
+        imaging,
+        CalibrationOptions(),
+        group=KEY,
+        calibrator=calibrator,
     )
     found = min(sidecar["field_model"]["sources"], key=lambda f: abs(f["ra_deg"] - neighbour.ra_deg))
     assert found["flux_jy"] == pytest.approx(neighbour.flux_jy, rel=0.08)
@@ -572,7 +605,14 @@ def test_a_calibrator_without_neighbours_keeps_its_first_solution(tmp_path: Path
     (tmp_path / "work").mkdir()
     imaging = FieldImaging(ImagingOptions(), threads=2)
     sidecar = solve_with_field(
-        scan.ms, scan.flags, tmp_path / "set", tmp_path / "work", imaging, group=KEY, calibrator=steep
+        scan.ms,
+        scan.flags,
+        tmp_path / "set",
+        tmp_path / "work",
+        imaging,
+        CalibrationOptions(),
+        group=KEY,
+        calibrator=steep,
     )
     model = sidecar["field_model"]
     assert (model["rounds_kept"], model["ended"]) == (0, "no other source in the image")

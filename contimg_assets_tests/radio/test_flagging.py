@@ -65,7 +65,7 @@ def flagged(tmp_path: Path) -> Flagger:
         sources = around(START, DEC_DEG, offsets, preset)
         simulate(observe(sources, DEC_DEG, corruption, START, preset, seed=seed), tmp_path / "in")
         convert(sorted((tmp_path / "in").glob("*.hdf5")), tmp_path / "group.ms")
-        result = flag(tmp_path / "group.ms", tmp_path / "flags", **FlaggingOptions().model_dump())
+        result = flag(tmp_path / "group.ms", tmp_path / "flags", FlaggingOptions())
         shape = read_shape(tmp_path / "group.ms")
         return Flagged(
             result,
@@ -342,4 +342,4 @@ def test_a_set_that_is_flagged_whole_is_refused(tmp_path: Path) -> None:
     simulate(observe(around(START, DEC_DEG, BRIGHT, preset), DEC_DEG, corruption, START, preset), tmp_path)
     convert(sorted(tmp_path.glob("*.hdf5")), tmp_path / "group.ms")
     with pytest.raises(FlaggingError, match="every visibility is flagged"):
-        flag(tmp_path / "group.ms", tmp_path / "flags", **FlaggingOptions().model_dump())
+        flag(tmp_path / "group.ms", tmp_path / "flags", FlaggingOptions())

@@ -8,13 +8,14 @@ belong here: which of several sets is taken (``station/calibration_selection.py`
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from contimg_assets.radio import phasing
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError
-from contimg_assets.radio.measurement_set import GroupShape
+
+# Choosing among sets needs numbers only, and is done by commands that start at once.
+if TYPE_CHECKING:
+    from contimg_assets.radio.measurement_set import GroupShape
 
 #: Part of a group's antennas that solutions must hold; an antenna without solutions is flagged.
 MINIMUM_ANTENNA_OVERLAP = 0.5
@@ -107,7 +108,10 @@ def table_coverage(path: Path) -> Coverage:
     CalibrationError
         If it holds no solution that is not flagged.
     """
+    import numpy as np
     from casacore.tables import table
+
+    from contimg_assets.radio import phasing
 
     if not (path / "table.dat").exists():
         raise MissingInputError(f"{path}: found no calibration table; expected one of the set")
@@ -136,8 +140,12 @@ def table_coverage(path: Path) -> Coverage:
     )
 
 
-def shape_coverage(shape: GroupShape) -> Coverage:
+def shape_coverage(shape: "GroupShape") -> Coverage:
     """What a Measurement Set needs."""
+    import numpy as np
+
+    from contimg_assets.radio import phasing
+
     return Coverage(
         float(np.mean(shape.times_jd[[0, -1]])) - phasing.JD_OF_MJD_0,
         float(np.rad2deg(shape.declination_rad)),

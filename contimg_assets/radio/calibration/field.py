@@ -18,6 +18,7 @@ from astropy.coordinates import SkyCoord
 
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import write_noise
@@ -49,7 +50,15 @@ class FieldImaging:
 
 
 def solve_with_field(
-    ms: Path, flags_folder: Path, out: Path, work: Path, imaging: FieldImaging, **options: Any
+    ms: Path,
+    flags_folder: Path,
+    out: Path,
+    work: Path,
+    imaging: FieldImaging,
+    options: CalibrationOptions,
+    *,
+    group: str,
+    calibrator: Source,
 ) -> dict[str, Any]:
     """Solve, image the scan with that, and solve again with what else is in the field.
 
@@ -63,26 +72,27 @@ def solve_with_field(
     ms, flags_folder, out, work : Path
         As for :func:`solve.solve`.
     imaging : FieldImaging
-    **options
-        Of :func:`solve.solve`, without ``field_sources``.
+    options, group, calibrator
+        As for :func:`solve.solve`.
 
     Returns
     -------
     dict
         The sidecar of the set.
     """
-    kept = solve(ms, flags_folder, out, work, **options)
+    named: dict[str, Any] = {"group": group, "calibrator": calibrator}
+    kept = solve(ms, flags_folder, out, work, options, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     for number in range(1, _ROUNDS + 1):
         folder = work / f"round{number}"
         folder.mkdir()
         try:
-            sources = _sources_around(ms, flags_folder, out, folder, options["calibrator"], used, imaging)
+            sources = _sources_around(ms, flags_folder, out, folder, calibrator, used, imaging)
             if not sources:
                 ended = "no other source in the image"
                 break
-            again = solve(ms, flags_folder, folder / "set", folder, field_sources=sources, **options)
+            again = solve(ms, flags_folder, folder / "set", folder, options, field_sources=sources, **named)
         except (CalibrationError, ImagingError) as error:
             ended = f"{type(error).__name__}: {error}"
             break

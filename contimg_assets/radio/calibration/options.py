@@ -18,7 +18,8 @@ class CalibrationOptions(Options):
     calibrator_list: Path | None = None
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
     sky_catalogue: Path | None = None
-    """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the field model."""
+    """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the model of the
+    calibrator's field."""
     image_field: bool = True
     """Without a ``sky_catalogue``: image the calibrator's scan, add the sources found to its model and solve
     again, twice, if the misfit falls by it.  Takes as long as two images."""
@@ -29,8 +30,8 @@ class CalibrationOptions(Options):
     minimum_uv_m: float = Field(default=0.0, ge=0)
     """Baselines shorter than this are not used in solving, m: the shortest see what the model lacks."""
     gain_interval_s: float | None = Field(default=None, gt=0)
-    """Gains are solved for in intervals of this length, s; None: one for the scan, since in five minutes
-    they drift less than the noise of a part of it.  Bandpass and delays always take the whole scan."""
+    """Gains are solved for in intervals of this length, s; None: one for the scan.  In five minutes they
+    drift less than the noise of a part of it.  Bandpass and delays always take the whole scan."""
     fast: bool = False
     """Quick look: gains in phase only, for a calibrator whose flux density is not to be trusted."""
     validity_hours: float = Field(default=12.0, gt=0)

@@ -21,6 +21,7 @@ from contimg_assets.radio import phasing
 from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
 from contimg_assets.radio.calibration.model import visible_sources
+from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
 from contimg_assets.radio.caltables.solutions import read_table
@@ -48,15 +49,11 @@ def solve(
     flags_folder: Path,
     out: Path,
     work: Path,
+    options: CalibrationOptions,
     *,
     group: str,
     calibrator: Source,
     field_sources: Sequence[Source] = (),
-    wanted_reference: str | None = None,
-    minimum_snr: float = 3.0,
-    minimum_uv_m: float = 0.0,
-    gain_interval_s: float | None = None,
-    fast: bool = False,
 ) -> dict[str, Any]:
     """Solve for K, B and G on the averaged scan.
 
@@ -70,16 +67,14 @@ def solve(
         Folder for the tables and ``solutions.json``.
     work : Path
         Folder for the averages; the caller removes it.
+    options : CalibrationOptions
+        Reference antenna, least S/N, shortest baseline, interval of the gains.
     group : str
         Key of the group.
     calibrator : Source
         In the field, with a flux density.
     field_sources : sequence of Source
         Further sources for the model.
-    wanted_reference : str, optional
-        Name (1-based) of the reference antenna; chosen from the data if not given.
-    minimum_snr, minimum_uv_m, gain_interval_s, fast
-        See ``CalibrationOptions``.
 
     Returns
     -------
@@ -95,22 +90,13 @@ def solve(
     out.mkdir(parents=True, exist_ok=True)
     shape = read_shape(ms)
     model_sources = [calibrator, *visible_sources(shape, field_sources)]
-    n_intervals = (
-        1 if gain_interval_s is None else max(1, round(shape.n_times * shape.integration_s / gain_interval_s))
-    )
-    sums = sum_scan(shape, flags_folder, model_sources, min(n_intervals, shape.n_times))
-    reference = reference_antenna(shape, sums, wanted_reference)
+    n_intervals = _intervals(shape, options.gain_interval_s)
+    sums = sum_scan(shape, flags_folder, model_sources, n_intervals)
+    reference = reference_antenna(shape, sums, options.reference_antenna)
     averaged = work / "averaged.ms"
     write_averaged(shape, sums, averaged)
     live = _live_antennas(shape, sums)
-    parameters = {
-        "gain_interval": "scan" if gain_interval_s is None else f"{gain_interval_s:g} s",
-        "minsnr": minimum_snr,
-        "uvrange": f">{minimum_uv_m}m" if minimum_uv_m > 0 else "",
-        "refant": reference.name,
-        "minblperant": _MIN_BASELINES,
-        "calmode": "p" if fast else "ap",
-    }
+    parameters = _parameters(options, reference.name)
     delays = _run_casa(averaged, out, parameters, shape, sums)
     found = assess(shape, sums, {kind: out / name for kind, _, name in TABLES})
     quality = {**_quality(out, live), **found.numbers}
@@ -154,6 +140,26 @@ def solve(
     }
     (out / "solutions.json").write_text(json.dumps(sidecar, indent=1))
     return sidecar
+
+
+def _intervals(shape: GroupShape, gain_interval_s: float | None) -> int:
+    """How many intervals the gains have."""
+    if gain_interval_s is None:
+        return 1
+    return min(max(1, round(shape.n_times * shape.integration_s / gain_interval_s)), shape.n_times)
+
+
+def _parameters(options: CalibrationOptions, reference: str) -> dict[str, Any]:
+    """What CASA is told, as the set's sidecar has it."""
+    interval_s, shortest_m = options.gain_interval_s, options.minimum_uv_m
+    return {
+        "gain_interval": "scan" if interval_s is None else f"{interval_s:g} s",
+        "minsnr": options.minimum_snr,
+        "uvrange": f">{shortest_m}m" if shortest_m > 0 else "",
+        "refant": reference,
+        "minblperant": _MIN_BASELINES,
+        "calmode": "p" if options.fast else "ap",
+    }
 
 
 def _live_antennas(shape: GroupShape, sums: ScanSums) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.catalogues.formats import ROW, Rows, read_survey
 from contimg_assets.radio.catalogues.surveys import SURVEYS, Survey, SurveyName
 from contimg_assets.radio.errors import CatalogueError
-from contimg_assets.radio.files import file_sha256
+from contimg_assets.radio.files import file_sha256, write_atomically
 from contimg_assets.radio.sky import REFERENCE_HZ, Source
 
 #: Height of a zone: a field takes a dozen, and each holds some thousand sources of NVSS.
@@ -88,9 +88,7 @@ def install(folder: Path, published: Path, survey: SurveyName, origin: str | Non
         np.searchsorted(zones, np.arange(_N_ZONES + 1)).tolist(),
     )
     staged.replace(folder / manifest.file)
-    note = folder / f".{survey}-{os.getpid()}.json"
-    note.write_text(json.dumps(asdict(manifest)), encoding="utf-8")
-    note.replace(folder / f"{survey}.json")
+    write_atomically(folder / f"{survey}.json", json.dumps(asdict(manifest)))
     for old in folder.glob(f"{survey}-*.npy"):
         if old.name != manifest.file:
             old.unlink()

@@ -24,6 +24,7 @@ from contimg_assets.radio.errors import FlaggingError
 from contimg_assets.radio.flagging import antennas, baselines, statistics
 from contimg_assets.radio.flagging.common import common_interference
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
+from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.flagging.slabs import Slabs
 from contimg_assets.radio.flagging.summary import summarise
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
@@ -48,16 +49,7 @@ class _Found:
     count: NDArray[np.float64]
 
 
-def flag(
-    ms: Path,
-    out: Path,
-    *,
-    sigma: float,
-    common_sigma: float,
-    false_alarm: float,
-    growth_fraction: float,
-    dead_coherence: float,
-) -> dict[str, Any]:
+def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
     """Flag a group and write the sidecar and its summary.
 
     Parameters
@@ -66,8 +58,7 @@ def flag(
         Uncalibrated Measurement Set; not touched.
     out : Path
         Folder for ``flags.h5`` and ``summary.json``.
-    sigma, common_sigma, false_alarm, growth_fraction, dead_coherence : float
-        See ``FlaggingOptions``.
+    options : FlaggingOptions
 
     Returns
     -------
@@ -90,11 +81,11 @@ def flag(
             np.zeros((shape.n_times, shape.n_channels), bool),
             *np.zeros((2, telescope.N_SUBBANDS, shape.n_baselines, shape.n_polarisations)),
         )
-        known, zero_fraction = _look_at_the_array(slabs, found, common_sigma, growth_fraction)
+        known, zero_fraction = _look_at_the_array(slabs, found, options)
         before = _flagged(ms, found.flags, cross)
-        _look_at_baselines(slabs, found, sigma, false_alarm, growth_fraction)
+        _look_at_baselines(slabs, found, options)
     rfi_fraction = _flagged(ms, found.flags, cross) - before
-    dead, gone, coherence = _dead_antennas(shape, found, dead_coherence)
+    dead, gone, coherence = _dead_antennas(shape, found, options.dead_coherence)
     names = [shape.antenna_names[a] for a in shape.antennas]
     summary = summarise(shape, found.flags, coherence.relative())
     numbers = {
@@ -114,9 +105,7 @@ def flag(
     return {**numbers, "wall_seconds": time.monotonic() - began}
 
 
-def _look_at_the_array(
-    slabs: Slabs, found: _Found, common_sigma: float, growth_fraction: float
-) -> tuple[float, float]:
+def _look_at_the_array(slabs: Slabs, found: _Found, options: FlaggingOptions) -> tuple[float, float]:
     """Levels of all baselines, and what the whole array hears; fractions known bad, and zero."""
     shape = slabs.shape
     sums = np.zeros((3, shape.n_times, shape.n_channels, shape.n_polarisations))
@@ -130,27 +119,27 @@ def _look_at_the_array(
         statistics.add_to_array(data, flags, levels, cross, *sums)
         found.levels[part] = levels
         found.flags[:, part] = flags
-    found.common |= common_interference(sums[0], sums[1], sums[2], common_sigma, growth_fraction)
+    found.common |= common_interference(
+        sums[0], sums[1], sums[2], options.common_sigma, options.growth_fraction
+    )
     n_cross = found.flags.size * float(shape.cross.mean())
     return known / n_cross, zeros / n_cross
 
 
-def _look_at_baselines(
-    slabs: Slabs, found: _Found, sigma: float, false_alarm: float, growth_fraction: float
-) -> None:
+def _look_at_baselines(slabs: Slabs, found: _Found, options: FlaggingOptions) -> None:
     """Common interference into the flags, then each baseline's own, subbands, and coherence."""
     shape = slabs.shape
     per_subband = shape.n_channels // telescope.N_SUBBANDS
     block = min(max(1, int(_BLOCK_HZ / shape.channel_width_hz)), per_subband)
     half = int(_NEIGHBOUR_HZ / shape.channel_width_hz)
     thresholds = baselines.chance_thresholds(
-        baselines.longest_window(shape.n_times, shape.n_polarisations), false_alarm
+        baselines.longest_window(shape.n_times, shape.n_polarisations), options.false_alarm
     )
     for part, data, _ in slabs.read(with_flags=False):
         flags = np.ascontiguousarray(found.flags[:, part])
         flags |= found.common[:, None, :, None]
         baselines.flag_baselines(
-            data, flags, shape.cross[part], half, block, sigma, thresholds, growth_fraction
+            data, flags, shape.cross[part], half, block, options.sigma, thresholds, options.growth_fraction
         )
         found.flags[:, part] = flags
         for subband in range(telescope.N_SUBBANDS):

@@ -8,8 +8,7 @@ import pytest
 import yaml
 from dagster import DagsterInstance
 
-from contimg_assets.cli.home import INSTANCE_SOURCE, initialise
-from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.resources.instance import initialise, instance_configuration
 from contimg_assets.settings import Settings
 from contimg_assets.station.database import engine_for, revision
 from contimg_assets_tests.conftest import PostgresServer
@@ -19,7 +18,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 def test_two_processes_may_make_a_home_at_once(settings: Settings, tmp_path: Path) -> None:
     program = (
-        "from contimg_assets.cli.home import initialise\n"
+        "from contimg_assets.resources.instance import initialise\n"
         "from contimg_assets.settings import get_settings\n"
         "initialise(get_settings())"
     )
@@ -54,16 +53,14 @@ def test_a_configuration_that_is_there_stays(settings: Settings) -> None:
     assert (folder / "dagster.yaml").read_text() == "telemetry:\n  enabled: false\n"
 
 
-def test_an_install_without_the_repository_says_what_is_missing(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("contimg_assets.cli.home.INSTANCE_SOURCE", tmp_path / "dagster.yaml")
-    with pytest.raises(MissingInputError, match="make install"):
-        initialise(settings)
+def test_the_repositorys_configuration_is_the_packages() -> None:
+    """Dagster's own commands look for it at the top level; there is one file."""
+    assert (REPOSITORY / "dagster.yaml").read_text() == instance_configuration()
+    assert (REPOSITORY / "dagster.yaml").resolve().is_relative_to(REPOSITORY / "contimg_assets")
 
 
 def test_the_two_configurations_differ_in_storage_only() -> None:
-    local = yaml.safe_load(INSTANCE_SOURCE.read_text())
+    local = yaml.safe_load(instance_configuration())
     station = yaml.safe_load((REPOSITORY / "deploy" / "dagster.postgres.yaml").read_text())
     assert station.pop("storage")["postgres"]["postgres_url"] == {"env": "CONTIMG_DAGSTER_DATABASE_URL"}
     assert local == station

@@ -1,0 +1,73 @@
+"""The station of one installation: its database, registry, leases and store, as the settings say.
+
+Belongs here: how the parts of the station are put together, once for the command
+line, Dagster's resources and whatever else opens a home.  Does not belong here:
+what the parts do.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from contimg_assets.settings import Settings
+from contimg_assets.station.alerts import Notifier
+from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.calibration_registry import CalibrationRegistry
+from contimg_assets.station.calibration_selection import CalibrationSelection
+from contimg_assets.station.database import engine_for
+from contimg_assets.station.leases import Leases
+from contimg_assets.station.pointing import PointingHistory
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.store import Store
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What an installation knows and does; nothing is opened before it is asked for."""
+
+    settings: Settings
+
+    @property
+    def engine(self) -> Engine:
+        """The station database, its schema up to date."""
+        return engine_for(self.settings.sqlalchemy_url)
+
+    @property
+    def store(self) -> Store:
+        """Product folders of the home."""
+        return Store(self.settings.home)
+
+    @property
+    def catalog(self) -> ProductCatalog:
+        """Groups, products and verdicts."""
+        return ProductCatalog(self.engine)
+
+    @property
+    def registry(self) -> CalibrationRegistry:
+        """Calibration sets."""
+        return CalibrationRegistry(self.engine, self.settings.calibration, self.store.calibration)
+
+    @property
+    def selection(self) -> CalibrationSelection:
+        """Which set a group gets."""
+        return CalibrationSelection(self.registry)
+
+    @property
+    def leases(self) -> Leases:
+        """Who works on which group."""
+        return Leases(self.engine, self.settings.ingest)
+
+    @property
+    def pointing(self) -> PointingHistory:
+        """Where the telescope looked."""
+        return PointingHistory(self.engine, self.settings.ingest)
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """The account of files."""
+        return Arrivals(self.engine, self.settings.incoming_folder)
+
+    @property
+    def notifier(self) -> Notifier:
+        """Log and file of alerts."""
+        return Notifier(self.settings.home)
