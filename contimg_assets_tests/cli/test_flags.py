@@ -61,7 +61,7 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
         published(opened, "measurement_set", build)
 
     def build_flags(**changes: float) -> str:
-        ms = opened.store.existing(KEY, "measurement_set") / f"{SLUG}.ms"
+        ms = opened.store.path(KEY, "measurement_set") / f"{SLUG}.ms"
         settings = {**FlaggingOptions().model_dump(), **changes}
         return tree_sha256(published(opened, "flags", lambda folder: flag(ms, folder, **settings)))
 
@@ -74,7 +74,7 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
     assert new["flag_fraction"] > old["flag_fraction"]
     published(opened, "calibrated_ms", lambda folder: folder.mkdir())
     assert run("restore", KEY, first)["version"] == first[:12]
-    assert tree_sha256(opened.store.existing(KEY, "flags").resolve()) == first
+    assert tree_sha256(opened.store.path(KEY, "flags").resolve()) == first
     assert [version["current"] for version in run("list", KEY)["versions"]] == [True, False]
     # Four publications of two contents: flagged, twice more strictly, and the first one restored.
     past = versions_of(opened.catalog.engine, KEY, "flags")
