@@ -3,7 +3,7 @@
     python benchmarks/publication.py [--number 1000] [--files 20] [--size-kb 25]
 
 One process publishes a product again and again; another renews a heartbeat every 0.1 s and notes how long
-each one takes; a third holds the files of the first version open, reads them again and again, and lists
+each one takes (before that, alone); a third holds the files of the first version open, reads them again and again, and lists
 whatever version the link leads to.  With ``--hash`` the product is one that is named by its content (flags).
 """
 
@@ -26,6 +26,8 @@ from contimg_assets.station.store import Store
 
 KEY = "2026-01-15T03:00:00"
 BEAT_S = 0.1
+#: Length of the look at heartbeats alone, s.
+ALONE_S = 20.0
 
 
 def beat(url: str, stop: Event, results: "multiprocessing.Queue[tuple[str, list[float]]]") -> None:
@@ -39,6 +41,18 @@ def beat(url: str, stop: Event, results: "multiprocessing.Queue[tuple[str, list[
             )
         delays.append(time.monotonic() - began)
     results.put(("heartbeat", delays))
+
+
+def beats_alone(url: str) -> list[float]:
+    """How long heartbeats take while nothing else uses the database: what the machine itself delays."""
+    stop, results = multiprocessing.Event(), multiprocessing.Queue()
+    process = multiprocessing.Process(target=beat, args=(url, stop, results))
+    process.start()
+    time.sleep(ALONE_S)
+    stop.set()
+    _, times = results.get(timeout=60)
+    process.join()
+    return times
 
 
 def read(link: Path, stop: Event, results: "multiprocessing.Queue[tuple[str, list[float]]]") -> None:
@@ -84,6 +98,7 @@ def measure(home: Path, options: argparse.Namespace) -> None:
     catalog.register(Registration(KEY, files, [], 54.57, 61055.1, 309.24, ["1"]), ready=True)
     first = argparse.Namespace(**{**vars(options), "number": 1})
     publish_all(home, url, product, first)
+    found = {"heartbeat alone": beats_alone(url)}
     stop, results = multiprocessing.Event(), multiprocessing.Queue()
     others = [
         multiprocessing.Process(target=beat, args=(url, stop, results)),
@@ -91,18 +106,18 @@ def measure(home: Path, options: argparse.Namespace) -> None:
     ]
     for process in others:
         process.start()
-    found = {"publication": publish_all(home, url, product, options)}
+    found |= {"publication": publish_all(home, url, product, options)}
     stop.set()
     found |= dict(results.get(timeout=60) for _ in others)
     for process in others:
         process.join()
         if process.exitcode != 0:
             raise SystemExit(f"{process.name} ended with {process.exitcode}: see above")
-    print(f"{'':12s} {'number':>7s} {'median [ms]':>12s} {'longest [ms]':>13s}")
+    print(f"{'':15s} {'number':>7s} {'median [ms]':>12s} {'longest [ms]':>13s}")
     for name, times in found.items():
         ordered = sorted(times)
         median, longest = 1e3 * ordered[len(ordered) // 2], 1e3 * ordered[-1]
-        print(f"{name:12s} {len(ordered):7d} {median:12.1f} {longest:13.1f}")
+        print(f"{name:15s} {len(ordered):7d} {median:12.1f} {longest:13.1f}")
     began = time.monotonic()
     planned = retention.plan(catalog.engine, store, 0.0, datetime.now(UTC))
     freed = retention.carry_out(catalog.engine, store, planned)
