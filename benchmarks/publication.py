@@ -3,8 +3,9 @@
     python benchmarks/publication.py [--number 1000] [--files 20] [--size-kb 25]
 
 One process publishes a product again and again; another renews a heartbeat every 0.1 s and notes how long
-each one takes (before that, alone); a third holds the files of the first version open, reads them again and again, and lists
-whatever version the link leads to.  With ``--hash`` the product is one that is named by its content (flags).
+each one takes (before that, alone); a third holds the files of the first version open, reads them again and
+again, and lists whatever version the link leads to.  With ``--hash`` the product is one that is named by its
+content (flags).
 """
 
 import argparse
