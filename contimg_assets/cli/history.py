@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contimg_assets.cli.common import Opened, json_option, told_plainly
+from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,14 +64,12 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
-    from rich.console import Console
-
-    console = Console()
     if key is None:
         click.echo(", ".join(f"{number} {outcome}" for outcome, number in report["files"].items()))
     for name, rows in report.items():
         if isinstance(rows, list) and rows:
-            console.print(_table(name.replace("_", " "), rows))
+            shown = [_short(row) for row in rows] if name in ("versions", "lineage") else rows
+            console().print(_table(name.replace("_", " "), shown))
 
 
 @click.command("pointing")
@@ -84,9 +82,24 @@ def pointing(since: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"spells": spells}, indent=2))
     elif spells:
-        from rich.console import Console
+        console().print(_table("pointing", spells))
 
-        Console().print(_table("pointing", spells))
+
+def _short(version: dict[str, Any]) -> dict[str, Any]:
+    """What a table has room for of a version; in a lineage, a step further in for each step back."""
+    key, inputs = version["key"], version["inputs"]
+    return {
+        "product": "  " * version.get("steps", 0) + version["product"],
+        "version": version["version"],
+        **({"key": key} if "steps" in version else {}),
+        **{name: version[name] for name in ("made", "superseded", "deleted", "seconds")},
+        "run": (version["run"] or "")[:8],
+        **(
+            {}
+            if "steps" in version
+            else {"made from": tuple(each.removeprefix(f"{key} ") for each in inputs)}
+        ),
+    }
 
 
 def _transition(step: "GroupTransition") -> dict[str, Any]:

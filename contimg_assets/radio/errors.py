@@ -56,3 +56,7 @@ class StateError(ContimgError):
 
 class VerdictError(ContimgError):
     """A product whose last quality verdict forbids its use downstream."""
+
+
+class RetentionError(ContimgError):
+    """What should go from the disk cannot be removed."""

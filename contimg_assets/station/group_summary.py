@@ -8,19 +8,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.models import (
     GROUP,
     GroupCalibration,
     GroupSummary,
     ObservationGroup,
     ProductVersion,
+    Verdict,
     now,
 )
-from contimg_assets.station.verdicts import standing_verdicts
+from contimg_assets.station.verdicts import standing
 
 #: Columns that are the group's own.
 _OF_GROUP = (
@@ -66,7 +66,26 @@ def summary_of(session: Session, key: str) -> dict[str, Any]:
     """All columns of a group's summary but ``key`` and ``updated``, computed from the other tables."""
     columns = [getattr(ObservationGroup, name) for name in _OF_GROUP]
     group = session.execute(select(*columns).where(ObservationGroup.key == key)).mappings().one()
-    return {**group, **_verdict(session, key), **_products(session, key), **_calibration(session, key)}
+    current = {
+        product: (identity, made_at)
+        for product, identity, made_at in session.execute(
+            select(ProductVersion.product, ProductVersion.id, ProductVersion.made_at).where(
+                ProductVersion.kind == GROUP,
+                ProductVersion.key == key,
+                ProductVersion.superseded_at.is_(None),
+            )
+        )
+    }
+    image, made_at = current.get("image", (None, None))
+    return {
+        **group,
+        **_verdict(session, key, {product: identity for product, (identity, _) in current.items()}),
+        "n_products": len(current),
+        "image_version_id": image,
+        "image_made_at": made_at,
+        **_numbers(session, {name: current[name][0] for name in _NUMBERS.values() if name in current}),
+        **_calibration(session, key),
+    }
 
 
 def summaries(engine: Engine, *states: str, limit: int | None = None) -> list[GroupSummary]:
@@ -89,11 +108,16 @@ def fill_summaries(session: Session) -> None:
         summarise_group(session, key)
 
 
-def _verdict(session: Session, key: str) -> dict[str, Any]:
+def _verdict(session: Session, key: str, current: Mapping[str, int]) -> dict[str, Any]:
+    rows: dict[str, list[Any]] = {}
+    columns = (Verdict.product, Verdict.check, Verdict.status, Verdict.version_id)
+    of_group = select(*columns).where(Verdict.kind == GROUP, Verdict.key == key).order_by(Verdict.id)
+    for row in session.execute(of_group):
+        rows.setdefault(row.product, []).append(row)
     found = {
-        f"{product}.{check}": verdict.status
-        for product in load_limits().limits
-        for check, verdict in standing_verdicts(session, key, product).items()
+        f"{product}.{check}": row.status
+        for product, of_product in rows.items()
+        for check, row in standing(of_product, product, current.get(product)).items()
     }
     statuses = list(found.values())
     worst = next((status for status in _WORST_FIRST if status in statuses), "")
@@ -106,26 +130,11 @@ def _verdict(session: Session, key: str) -> dict[str, Any]:
     }
 
 
-def _products(session: Session, key: str) -> dict[str, Any]:
-    of_group = (ProductVersion.kind == GROUP, ProductVersion.key == key)
-    current = (*of_group, ProductVersion.superseded_at.is_(None))
-    columns = (ProductVersion.product, ProductVersion.id, ProductVersion.made_at, ProductVersion.numbers)
-    shown = {
-        product: (identity, made_at, numbers)
-        for product, identity, made_at, numbers in session.execute(
-            select(*columns).where(*current, ProductVersion.product.in_(set(_NUMBERS.values())))
-        )
-    }
-    identity, made_at, _ = shown.get("image", (None, None, {}))
-    return {
-        "n_products": session.scalar(select(func.count()).where(*current)) or 0,
-        "image_version_id": identity,
-        "image_made_at": made_at,
-        **{
-            name: _number(shown[product][2] if product in shown else {}, name)
-            for name, product in _NUMBERS.items()
-        },
-    }
+def _numbers(session: Session, versions: Mapping[str, int]) -> dict[str, Any]:
+    columns = (ProductVersion.product, ProductVersion.numbers)
+    rows = session.execute(select(*columns).where(ProductVersion.id.in_(versions.values())))
+    numbers: dict[str, dict[str, Any]] = {product: found for product, found in rows}
+    return {name: _number(numbers.get(product, {}), name) for name, product in _NUMBERS.items()}
 
 
 def _number(numbers: Mapping[str, Any], name: str) -> int | float | None:

@@ -216,7 +216,7 @@ class ProductVersion(Base):
     """Options and software with which it was made; empty in rows of version 0.1.0."""
     run: Mapped[str | None]
     made_at: Mapped[datetime] = mapped_column(default=now)
-    superseded_at: Mapped[datetime | None]
+    superseded_at: Mapped[datetime | None] = mapped_column(index=True)
     """When another version took its place; None for the current one."""
     deleted_at: Mapped[datetime | None]
     """When retention removed its content."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
+from contimg_assets.radio.errors import RetentionError
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import GROUP, ProductVersion, now
 from contimg_assets.station.products import ProductCatalog
@@ -87,16 +88,26 @@ def carry_out(engine: Engine, store: Store, removals: Iterable[Removal]) -> int:
     -------
     int
         Bytes that were freed.
+
+    Raises
+    ------
+    RetentionError
+        If anything could not be removed; the rest has been.
     """
     freed = 0
+    refused: list[str] = []
     for removal in removals:
         if not _released(engine, store, removal):
             continue
-        if removal.path.name.startswith(TRASH):
-            remove_tree(removal.path)
+        try:
+            (remove_tree if removal.path.name.startswith(TRASH) else store.remove)(removal.path)
+        except OSError as error:
+            # One folder with wrong permissions must not keep everything else on the disk for ever.
+            refused.append(f"{removal.path}: {error.strerror}")
         else:
-            store.remove(removal.path)
-        freed += removal.size
+            freed += removal.size
+    if refused:
+        raise RetentionError(f"{len(refused)} items could not be removed: {'; '.join(refused)}")
     return freed
 
 

@@ -82,19 +82,6 @@ class Store:
         """Where ``product`` of group ``key`` is (or will be) published."""
         return self.products / slug(key) / product
 
-    def existing(self, key: str, product: str) -> Path:
-        """Path of a published product.
-
-        Raises
-        ------
-        MissingInputError
-            If it has not been made.
-        """
-        path = self.path(key, product)
-        if not path.exists():
-            raise MissingInputError(f"group {key} has no {product}: expected it at {path}")
-        return path
-
     @contextmanager
     def staging(self, key: str, product: str) -> Iterator[Path]:
         """A new folder in which to build ``product``; gone if the block raises.

@@ -5,6 +5,7 @@ what a limit is (``radio/limits.py``), or who judges (``checks/``).
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,18 +26,29 @@ def standing_verdicts(session: Session, key: str, product: str, kind: str = GROU
         .where(Verdict.kind == kind, Verdict.key == key, Verdict.product == product)
         .order_by(Verdict.id)
     )
-    known = load_limits().limits.get(product, {})
-    rows = [row for row in session.scalars(statement) if row.check in known]
     version = current_version(session, key, product, kind)
-    return _standing(rows, version.id if version else None)
+    return standing(session.scalars(statement), product, version.id if version else None)
 
 
-def _standing(rows: Iterable[Verdict], current: int | None) -> dict[str, Verdict]:
-    """The rows that count, by check, of one product's verdicts from the oldest to the newest."""
-    found: dict[str, Verdict] = {}
+def standing(rows: Iterable[Any], product: str, current: int | None) -> dict[str, Any]:
+    """The rows that count, by check, of one product's verdicts from the oldest to the newest.
+
+    Parameters
+    ----------
+    rows : iterable
+        Verdicts, or rows with their columns ``check`` and ``version_id``.
+    product : str
+        Whose they are.
+    current : int or None
+        Identity of its current version.
+    """
+    known = load_limits().limits.get(product, {})
+    found: dict[str, Any] = {}
     for row in rows:
         earlier = found.get(row.check)
-        if earlier is None or row.version_id == current or earlier.version_id != current:
+        if row.check in known and (
+            earlier is None or row.version_id == current or earlier.version_id != current
+        ):
             found[row.check] = row
     return dict(sorted(found.items()))
 

@@ -78,7 +78,11 @@ def describe_products(
     for name, product in catalog.products(group.key).items():
         path = store.path(group.key, name)
         if path.exists():
-            products[name] = {"path": str(path.absolute()), "numbers": numbers(product.numbers)}
+            products[name] = {
+                "path": str(path.absolute()),
+                "version": product.version,
+                "numbers": numbers(product.numbers),
+            }
     described["products"] = products
     described["files"] = _image_files(store.path(group.key, "image"))
     for name, product in (("report", "image_qa"), ("picture", "image")):

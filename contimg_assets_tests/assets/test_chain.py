@@ -15,6 +15,7 @@ from contimg_assets.settings import get_settings
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.store import Store
+from contimg_assets.station.version_views import lineage_of, versions_of
 from contimg_assets_tests.fake_stages import (
     CALIBRATOR,
     MJD,
@@ -102,6 +103,37 @@ def test_a_target_goes_from_files_to_an_image_with_the_calibrators_tables(statio
     assert image["arguments"][-4:-2] == ["--name", "20260115T030000"]
     used_ms = station.store.path(TARGET, "calibrated_ms").resolve()
     assert image["arguments"][-1] == str(used_ms / "provenance.json")
+
+
+def test_what_a_product_was_made_from_and_with_is_kept(station: Station) -> None:
+    """Down to the calibrator's data, through the set that was applied."""
+    station.ready_to_image()
+    assert station.run("image_group", TARGET).success
+    assert station.run("convert_group", TARGET).success
+    first = {view.product: view for view in versions_of(station.catalog.engine, TARGET) if view.superseded}
+    steps = [
+        (view.steps, view.version.key, view.version.product)
+        for view in lineage_of(station.catalog.engine, TARGET, "image_qa")
+    ]
+    assert steps == [
+        (0, TARGET, "image_qa"),
+        (1, TARGET, "image"),
+        (2, TARGET, "calibrated_ms"),
+        (3, CALIBRATOR, "calibration_tables"),
+        (4, CALIBRATOR, "measurement_set"),
+        (4, CALIBRATOR, "flags"),
+        (3, TARGET, "measurement_set"),
+        (3, TARGET, "flags"),
+    ]
+    # Of the target's data those that were read then, not those that have taken their place.
+    (calibrated,) = versions_of(station.catalog.engine, TARGET, "calibrated_ms")
+    assert f"{TARGET} measurement_set {first['measurement_set'].version}" in calibrated.inputs
+    # The runs read the versions' own folders, which stay the same when another version is published.
+    (apply,) = [call for call in calls() if call["stage"] == "apply"]
+    assert apply["arguments"][0].startswith(str(station.store.home / first["measurement_set"].path))
+    settings = station.catalog.product(TARGET, "image").settings
+    assert settings["options"]["imaging"]["robust"] == get_settings().imaging.robust
+    assert "contimg" in settings["software"]
 
 
 def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Station, home: Path) -> None:

@@ -6,7 +6,14 @@ import warnings
 from pathlib import Path
 
 import pytest
-from dagster import AllPartitionMapping, AssetKey, AssetSpec, IdentityPartitionMapping
+from dagster import (
+    AllPartitionMapping,
+    AssetKey,
+    AssetSpec,
+    DefaultScheduleStatus,
+    IdentityPartitionMapping,
+    ScheduleDefinition,
+)
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from contimg_assets.definitions import build_defs
@@ -97,6 +104,13 @@ def test_every_limit_has_its_check_partitioned_like_its_asset_and_blocking(graph
         node = graph.get(key)
         assert node.partitions_def == graph.get(key.asset_key).partitions_def
         assert node.blocking
+
+
+def test_what_was_superseded_goes_every_hour_by_itself() -> None:
+    schedule = next(iter(build_defs().schedules or ()))
+    assert isinstance(schedule, ScheduleDefinition)
+    assert schedule.job_name == "retention_job"
+    assert schedule.default_status == DefaultScheduleStatus.RUNNING
 
 
 def test_every_stage_that_loads_casa_waits_for_a_slot_of_its_memory_class(graph: AssetGraph) -> None:

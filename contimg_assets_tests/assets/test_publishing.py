@@ -105,7 +105,7 @@ def test_killed_anywhere_the_product_is_whole(tmp_path: Path) -> None:
         entered = number_at(publication.content(catalog, store, TARGET, "image"))
         # The last that it said to have published, or the one after it; the link may be one ahead of the row.
         assert entered in (last, last + 1)
-        assert number_at(store.existing(TARGET, "image")) in (entered, entered + 1)
+        assert number_at(store.path(TARGET, "image")) in (entered, entered + 1)
         assert catalog.product(TARGET, "image").numbers == {"number": entered}
         first = last + 1000
 
@@ -131,7 +131,7 @@ def test_a_kill_between_two_steps_leaves_what_the_row_says_and_retention_tidies_
     assert process.returncode == 9
     content = publication.content(catalog, store, TARGET, "image")
     assert number_at(content) == entered
-    assert number_at(store.existing(TARGET, "image")) == shown
+    assert number_at(store.path(TARGET, "image")) == shown
     astray = retention.put_links_right(catalog, store)
     assert astray == ([store.path(TARGET, "image")] if entered != shown else [])
     assert store.path(TARGET, "image").resolve() == content
@@ -196,7 +196,7 @@ def test_a_commit_that_came_through_although_it_was_said_to_fail_stays(
     with pytest.raises(OSError, match="connection lost"):
         publish(catalog, store, 1)
     assert number_at(publication.content(catalog, store, TARGET, "image")) == 1
-    assert number_at(store.existing(TARGET, "image")) == 1
+    assert number_at(store.path(TARGET, "image")) == 1
 
 
 def test_a_reader_of_the_old_version_is_not_disturbed_and_restored_flags_are_a_publication(

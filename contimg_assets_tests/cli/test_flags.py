@@ -17,6 +17,8 @@ from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import Corruption
+from contimg_assets.station.publication import publish
+from contimg_assets.station.version_views import versions_of
 from contimg_assets_tests.fake_stages import registration
 from contimg_assets_tests.radio.skies import START, around, observe
 
@@ -35,9 +37,8 @@ def published(opened: Opened, product: str, build: Callable[[Path], object]) -> 
     """Make a product of the group as its asset does."""
     with opened.store.staging(KEY, product) as folder:
         build(folder / "built")
-        return opened.catalog.record_product(
-            KEY, product, lambda: opened.store.publish(folder / "built", KEY, product), {}
-        )
+        made = publish(opened.catalog, opened.store, folder / "built", KEY, product, {})
+        return opened.store.absolute(made.path)
 
 
 def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, tmp_path: Path) -> None:
@@ -60,9 +61,9 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
         published(opened, "measurement_set", build)
 
     def build_flags(**changes: float) -> str:
-        ms = opened.store.existing(KEY, "measurement_set") / f"{SLUG}.ms"
+        ms = opened.store.path(KEY, "measurement_set") / f"{SLUG}.ms"
         options = FlaggingOptions(**changes)
-        return tree_sha256(published(opened, "flags", lambda folder: flag(ms, folder, options)).resolve())
+        return tree_sha256(published(opened, "flags", lambda folder: flag(ms, folder, options)))
 
     build_ms((), "whole")
     first = build_flags()
@@ -73,13 +74,17 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
     assert new["flag_fraction"] > old["flag_fraction"]
     published(opened, "calibrated_ms", lambda folder: folder.mkdir())
     assert run("restore", KEY, first)["version"] == first[:12]
-    assert tree_sha256(opened.store.existing(KEY, "flags").resolve()) == first
+    assert tree_sha256(opened.store.path(KEY, "flags").resolve()) == first
     assert [version["current"] for version in run("list", KEY)["versions"]] == [True, False]
+    # Four publications of two contents: flagged, twice more strictly, and the first one restored.
+    past = versions_of(opened.catalog.engine, KEY, "flags")
+    assert [view.version == first[:12] for view in past] == [True, False, False, True]
+    assert past[-1].inputs == past[0].inputs
     # Numbers for the catalogue and the web UI have nine digits.
-    known = opened.catalog.product(KEY, "flags").metrics["flag_fraction"]
+    known = opened.catalog.product(KEY, "flags").numbers["flag_fraction"]
     assert known == pytest.approx(old["flag_fraction"], rel=1e-8)
     made = opened.catalog.products(KEY)
-    assert made["flags"].created_at > made["calibrated_ms"].created_at
+    assert made["flags"].made_at > made["calibrated_ms"].made_at
     shown = run("show", KEY)
     assert len(shown["by_subband"]) == 16
     assert shown["alarm_line"] > 0

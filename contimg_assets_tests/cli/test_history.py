@@ -1,7 +1,7 @@
 """What happened to a group, and where the telescope looked, can be read by people and programs."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -51,6 +51,40 @@ def test_every_step_has_a_time_and_a_reason() -> None:
     (row,) = found["performance"]
     assert (row["writer"], row["seconds"], row["peak_memory_mb"]) == ("direct", 12.3, 600.0)
     assert [file["reason"] for file in found["files"]] == ["too [short]"]
+
+
+@pytest.mark.usefixtures("made")
+def test_versions_and_what_they_are_from_are_told() -> None:
+    """Each version once, with what went into it; and all that the current one is from, step by step."""
+    catalog = CatalogResource().catalog()
+
+    def make(product: str, version: str, *inputs: int) -> int:
+        path = PurePosixPath(f"products/x/.versions/{product}-{version}")
+        return catalog.record_product(TARGET, product, path, {"stage_seconds": 2.0}, inputs=inputs).id
+
+    measurement_set = catalog.product(TARGET, "measurement_set").id
+    flags = make("flags", "f1", measurement_set)
+    make("calibrated_ms", "c1", measurement_set, flags)
+    calibrated = make("calibrated_ms", "c2", flags, measurement_set)
+    make("image", "i1", calibrated)
+    versions = contimg("history", TARGET)["versions"]
+    assert [(v["product"], v["version"], v["superseded"] is None) for v in versions][1:] == [
+        ("flags", "f1", True),
+        ("calibrated_ms", "c1", False),
+        ("calibrated_ms", "c2", True),
+        ("image", "i1", True),
+    ]
+    assert (versions[0]["run"], versions[0]["seconds"], versions[0]["inputs"]) == ("run", 12.3, [])
+    assert versions[3]["inputs"] == [f"{TARGET} measurement_set home", f"{TARGET} flags f1"]
+    found = contimg("history", TARGET, "--product", "image")
+    assert [v["version"] for v in found["versions"]] == ["i1"]
+    assert [(step["steps"], step["product"]) for step in found["lineage"]] == [
+        (0, "image"),
+        (1, "calibrated_ms"),
+        (2, "measurement_set"),
+        (2, "flags"),
+    ]
+    assert CliRunner().invoke(COMMANDS["history"], ["--product", "image"]).exit_code == 2
 
 
 @pytest.mark.usefixtures("made")

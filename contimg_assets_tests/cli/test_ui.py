@@ -22,7 +22,8 @@ def store(tmp_path: Path) -> Store:
     with store.staging(TARGET, "image") as folder:
         (folder / "built").mkdir()
         (folder / "built" / "thumbnail.png").write_bytes(b"picture")
-        store.publish(folder / "built", TARGET, "image")
+        placed = store.place(folder / "built", TARGET, "image")
+        store.point(placed.link, placed.path)
     (tmp_path / "secret").write_text("secret")
     return store
 

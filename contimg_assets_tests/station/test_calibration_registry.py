@@ -194,6 +194,21 @@ def test_what_calibrated_a_group_is_remembered(registry: CalibrationRegistry, tm
     assert (used.set_id, used.fallback, used.warning) == (name, "backup_calibrator", "a warning")
 
 
+def test_sets_move_with_their_home(engine: Engine, tmp_path: Path) -> None:
+    """Paths are relative to the home; one that lies elsewhere stays where it is."""
+    ProductCatalog(engine).register(registration(KEY, tmp_path), ready=True)
+    before = CalibrationRegistry(engine, SETTINGS, tmp_path / "home" / "calibration")
+    name = enter(before, tmp_path / "a")
+    assert before.get(name).path == f"calibration/{name}"
+    (tmp_path / "home").rename(tmp_path / "moved")
+    assert [outcome.status for outcome in before.verify()] == ["missing"]
+    after = CalibrationRegistry(engine, SETTINGS, tmp_path / "moved" / "calibration")
+    assert [outcome.status for outcome in after.verify()] == ["ok"]
+    with transaction(engine) as session:
+        session.get_one(CalibrationSet, name).path = str(tmp_path / "moved" / "calibration" / name)
+    assert [outcome.status for outcome in before.verify()] == ["ok"]
+
+
 def test_sets_and_their_use_survive_the_migration(empty_url: str, tmp_path: Path) -> None:
     """From version 0.1.0's schema: sets, successors and uses are kept, and new rows find a number."""
     engine = create(empty_url)

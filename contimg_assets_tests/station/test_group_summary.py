@@ -1,6 +1,7 @@
 """The summary of a group is at any time what the other tables say."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, select
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import ContimgError
+from contimg_assets.radio.limits import load_limits
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import reading
@@ -77,6 +79,22 @@ def test_a_verdict_stands_until_the_version_that_follows_is_judged(engine: Engin
     late = {"status": "ERROR", "value": 9.0, "soft": 1.0, "hard": 2.0, "limits_version": "1"}
     catalog.record_verdict(TARGET, "image_qa", "rms_ratio", **late, version_id=old.id)
     assert summary(engine, TARGET).verdict == "PASS"
+
+
+def test_of_writers_at_once_none_leaves_it_behind(engine: Engine, tmp_path: Path) -> None:
+    """Each writer's change is in the row, whichever of them wrote it last."""
+    catalog = ProductCatalog(engine)
+    catalog.register(registration(TARGET, tmp_path), ready=True)
+    checks = list(load_limits().limits["image_qa"])[:8]
+
+    def write(check: str) -> None:
+        judge(catalog, TARGET, "image_qa", check, "WARN")
+        catalog.record_product(TARGET, check, PurePosixPath(f"{check}-1"), {})
+
+    with ThreadPoolExecutor(len(checks)) as pool:
+        list(pool.map(write, checks))
+    found = summary(engine, TARGET)
+    assert (found.n_warn, found.n_products) == (len(checks), len(checks))
 
 
 def operations(engine: Engine, folder: Path) -> dict[str, Callable[[str, int], object]]:

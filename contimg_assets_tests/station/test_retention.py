@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from contimg_assets.radio.errors import RetentionError
 from contimg_assets.station import publication, retention
 from contimg_assets.station.models import now
 from contimg_assets.station.products import ProductCatalog
@@ -163,6 +164,27 @@ def test_content_that_is_gone_already_is_marked(
     store.remove(old)
     carry_out(catalog.engine, store, plan(catalog.engine, store, GRACE_HOURS, now() + DAY))
     assert versions_of(catalog.engine, TARGET, "image")[0].deleted is not None
+
+
+def test_what_cannot_be_removed_is_named_and_the_rest_goes(
+    store: Store, catalog: ProductCatalog, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, free = publish("image"), publish("flux")
+    for product in ("image", "flux"):
+        publish(product)
+    remove = store.remove
+
+    def refuses(path: Path) -> None:
+        if path == stuck:
+            raise PermissionError(13, "Permission denied", str(path))
+        remove(path)
+
+    monkeypatch.setattr(store, "remove", refuses)
+    with pytest.raises(RetentionError, match=f"1 items could not be removed: {stuck}: Permission denied"):
+        carry_out(catalog.engine, store, plan(catalog.engine, store, GRACE_HOURS, now() + DAY))
+    assert stuck.is_dir()
+    assert not free.exists()
+    assert [item.path for item in plan(catalog.engine, store, GRACE_HOURS)] == [stuck]
 
 
 def test_links_are_put_right_by_the_rows(store: Store, catalog: ProductCatalog, publish: Publish) -> None:

@@ -135,6 +135,7 @@ def _make_versions() -> None:
     )
     op.create_index("ix_product_version_key_product", "product_version", ["kind", "key", "product"])
     op.create_index("ix_product_version_path", "product_version", ["path"])
+    op.create_index("ix_product_version_superseded_at", "product_version", ["superseded_at"])
     op.create_index(
         "uq_product_version_one_current",
         "product_version",
