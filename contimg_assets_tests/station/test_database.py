@@ -57,8 +57,8 @@ def test_a_group_that_was_held_before_leases_is_nobodys_and_keeps_its_history(em
             text(
                 "INSERT INTO observation_group (key, state, reason, n_subbands, missing_subbands, "
                 "declination_deg, mid_mjd, files, antennas, owner, heartbeat, retries, created, updated) "
-                "VALUES ('2026-01-15T03:00:00', 'in_progress', 'started', 16, '[]', 54.57, 61055.1, '{}', '[]', "
-                "'run 1', '2026-01-15 03:06:00', 0, '2026-01-15 03:06:00', '2026-01-15 03:06:00')"
+                "VALUES ('2026-01-15T03:00:00', 'in_progress', 'started', 16, '[]', 54.57, 61055.1, '{}', "
+                "'[]', 'run 1', '2026-01-15 03:06:00', 0, '2026-01-15 03:06:00', '2026-01-15 03:06:00')"
             )
         )
         connection.execute(
