@@ -9,12 +9,11 @@ from contimg_assets.assets.publishing import (
     FOLDERS,
     OWNERS,
     RETRY,
-    failure_of,
+    leaving_alone,
     ms_path,
     production,
 )
 from contimg_assets.partitions import observation_group
-from contimg_assets.radio.errors import ContimgError
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
 from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.resources.stage_runner import StageRunner
@@ -50,12 +49,9 @@ def measurement_set(
     context: AssetExecutionContext, stages: StageRunner, database: CatalogResource, storage: StoreResource
 ) -> MaterializeResult[Path]:
     key = context.partition_key
-    try:
-        # Outside of `production`: a group that somebody else holds is not ours to fail.
+    with leaving_alone(context):
         owner = lease_owner(context.run)
         database.catalog().begin(key, owner, explicit=SENSOR_TAG not in context.run.tags)
-    except ContimgError as error:
-        raise failure_of(error) from error
     with production(context, database, storage) as making:
         files = making.catalog.group(key).files
         making.built.mkdir()

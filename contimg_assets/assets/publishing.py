@@ -17,7 +17,7 @@ from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
-from contimg_assets.resources.dagster_runs import lease_owner
+from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, lease_owner
 from contimg_assets.settings import get_settings
 from contimg_assets.station import publication
 from contimg_assets.station.models import ProductVersion
@@ -145,14 +145,25 @@ def production(
     """
     key, product, owner = context.partition_key, context.asset_key.path[-1], lease_owner(context.run)
     catalog = database.catalog()
-    with failing(context, catalog, key, product):
+    with leaving_alone(context):
         database.leases().hold(key, owner)
+    with failing(context, catalog, key, product):
         store = storage.store()
         inputs = publication.versions_at(catalog, store, made_from)
         with store.staging(key, product) as folder:
             yield Production(
                 key, product, folder / "built", context.run.run_id, inputs, owner, catalog, storage
             )
+
+
+@contextmanager
+def leaving_alone(context: AssetExecutionContext) -> Iterator[None]:
+    """Take the group in the block: one that is somebody else's is not this run's to fail, now or later."""
+    try:
+        yield
+    except ContimgError as error:
+        context.instance.add_run_tags(context.run.run_id, {LEFT_ALONE_TAG: "true"})
+        raise failure_of(error) from error
 
 
 @contextmanager

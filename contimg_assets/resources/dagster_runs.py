@@ -20,6 +20,8 @@ from contimg_assets.partitions import PARTITION_TAG
 
 #: Names the lease under which a run works, if that is not its own: a foreground command's.
 LEASE_TAG = "contimg/lease"
+#: Marks a run that found its group to be somebody else's, or not in a state to be worked on.
+LEFT_ALONE_TAG = "contimg/left-alone"
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,

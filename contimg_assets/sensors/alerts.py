@@ -13,6 +13,7 @@ from dagster import (
 from contimg_assets.jobs import convert_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG
 
 #: Alerts of one tick at most; the rest are told in the next.
 ALERTS_PER_TICK = 50
@@ -43,7 +44,9 @@ def failed_runs(
         return
     # Nor could a run that ended before its first step, or whose checks condemned what it made.
     record = context.instance.get_run_record_by_id(run.run_id)
-    touched_since = record is not None and group.updated.timestamp() > (record.end_time or 0.0)
+    if record is None or LEFT_ALONE_TAG in record.dagster_run.tags:
+        return
+    touched_since = group.updated.timestamp() > (record.end_time or 0.0)
     if touched_since:
         return
     if group.state == "pending" and run.job_name == convert_group.name:

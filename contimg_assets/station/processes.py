@@ -4,6 +4,7 @@ Belongs here: telling processes of one machine apart.  Does not belong here:
 what follows from it (``lease_judge.py``).
 """
 
+import os
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -22,6 +23,15 @@ def _machine() -> str | None:
         return None
 
 
+def _stat(pid: int) -> list[str] | None:
+    """Fields of a process that follow its name; None if there is none, or this user must not see it."""
+    try:
+        # The name may hold spaces and brackets; what follows the last bracket does not.
+        return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
 def process_identity(pid: int) -> str | None:
     """What tells a living process from any other that has or had its pid, here or elsewhere.
 
@@ -33,15 +43,10 @@ def process_identity(pid: int) -> str | None:
     Returns
     -------
     str or None
-        None if no such process runs, or this system does not say.
+        None if this system does not say.
     """
-    machine = _machine()
-    try:
-        # The name may hold spaces and brackets; what follows the last bracket does not.
-        fields = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if machine is None or fields[_STATE] in _ENDED else f"{machine} {fields[_START]}"
+    machine, fields = _machine(), _stat(pid)
+    return None if machine is None or fields is None else f"{machine} {fields[_START]}"
 
 
 def is_gone(pid: int, identity: str) -> bool:
@@ -60,5 +65,14 @@ def is_gone(pid: int, identity: str) -> bool:
         False also if it ran where this process cannot see.
     """
     machine = _machine()
-    seen_from_here = machine is not None and identity.startswith(f"{machine} ")
-    return seen_from_here and process_identity(pid) != identity
+    if machine is None or not identity.startswith(f"{machine} "):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's, so it is there
+        pass
+    fields = _stat(pid)
+    # Where processes of other users are hidden, only that there is one is known.
+    return fields is not None and (fields[_STATE] in _ENDED or identity != f"{machine} {fields[_START]}")

@@ -626,3 +626,33 @@ def test_a_group_that_another_run_has_taken_since_is_left_to_it(
     tell_of_failed_run(home, catalog, instance, before=False)
     held = CatalogResource().leases().held()[TARGET]
     assert (catalog.group(TARGET).state, held.owner) == ("in_progress", "a later run")
+
+
+def test_a_run_that_found_its_group_taken_does_not_fail_it_when_its_holder_has_ended(
+    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+) -> None:
+    """The holder is between two of its runs when the alert of the other run is told."""
+    pending(catalog, home, TARGET)
+    add_keys(instance, TARGET, calibrator=False)
+    catalog.begin(TARGET, "the holder")
+    job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
+    result = job.execute_in_process(
+        instance=instance,
+        partition_key=TARGET,
+        raise_on_error=False,
+        tags={"dagster/sensor_name": "incoming_groups"},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert not result.success
+    CatalogResource().leases().release("the holder")
+    (event,) = (event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
+    context = build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        resources={"database": CatalogResource(), "alerts": NotifierResource()},
+    ).for_run_failure()
+    failed_runs(context)
+    assert catalog.group(TARGET).state == "in_progress"
+    assert NotifierResource().notifier().recent()[-1]["kind"] == "run_failed"

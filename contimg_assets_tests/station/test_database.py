@@ -5,14 +5,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from contimg_assets.settings import Settings
+from contimg_assets.settings import IngestOptions, Settings
 from contimg_assets.station import database
+from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import Base, GroupTransition
+from contimg_assets.station.products import ProductCatalog
 
 #: Newest revision of the schema.
 HEAD = "0005"
@@ -39,6 +43,38 @@ def test_processes_that_start_at_once_on_an_empty_database_all_succeed(empty_url
     outcomes = [(process.communicate()[1], process.returncode) for process in processes]
     assert [code for _, code in outcomes] == [0, 0, 0], outcomes
     assert database.revision(database.create(empty_url)) == HEAD
+
+
+def test_a_group_that_was_held_before_leases_is_nobodys_and_keeps_its_history(empty_url: str) -> None:
+    engine = database.create(empty_url)
+    config = Config()
+    config.set_main_option("script_location", str(database.MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with engine.execution_options(contimg_writes=True).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(
+            text(
+                "INSERT INTO observation_group (key, state, reason, n_subbands, missing_subbands, "
+                "declination_deg, mid_mjd, files, antennas, owner, heartbeat, retries, created, updated) "
+                "VALUES ('2026-01-15T03:00:00', 'in_progress', 'started', 16, '[]', 54.57, 61055.1, '{}', "
+                "'[]', 'run 1', '2026-01-15 03:06:00', 0, '2026-01-15 03:06:00', '2026-01-15 03:06:00')"
+            )
+        )
+        connection.execute(
+            text(
+                'INSERT INTO group_transition (key, "to", reason, at) VALUES '
+                "('2026-01-15T03:00:00', 'in_progress', 'started', '2026-01-15 03:06:00')"
+            )
+        )
+    engine.dispose()
+    database.upgrade(empty_url)
+    catalog, leases = ProductCatalog(engine), Leases(engine, IngestOptions())
+    assert catalog.group("2026-01-15T03:00:00").state == "in_progress"
+    assert [step.reason for step in catalog.transitions("2026-01-15T03:00:00")] == ["started"]
+    assert leases.held() == {}
+    leases.hold("2026-01-15T03:00:00", "run 2")
+    assert leases.held()["2026-01-15T03:00:00"].owner == "run 2"
 
 
 def test_foreign_keys_are_enforced(engine: Engine) -> None:

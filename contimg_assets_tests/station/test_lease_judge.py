@@ -130,14 +130,20 @@ def test_after_an_outage_the_living_are_left_alone_and_the_dead_are_found(
 
     The first look after it finds both holders expired: one that was killed during the outage,
     and one that lives and has just not been able to beat.  That is ensured by stopping it until the
-    judge has taken its first look.
+    judge has taken its first look; and the next one comes after its sign of life, however slow it is.
     """
     told: list[str] = []
 
     def resume(text: str) -> None:
         told.append(text)
-        if text.startswith("waiting"):
-            os.kill(living.pid, signal.SIGCONT)
+        if not text.startswith("waiting"):
+            return
+        before = leases.held()[TARGET].heartbeat
+        os.kill(living.pid, signal.SIGCONT)
+        deadline = time.monotonic() + 300
+        while leases.held()[TARGET].heartbeat == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     judge = Judge(leases, resume)
     with (

@@ -1,0 +1,114 @@
+"""Operations need no Dagster: the same functions over a launcher that only moves the groups."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from contimg_assets.radio.errors import StateError
+from contimg_assets.settings import Settings
+from contimg_assets.station.leases import Leases
+from contimg_assets.station.operations import CONVERT, IMAGE, SOLVE, Operations, RunResult, sole_owner
+from contimg_assets.station.products import ProductCatalog
+from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
+
+
+class Launcher:
+    """Runs that take a group through its states."""
+
+    def __init__(self, catalog: ProductCatalog, leases: Leases) -> None:
+        self.catalog = catalog
+        self.leases = leases
+        self.ran: list[tuple[str, str]] = []
+        self.waiting: set[str] = set()
+        self.holders: set[str] = set()
+
+    def run(self, job: str, key: str, owner: str) -> RunResult:
+        self.ran.append((job, key))
+        self.holders.add(self.leases.held()[key].owner)
+        if job == CONVERT:
+            self.catalog.begin(key, owner, explicit=True)
+        else:
+            self.leases.hold(key, owner)
+        if job == IMAGE:
+            self.catalog.complete(key)
+        return RunResult(True)
+
+    def unfinished_keys(self) -> set[str]:
+        return self.waiting
+
+    def announce(self, key: str, files: Mapping[int, Path], *, calibrator: bool) -> None:
+        pass
+
+    def commands_with_runs(self) -> set[str]:
+        return set()
+
+    def end(self, owner: str, message: str) -> None:
+        raise AssertionError(f"{owner}: {message}")
+
+
+@pytest.fixture
+def launcher(engine: Engine, home: Path) -> Launcher:
+    catalog = ProductCatalog(engine)
+    catalog.register(registration(TARGET, home), ready=True)
+    catalog.register(
+        registration(CALIBRATOR, home, calibrator_name="J0834+555", calibrator_apparent_jy=7.9), ready=True
+    )
+    return Launcher(catalog, Leases(engine, Settings().ingest))
+
+
+@pytest.fixture
+def operations(launcher: Launcher, settings: Settings) -> Operations:
+    return Operations(settings, launcher.catalog, launcher.leases, launcher, name="a test")
+
+
+def test_a_group_is_made_again_under_the_commands_lease(operations: Operations, launcher: Launcher) -> None:
+    for _ in range(2):
+        (outcome,) = operations.reprocess(CALIBRATOR)
+        assert (outcome.status, outcome.reason) == ("completed", "")
+    assert launcher.ran == [(job, CALIBRATOR) for job in (CONVERT, SOLVE, IMAGE)] * 2
+    (first, second) = launcher.holders
+    assert first != second
+    assert launcher.leases.held() == {}
+
+
+def test_a_group_that_waits_between_its_runs_is_taken_up_from_its_flags_or_from_its_files(
+    operations: Operations, launcher: Launcher
+) -> None:
+    launcher.catalog.begin(TARGET, "run 1")
+    launcher.leases.release("run 1")
+    (outcome,) = operations.reprocess(TARGET, keep_flags=True)
+    assert (outcome.status, launcher.ran) == ("completed", [(IMAGE, TARGET)])
+    launcher.catalog.begin(TARGET, "run 2", explicit=True)
+    launcher.leases.release("run 2")
+    assert operations.reprocess(TARGET)[0].status == "completed"
+    assert launcher.ran[1:] == [(CONVERT, TARGET), (IMAGE, TARGET)]
+
+
+def test_a_group_that_somebody_holds_or_that_has_a_run_is_left_alone_and_says_so(
+    operations: Operations, launcher: Launcher
+) -> None:
+    launcher.catalog.begin(TARGET, "run 1")
+    (outcome,) = operations.reprocess(TARGET)
+    assert outcome.status == "busy"
+    assert outcome.reason.startswith(f"group {TARGET} is held by run run 1 on ")
+    assert "last sign of life" in outcome.reason
+    launcher.waiting.add(CALIBRATOR)
+    (outcome,) = operations.reprocess(CALIBRATOR)
+    assert (outcome.status, outcome.bad) == ("busy", False)
+    assert launcher.ran == []
+    assert set(launcher.leases.held()) == {TARGET}
+
+
+def test_a_group_is_reopened_on_request_unless_somebody_holds_it(
+    operations: Operations, launcher: Launcher
+) -> None:
+    operations.reprocess(TARGET)
+    with (
+        sole_owner(launcher.leases, launcher, TARGET, "contimg flags restore"),
+        pytest.raises(StateError, match="is held by contimg flags restore on "),
+    ):
+        operations.reopen(TARGET, "asked")
+    operations.reopen(TARGET, "asked")
+    assert launcher.catalog.group(TARGET).state == "pending"
