@@ -230,7 +230,7 @@ def registry_import(folders: tuple[Path, ...], as_json: bool) -> None:
 def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
     """Register a solver's folder, and judge it by the numbers that its check would see."""
     from contimg_assets.radio import casa
-    from contimg_assets.radio.limits import load_limits
+    from contimg_assets.radio.limits import error_text, judge
 
     casa.configure(opened.settings.home / "casa")
     from contimg_assets.radio.quality.calibration import calibration_numbers
@@ -244,13 +244,10 @@ def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
         return same.id, same.status
     with opened.store.scratch_folder("import") as work:
         numbers = calibration_numbers(folder, work)
-    judged = {
-        name: (numbers.get(name), limit) for name, limit in load_limits().limits["calibration_qa"].items()
-    }
     errors = [
-        f"{name} is {value}, hard limit {limit.hard:.4g}"
-        for name, (value, limit) in judged.items()
-        if value is None or limit.judge(float(value)) == "ERROR"
+        error_text(found.metric, found.value, found.limit.hard)
+        for found in judge("calibration_qa", numbers)
+        if found.status == "ERROR"
     ]
     set_id = opened.registry.register(solutions, folder)
     return set_id, opened.registry.conclude(set_id, errors)

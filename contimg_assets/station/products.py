@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
-from contimg_assets.radio.limits import load_limits
+from contimg_assets.radio.limits import error_text, load_limits
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move, start
 from contimg_assets.station.models import (
@@ -67,9 +67,7 @@ def standing_verdicts(session: Session, key: str, product: str) -> dict[str, Ver
 
 def describe_error(verdict: Verdict) -> str:
     """One line that says why a verdict is ERROR."""
-    if verdict.value is None:
-        return f"{verdict.check} is missing"
-    return f"{verdict.check} is {verdict.value:.4g}, hard limit {verdict.hard:.4g}"
+    return error_text(verdict.check, verdict.value, verdict.hard)
 
 
 class ProductCatalog:
