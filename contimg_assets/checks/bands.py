@@ -15,6 +15,7 @@ from dagster import (
     AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
+    AssetObservation,
     PartitionsDefinition,
     PreviewWarning,
     multi_asset_check,
@@ -23,6 +24,7 @@ from dagster import (
 from contimg_assets.radio.limits import Judgement, Limits, judge, load_limits
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.views import standing
 
 #: How Dagster shows a status; PASS passes whatever the severity.
 SEVERITY = {
@@ -124,10 +126,26 @@ def band_checks(
         judgements = judge_product(database.catalog(), product, context.partition_key, metrics=chosen)
         if judged is not None:
             judged(database, context.partition_key)
+        context.op_execution_context.log_event(
+            _observation(product, context.partition_key, database.catalog())
+        )
         for judgement in judgements:
             yield _result(product, judgement)
 
     return checks
+
+
+def _observation(product: str, key: str, catalog: ProductCatalog) -> AssetObservation:
+    """How the group stands now, beside the numbers of its asset, which judge nothing."""
+    stands = standing(catalog, key)
+    metadata = {
+        "state": stands.state,
+        "verdict": stands.verdict,
+        "checks_warn": stands.n_warn,
+        "checks_error": stands.n_error,
+        "worst_check": stands.worst_check or "none",
+    }
+    return AssetObservation(product, partition=key, metadata=metadata)
 
 
 def _result(product: str, judgement: Judgement) -> AssetCheckResult:

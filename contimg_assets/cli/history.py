@@ -17,6 +17,7 @@ from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
 from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.models import ArrivedFile, GroupTransition, Performance
+from contimg_assets.station.views import standing
 
 #: Files that are listed when no group is named.
 FILES_SHOWN = 50
@@ -41,6 +42,7 @@ def history(key: str | None, as_json: bool) -> None:
         report = {
             "group": group.key,
             "state": group.state,
+            "verdict": standing(catalog, key).verdict,
             "retries": group.retries,
             "transitions": [_transition(step) for step in catalog.transitions(key)],
             "performance": [_performance(row) for row in catalog.performance(key)],

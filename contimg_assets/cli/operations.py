@@ -25,7 +25,14 @@ from contimg_assets.resources.dagster_resources import NotifierResource
 from contimg_assets.settings import Settings
 from contimg_assets.station.models import CalibrationWait
 from contimg_assets.station.registration import subbands_text
-from contimg_assets.station.views import describe_group, describe_wait, worst
+from contimg_assets.station.views import (
+    Standing,
+    completed_by_verdict,
+    describe_group,
+    describe_wait,
+    errors_of,
+    standings,
+)
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
 folder_argument = click.argument(
@@ -113,9 +120,10 @@ def _foreground(
             with output_to(log) as terminal, os.fdopen(os.dup(terminal), "w") as stream:
                 outcomes = _with_progress(stream, opened.settings, instance, work)
     records = [_outcome(outcome) for outcome in outcomes]
-    for record, outcome in zip(records, outcomes, strict=True):
-        if opened.catalog.find(outcome.key) is not None:
-            record["products"] = opened.described(outcome.key)
+    for record in records:
+        if opened.catalog.find(record["group"]) is not None:
+            described = opened.described(record["group"])
+            record |= {name: described[name] for name in ("state", "verdict")} | {"products": described}
     failed = any(outcome.bad for outcome in outcomes)
     if as_json:
         click.echo(json.dumps({"ok": not failed, "groups": records}, indent=2))
@@ -172,6 +180,7 @@ def _tell_others(outcomes: list[Outcome]) -> None:
 def _summary(records: list[dict[str, Any]]) -> None:
     for record in records:
         text = f"{record['group']}  {record['status']}"
+        text += f", verdict {record['verdict']}" if record.get("verdict") else ""
         text += f" in {record['seconds']:.0f} s" if record["seconds"] else ""
         click.echo(text + (f": {record['reason']}" if record["reason"] else ""))
         for refused in record["refused_files"]:
@@ -179,8 +188,6 @@ def _summary(records: list[dict[str, Any]]) -> None:
         described = record.get("products")
         if described is None:
             continue
-        if worst(described):
-            click.echo(f"  verdict  {worst(described)}")
         if described["calibration"]:
             used = described["calibration"]
             how = used["fallback"].replace("_", " ")
@@ -204,24 +211,38 @@ def _reason(reason: str, wait: CalibrationWait | None) -> str:
 @json_option
 @told_plainly
 def status(everything: bool, as_json: bool) -> None:
-    """Show the groups, their states, and the newest alerts."""
+    """Show the groups, their states and verdicts, what is completed but bad, and the newest alerts."""
     opened = Opened()
-    groups = opened.catalog.groups(limit=None if everything else 50)
+    shown = None if everything else 50
+    groups = opened.catalog.groups(limit=shown)
     alerts = NotifierResource().notifier().recent(10)
     counts = opened.catalog.counts()
     waits = opened.selection.waits()
+    stands = standings(opened.catalog)
+    by_verdict = completed_by_verdict(stands)
+    bad = sorted(
+        (k for k, s in stands.items() if (s.state, s.verdict) == ("completed", "ERROR")), reverse=True
+    )
+    errors = {key: errors_of(opened.catalog, key) for key in bad[:shown]}
     if as_json:
-        rows = [{**describe_group(group), "waits": describe_wait(waits.get(group.key))} for group in groups]
-        click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
+        rows = [
+            {**describe_group(group, stands[group.key]), "waits": describe_wait(waits.get(group.key))}
+            for group in groups
+        ]
+        told = {"counts": counts, "completed": by_verdict, "completed_with_error": errors}
+        click.echo(json.dumps({**told, "groups": rows, "alerts": alerts}, indent=2))
         return
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
+    if counts["completed"]:
+        click.echo("completed: " + ", ".join(f"{number} {name}" for name, number in by_verdict.items()))
     # A key that is cut short names no group.
     key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
-    table = Table(key, "state", "subbands", "dec [deg]", "calibrator", "reason")
+    table = Table(key, "state", "verdict", "subbands", "dec [deg]", "calibrator", "reason")
     for group in groups:
         table.add_row(
             group.key,
             group.state,
+            stands[group.key].verdict,
             subbands_text(group.n_subbands),
             f"{group.declination_deg:+.2f}",
             group.calibrator_name or "",
@@ -230,9 +251,20 @@ def status(everything: bool, as_json: bool) -> None:
     console = Console()
     if groups:
         console.print(table)
+    _tell_errors(errors, len(bad))
     for alert in alerts:
         text = f"{alert['at']} {alert['kind']} {alert['subject']}: {alert['message']}"
         console.print(text, markup=False, highlight=False)
+
+
+def _tell_errors(errors: dict[str, list[dict[str, Any]]], total: int) -> None:
+    """The completed groups that nothing downstream may use, and why."""
+    for key, checks in errors.items():
+        click.echo(f"{key}  completed, verdict ERROR")
+        for check in checks:
+            click.echo(f"  {check['product']}: {check['text']}")
+    if total > len(errors):
+        click.echo(f"{total - len(errors)} more completed groups with ERROR: see --all")
 
 
 @click.command("products")
@@ -251,9 +283,8 @@ def products(key: str | None, as_json: bool) -> None:
         click.echo(json.dumps(described[0] if key else {"groups": described}, indent=2))
         return
     for group in described:
-        click.echo(
-            f"{group['group']}  {group['state']}" + (f": {group['reason']}" if group["reason"] else "")
-        )
+        text = Standing(group["state"], group["verdict"]).text
+        click.echo(f"{group['group']}  {text}" + (f": {group['reason']}" if group["reason"] else ""))
         for name, path in group["files"].items():
             click.echo(f"  {name.replace('_', ' ')}: {path}")
         for name, product in group["products"].items():

@@ -121,7 +121,10 @@ def judge(product: str, numbers: Mapping[str, Any], limits: Limits | None = None
 def worst(statuses: Iterable[str]) -> Status | Literal[""]:
     """The worst of some statuses; empty if there is none."""
     found = set(statuses)
-    return next((status for status in reversed(STATUSES) if status in found), "")
+    for status in reversed(STATUSES):
+        if status in found:
+            return status
+    return ""
 
 
 def error_text(metric: str, value: float | None, hard: float) -> str:

@@ -165,9 +165,28 @@ def test_tables_whose_verdict_is_error_calibrate_nothing(station: Station) -> No
 
 def test_an_image_that_its_checks_condemn_is_completed_and_its_run_is_not(station: Station) -> None:
     station.ready_to_image()
-    assert not station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}}).success
+    result = station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}})
+    assert not result.success
     assert station.catalog.group(TARGET).state == "completed"
     assert station.catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+
+
+def test_state_and_verdict_are_told_together_beside_the_asset(station: Station) -> None:
+    """By an observation of the checks, since the asset is there before it is judged."""
+    station.ready_to_image()
+    for number, verdict, checks in ((5.0, "ERROR", (0, 1)), (1.6, "WARN", (1, 0)), (1.0, "PASS", (0, 0))):
+        station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": number}})
+        (event,) = station.instance.fetch_observations(AssetKey("image_qa"), limit=1).records
+        found = event.asset_observation
+        assert found is not None
+        assert found.partition == TARGET
+        assert {name: value.value for name, value in found.metadata.items()} == {
+            "state": "completed",
+            "verdict": verdict,
+            "checks_warn": checks[0],
+            "checks_error": checks[1],
+            "worst_check": "none" if verdict == "PASS" else "image_qa.rms_ratio",
+        }
 
 
 def test_a_sensors_run_leaves_a_completed_group_alone_and_a_persons_run_makes_it_again(

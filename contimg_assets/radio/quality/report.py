@@ -128,8 +128,8 @@ def _verdict(judgements: tuple[Judgement, ...]) -> str:
     status = worst(found.status for found in measured)
     sign, word = _WORDS[status]
     reasons = "".join(
-        f"<li><b class={found.status}>{_WORDS[found.status][0]} {_text(found.metric)} = {_format(found.value)}"
-        f"</b> ({_bounds(found, ' uncertain, ')} bad). {_text(found.limit.reason)}</li>"
+        f"<li><b class={found.status}>{_WORDS[found.status][0]} {_text(found.metric)} = "
+        f"{_format(found.value)}</b> ({_bounds(found, ' uncertain, ')} bad). {_text(found.limit.reason)}</li>"
         for found in sorted(measured, key=lambda found: found.status != "ERROR")
         if found.status != "PASS"
     )
