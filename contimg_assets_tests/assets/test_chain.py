@@ -137,8 +137,10 @@ def test_a_crash_is_tried_again_and_leaves_no_mark_when_that_works(station: Stat
 
 def test_a_group_without_calibration_fails_and_names_what_there_was(station: Station) -> None:
     assert station.run("convert_group", TARGET).success
+    name = another_day(station, 2.0, declination_deg=16.27)
     result = station.run("image_group", TARGET)
     assert "NoCalibratorError: no valid calibration" in failure_text(result)
+    assert f"{name}: " in failure_text(result)
     assert station.catalog.group(TARGET).reason.startswith("calibrated_ms: NoCalibratorError")
 
 
@@ -225,13 +227,14 @@ def test_tables_that_were_changed_on_disk_are_not_applied(station: Station) -> N
     assert "is changed" in failure_text(result)
 
 
-def another_day(station: Station, hours: float) -> str:
-    """Enter a set of the same strip, ``hours`` after the target."""
+def another_day(station: Station, hours: float, **changes: Any) -> str:
+    """Enter a set of the same strip (unless ``changes`` says another), ``hours`` after the target."""
     folder = station.store.home / f"solved{hours:+g}"
     found = solutions(
         f"2026-01-{15 + round(hours / 24):02d}T12:00:00",
         mid_mjd=MJD[TARGET] + hours / 24,
         tables=write_tables(folder, str(hours)),
+        **changes,
     )
     name = station.registry.register(found, folder)
     station.registry.conclude(name, [])
