@@ -149,9 +149,9 @@ def test_bad_files_are_named_and_the_other_groups_go_on(incoming: Path, tmp_path
     """Truncated, NaN, other declination, two files of one subband: refused by name and reason.
 
     The four stand in the target's group, which goes on with its twelve good
-    subbands.  A group whose files are all truncated is rejected, and one of
-    another declination, for which there is no calibration, fails; both with
-    their reasons, and the exit code says so.  No file is moved or changed.
+    subbands.  A group whose files are all truncated is rejected, and one whose
+    files hold zeros only fails; both with their reasons, and the exit code says
+    so.  No file is moved or changed.
     """
     folder = tmp_path / "incoming"
     shutil.copytree(incoming, folder)
@@ -178,8 +178,8 @@ def test_bad_files_are_named_and_the_other_groups_go_on(incoming: Path, tmp_path
         broken = folder / _later(name, 7200)
         broken.write_bytes((incoming / name).read_bytes()[:20_000])
     start = Time("2025-06-01T17:00:00", scale="utc")
-    elsewhere = Observation(PRESETS["tiny"], start, np.deg2rad(30.0), [], PERFECT)
-    simulate(elsewhere, folder)
+    silent = Observation(PRESETS["tiny"], start, np.deg2rad(16.27), [], PERFECT)
+    simulate(silent, folder)
     before = {p.name: (p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir()}
     environment = _environment(tmp_path / "home", f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
     report = json.loads(_contimg(environment, "groups", folder, "--check-contents", "--json").stdout)
@@ -196,15 +196,13 @@ def test_bad_files_are_named_and_the_other_groups_go_on(incoming: Path, tmp_path
         "rejected",
     ]
     failed = next(outcome for outcome in outcomes if outcome["status"] == "failed")
-    assert failed["group"] == elsewhere.key
-    assert failed["reason"].startswith("calibrated_ms: NoCalibratorError: no valid calibration")
+    assert (failed["group"], failed["state"], failed["verdict"]) == (silent.key, "failed", "ERROR")
+    assert "last verdict is ERROR: zero_fraction = 1" in failed["reason"]
     rejected = next(outcome for outcome in outcomes if outcome["status"] == "rejected")
     assert rejected["reason"]
     assert len(rejected["refused_files"]) == 16
     told = json.loads(_contimg(environment, "status", "--json").stdout)["groups"]
-    assert {g["group"]: g["reason"] for g in told if g["state"] == "failed"}[elsewhere.key] == failed[
-        "reason"
-    ]
+    assert {g["group"]: g["reason"] for g in told if g["state"] == "failed"}[silent.key] == failed["reason"]
     partial = next(g for g in _products(environment) if g["missing_subbands"] == [0, 1, 2, 3])
     assert (partial["state"], partial["calibrator"]) == ("completed", None)
     assert "image" in partial["products"]
