@@ -13,9 +13,7 @@ from contimg_assets.assets.calibration import calibrated_ms, calibration_tables,
 from contimg_assets.assets.imaging import image
 from contimg_assets.assets.ingest import measurement_set, uvh5_subbands
 from contimg_assets.assets.quality import calibration_qa, image_qa, measurement_set_qa
-from contimg_assets.checks.calibration import calibration_checks
-from contimg_assets.checks.image import image_checks
-from contimg_assets.checks.measurement_set import measurement_set_checks
+from contimg_assets.checks.quality import calibration_checks, image_checks, measurement_set_checks
 from contimg_assets.io_managers.fits import PublishedImageIOManager
 from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs

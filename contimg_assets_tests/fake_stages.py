@@ -5,16 +5,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from dagster import AssetExecutionContext, Failure
 
 from contimg_assets.cli.stages import commands as stage_commands
 from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.limits import Judgement, Limit, Status
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
-from contimg_assets.station.products import Registration
+from contimg_assets.station.products import ProductCatalog, Registration
 
 BAND_HZ = (1311.387e6, 1498.643e6)
 ANTENNAS = ["5", "13", "31", "102"]
@@ -63,6 +64,25 @@ def registration(key: str, folder: Path, **changes: Any) -> Registration:
         "antennas": ANTENNAS,
     }
     return Registration(**(values | changes))
+
+
+def record_verdict(
+    catalog: ProductCatalog,
+    key: str,
+    product: str,
+    check: str,
+    *,
+    status: str,
+    value: float | None,
+    soft: float,
+    hard: float,
+    limits_version: str,
+    version_id: int | None = None,
+) -> None:
+    """Enter what one check said, whatever the limits are."""
+    limit = Limit(soft, hard, "above", "a test")
+    said = Judgement(check, cast(Status, status), value, limit, limits_version)
+    catalog.record_verdicts(key, product, [said], version_id=version_id)
 
 
 def solutions(key: str, **changes: Any) -> dict[str, Any]:

@@ -1,13 +1,12 @@
-"""The factory of quality checks: numbers held against a soft and a hard limit.
+"""The factory of quality checks: one judgement of each number, as Dagster's check and as a kept verdict.
 
-Belongs here: judging a product's recorded numbers, and all use of Dagster's
-partitioned checks, which are a preview API.  Does not belong here: which
-numbers a product has (the sibling modules) or their limits (``limits.toml``).
+Belongs here: recording verdicts, and all use of Dagster's partitioned checks,
+which are a preview API.  Does not belong here: which products are judged
+(``quality.py``), or judging itself (``radio/limits.py``).
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from dagster import (
@@ -16,14 +15,16 @@ from dagster import (
     AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
+    AssetObservation,
     PartitionsDefinition,
     PreviewWarning,
     multi_asset_check,
 )
 
-from contimg_assets.radio.limits import Limit, Limits, Status, load_limits
+from contimg_assets.radio.limits import Judgement, Limits, judge, load_limits
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.views import standing
 
 #: How Dagster shows a status; PASS passes whatever the severity.
 SEVERITY = {
@@ -33,40 +34,15 @@ SEVERITY = {
 }
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """One number held against its limit."""
-
-    metric: str
-    status: Status
-    value: float | None
-    """None if the product has no such number: an ERROR, unless its limit says that it may."""
-    limit: Limit
-    limits_version: str
-
-    @property
-    def text(self) -> str:
-        """The judgement in one line."""
-        if self.value is None and self.status == "PASS":
-            return f"{self.metric} was not measured, which takes a catalogue or more sources than there are"
-        if self.value is None:
-            return f"{self.metric} is missing from the product's numbers, so it cannot be vouched for"
-        side = self.limit.direction
-        return (
-            f"{self.metric} = {self.value:.4g}: WARN {side} {self.limit.soft:g}, "
-            f"ERROR {side} {self.limit.hard:g}. {self.limit.reason}"
-        )
-
-
-def judge(
+def judge_product(
     catalog: ProductCatalog,
     product: str,
     key: str,
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: Collection[str] | None = None,
     limits: Limits | None = None,
 ) -> list[Judgement]:
-    """Judge a product's numbers and keep the verdicts in the catalogue.
+    """Judge the numbers that are kept of a product, and keep the verdicts.
 
     Parameters
     ----------
@@ -76,7 +52,7 @@ def judge(
         A ``*_qa`` product.
     key : str
         The group.
-    metrics : sequence of str, optional
+    metrics : collection of str, optional
         Which numbers; default: all that have a limit.
     limits : Limits, optional
         Default: those that the package carries.
@@ -91,49 +67,27 @@ def judge(
     MissingInputError
         If the product has not been made.
     """
-    limits = limits or load_limits()
-    known = limits.limits[product]
     version = catalog.product(key, product)
-    numbers = version.numbers
-    judgements = []
-    for metric in known if metrics is None else metrics:
-        limit, number = known[metric], numbers.get(metric)
-        value = None
-        if isinstance(number, int | float) and not isinstance(number, bool):
-            value = float(number)
-        status: Status = "ERROR" if value is None else limit.judge(value)
-        # A number that was not finite is there, as None; one that could not be measured is not there.
-        if metric not in numbers and limit.optional:
-            status = "PASS"
-        judgements.append(Judgement(metric, status, value, limit, limits.version))
-        catalog.record_verdict(
-            key,
-            product,
-            metric,
-            status=status,
-            value=value,
-            soft=limit.soft,
-            hard=limit.hard,
-            limits_version=limits.version,
-            version_id=version.id,
-        )
+    judgements = [
+        found
+        for found in judge(product, version.numbers, limits)
+        if metrics is None or found.metric in metrics
+    ]
+    catalog.record_verdicts(key, product, judgements, version_id=version.id)
     return judgements
 
 
 def band_checks(
     product: str,
-    metrics: Sequence[str],
     partitions_def: PartitionsDefinition[str],
     judged: Callable[[CatalogResource, str], object] | None = None,
 ) -> AssetChecksDefinition:
-    """Build the checks of one product: one per number, partitioned, blocking.
+    """Build the checks of one product: one per number that has a limit, partitioned, blocking.
 
     Parameters
     ----------
     product : str
         The ``*_qa`` asset whose numbers are judged.
-    metrics : sequence of str
-        Those that have a limit in ``limits.toml``.
     partitions_def : PartitionsDefinition
         Of the asset.
     judged : callable, optional
@@ -145,30 +99,45 @@ def band_checks(
         One op for all of them (each step of a run costs), any subset of which can be run:
         limits can change and be re-judged without touching the product.
     """
-    known = load_limits().limits[product]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PreviewWarning)
         specs = [
             AssetCheckSpec(
                 metric,
                 asset=product,
-                description=known[metric].reason,
+                description=limit.reason,
                 blocking=True,
                 partitions_def=partitions_def,
             )
-            for metric in metrics
+            for metric, limit in load_limits().limits[product].items()
         ]
 
     @multi_asset_check(name=f"{product}_limits", specs=specs, can_subset=True)
     def checks(context: AssetCheckExecutionContext, database: CatalogResource) -> Iterator[AssetCheckResult]:
-        chosen = sorted(check.name for check in context.selected_asset_check_keys)
-        judgements = judge(database.catalog(), product, context.partition_key, metrics=chosen)
+        chosen = {check.name for check in context.selected_asset_check_keys}
+        judgements = judge_product(database.catalog(), product, context.partition_key, metrics=chosen)
         if judged is not None:
             judged(database, context.partition_key)
+        context.op_execution_context.log_event(
+            _observation(product, context.partition_key, database.catalog())
+        )
         for judgement in judgements:
             yield _result(product, judgement)
 
     return checks
+
+
+def _observation(product: str, key: str, catalog: ProductCatalog) -> AssetObservation:
+    """How the group stands now, beside the numbers of its asset, which judge nothing."""
+    stands = standing(catalog, key)
+    metadata = {
+        "state": stands.state,
+        "verdict": stands.verdict,
+        "checks_warn": stands.n_warn,
+        "checks_error": stands.n_error,
+        "worst_check": stands.worst_check or "none",
+    }
+    return AssetObservation(product, partition=key, metadata=metadata)
 
 
 def _result(product: str, judgement: Judgement) -> AssetCheckResult:
@@ -176,7 +145,7 @@ def _result(product: str, judgement: Judgement) -> AssetCheckResult:
         "soft_limit": judgement.limit.soft,
         "hard_limit": judgement.limit.hard,
         "bad_when": judgement.limit.direction,
-        "limits_version": judgement.limits_version,
+        "limits_version": judgement.version,
         "status": judgement.status,
     }
     if judgement.value is not None:

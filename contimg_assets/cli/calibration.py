@@ -21,7 +21,7 @@ from contimg_assets.station.calibration_registry import SOLUTIONS
 from contimg_assets.station.calibration_selection import need_of
 from contimg_assets.station.models import SET_STATES
 from contimg_assets.station.store import Store
-from contimg_assets.station.views import describe_set
+from contimg_assets.station.views import Standing, describe_set, standings
 
 
 def _groups_of(
@@ -44,7 +44,10 @@ def _groups_of(
         power, apparent = beam_weighted(sources, group.declination_deg, group.mid_mjd)
         for i, p, jy in zip(near, power, apparent, strict=True):
             if p >= LEAST_POWER:
-                found[i].append({"group": group.key, "state": group.state, "apparent_jy": float(jy)})
+                found[i].append({"group": group.key, "apparent_jy": float(jy)})
+    stands = standings(opened.catalog, {each["group"] for held in found.values() for each in held})
+    for each in (each for held in found.values() for each in held):
+        each |= {"state": stands[each["group"]].state, "verdict": stands[each["group"]].verdict}
     return found
 
 
@@ -106,7 +109,10 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             f"{row['separation_deg']:.2f}°",
             f"{row['apparent_jy']:.2f}",
             f"{row['expected_snr']:.0f}",
-            "\n".join(f"{g['group']} ({g['apparent_jy']:.1f} Jy, {g['state']})" for g in row["groups"])
+            "\n".join(
+                f"{g['group']} ({g['apparent_jy']:.1f} Jy, {Standing(g['state'], g['verdict']).text})"
+                for g in row["groups"]
+            )
             or "none",
         )
     if first is None:
@@ -238,7 +244,7 @@ def registry_import(folders: tuple[Path, ...], as_json: bool) -> None:
 def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
     """Register a solver's folder, and judge it by the numbers that its check would see."""
     from contimg_assets.radio import casa
-    from contimg_assets.radio.limits import load_limits
+    from contimg_assets.radio.limits import error_text, judge
 
     casa.configure(opened.settings.home / "casa")
     from contimg_assets.radio.quality.calibration import calibration_numbers
@@ -252,13 +258,10 @@ def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
         return same.id, same.status
     with opened.store.scratch_folder("import") as work:
         numbers = calibration_numbers(folder, work)
-    judged = {
-        name: (numbers.get(name), limit) for name, limit in load_limits().limits["calibration_qa"].items()
-    }
     errors = [
-        f"{name} is {value}, hard limit {limit.hard:.4g}"
-        for name, (value, limit) in judged.items()
-        if value is None or limit.judge(float(value)) == "ERROR"
+        error_text(found.metric, found.value, found.limit.hard)
+        for found in judge("calibration_qa", numbers)
+        if found.status == "ERROR"
     ]
     set_id = opened.registry.register(solutions, folder)
     return set_id, opened.registry.conclude(set_id, errors)

@@ -35,6 +35,7 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     if product is not None and key is None:
         raise click.UsageError("--product is of a GROUP: name it")
     from contimg_assets.station.version_views import lineage_of, versions_of
+    from contimg_assets.station.views import standing
 
     opened = Opened(reading=True)
     catalog, arrivals = opened.catalog, opened.arrivals
@@ -55,6 +56,7 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
         report = {
             "group": group.key,
             "state": group.state,
+            "verdict": standing(catalog, key).verdict,
             "retries": group.retries,
             "transitions": [_transition(step) for step in catalog.transitions(key)],
             "versions": [vars(view) for view in versions_of(catalog.engine, key)],

@@ -126,9 +126,10 @@ def _run(
                     stream, lambda **told: work(_operations(opened, instance, name, **told))
                 )
     records = [_outcome(outcome) for outcome in outcomes]
-    for record, outcome in zip(records, outcomes, strict=True):
-        if opened.catalog.find(outcome.key) is not None:
-            record["products"] = opened.described(outcome.key)
+    for record in records:
+        if opened.catalog.find(record["group"]) is not None:
+            described = opened.described(record["group"])
+            record |= {name: described[name] for name in ("state", "verdict")} | {"products": described}
     failed = any(outcome.bad for outcome in outcomes)
     if as_json:
         click.echo(json.dumps({"ok": not failed, "groups": records}, indent=2))
@@ -184,10 +185,10 @@ def _tell_others(outcomes: "list[Outcome]") -> None:
 
 
 def _summary(records: list[dict[str, Any]]) -> None:
-    from contimg_assets.station.views import worst
 
     for record in records:
         text = f"{record['group']}  {record['status']}"
+        text += f", verdict {record['verdict']}" if record.get("verdict") else ""
         text += f" in {record['seconds']:.0f} s" if record["seconds"] else ""
         click.echo(text + (f": {record['reason']}" if record["reason"] else ""))
         for refused in record["refused_files"]:
@@ -195,8 +196,6 @@ def _summary(records: list[dict[str, Any]]) -> None:
         described = record.get("products")
         if described is None:
             continue
-        if worst(described):
-            click.echo(f"  verdict  {worst(described)}")
         if described["calibration"]:
             used = described["calibration"]
             how = used["fallback"].replace("_", " ")
@@ -220,17 +219,34 @@ def _reason(reason: str, wait: "CalibrationWait | None") -> str:
 @json_option
 @told_plainly
 def status(everything: bool, as_json: bool) -> None:
-    """Show the groups, their states, and the newest alerts."""
-    from contimg_assets.station.views import describe_group, describe_wait
+    """Show the groups, their states and verdicts, what is completed but bad, and the newest alerts."""
+    from contimg_assets.station.views import (
+        completed_by_verdict,
+        describe_group,
+        describe_wait,
+        errors_of,
+        standings,
+    )
 
     opened = Opened(reading=True)
-    groups = opened.catalog.groups(limit=None if everything else 50)
+    shown = None if everything else 50
+    groups = opened.catalog.groups(limit=shown)
     alerts = opened.notifier.recent(10)
     counts = opened.catalog.counts()
     waits = opened.selection.waits()
+    stands = standings(opened.catalog)
+    by_verdict = completed_by_verdict(stands)
+    bad = sorted(
+        (k for k, s in stands.items() if (s.state, s.verdict) == ("completed", "ERROR")), reverse=True
+    )
+    errors = {key: errors_of(opened.catalog, key) for key in bad[:shown]}
     if as_json:
-        rows = [{**describe_group(group), "waits": describe_wait(waits.get(group.key))} for group in groups]
-        click.echo(json.dumps({"counts": counts, "groups": rows, "alerts": alerts}, indent=2))
+        rows = [
+            {**describe_group(group, stands[group.key]), "waits": describe_wait(waits.get(group.key))}
+            for group in groups
+        ]
+        told = {"counts": counts, "completed": by_verdict, "completed_with_error": errors}
+        click.echo(json.dumps({**told, "groups": rows, "alerts": alerts}, indent=2))
         return
     from rich.console import Console
     from rich.table import Column, Table
@@ -238,13 +254,16 @@ def status(everything: bool, as_json: bool) -> None:
     from contimg_assets.radio.telescope import N_SUBBANDS
 
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
+    if counts["completed"]:
+        click.echo("completed: " + ", ".join(f"{number} {name}" for name, number in by_verdict.items()))
     # A key that is cut short names no group.
     key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
-    table = Table(key, "state", "subbands", "dec [deg]", "calibrator", "reason")
+    table = Table(key, "state", "verdict", "subbands", "dec [deg]", "calibrator", "reason")
     for group in groups:
         table.add_row(
             group.key,
             group.state,
+            stands[group.key].verdict,
             f"{group.n_subbands}/{N_SUBBANDS}",
             f"{group.declination_deg:+.2f}",
             group.calibrator_name or "",
@@ -253,9 +272,20 @@ def status(everything: bool, as_json: bool) -> None:
     console = Console()
     if groups:
         console.print(table)
+    _tell_errors(errors, len(bad))
     for alert in alerts:
         text = f"{alert['at']} {alert['kind']} {alert['subject']}: {alert['message']}"
         console.print(text, markup=False, highlight=False)
+
+
+def _tell_errors(errors: dict[str, list[dict[str, Any]]], total: int) -> None:
+    """The completed groups that nothing downstream may use, and why."""
+    for key, checks in errors.items():
+        click.echo(f"{key}  completed, verdict ERROR")
+        for check in checks:
+            click.echo(f"  {check['product']}: {check['text']}")
+    if total > len(errors):
+        click.echo(f"{total - len(errors)} more completed groups with ERROR: see --all")
 
 
 @click.command("products")
@@ -267,6 +297,8 @@ def products(key: str | None, as_json: bool) -> None:
 
     The beam-corrected image is the one that ends in pbcor.fits.
     """
+    from contimg_assets.station.views import standing_text
+
     opened = Opened(reading=True)
     keys = [key] if key else [group.key for group in reversed(opened.catalog.groups())]
     described = [opened.described(each) for each in keys]
@@ -274,9 +306,8 @@ def products(key: str | None, as_json: bool) -> None:
         click.echo(json.dumps(described[0] if key else {"groups": described}, indent=2))
         return
     for group in described:
-        click.echo(
-            f"{group['group']}  {group['state']}" + (f": {group['reason']}" if group["reason"] else "")
-        )
+        text = standing_text(group["state"], group["verdict"])
+        click.echo(f"{group['group']}  {text}" + (f": {group['reason']}" if group["reason"] else ""))
         for name, path in group["files"].items():
             click.echo(f"  {name.replace('_', ' ')}: {path}")
         for name, product in group["products"].items():

@@ -1,20 +1,24 @@
-"""The limits on quality numbers, read from the one versioned file beside this module.
+"""The limits on quality numbers, and the one judge who holds numbers against them.
 
-Belongs here: reading ``limits.toml`` and judging one number.  Does not belong
-here: computing the numbers, or what follows from a verdict.
+Belongs here: reading ``limits.toml``, judging numbers, and saying in words what
+was judged.  Does not belong here: computing the numbers, keeping verdicts
+(``station/``), or what follows from them.
 """
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from contimg_assets.radio.errors import CatalogueError
 
 Status = Literal["PASS", "WARN", "ERROR"]
+#: From good to bad.
+STATUSES: tuple[Status, ...] = get_args(Status)
 Direction = Literal["above", "below"]
 
 
@@ -33,8 +37,8 @@ class Limit:
     optional: bool = False
     """Whether a product may lack the number: what only a catalogue, or enough sources, can tell."""
 
-    def judge(self, value: float) -> Status:
-        """Hold a value against the limit; a value that is not finite is an ERROR."""
+    def status(self, value: float) -> Status:
+        """Hold a value against the limit; one that is not finite is an ERROR."""
         if not math.isfinite(value):
             return "ERROR"
         sign = 1.0 if self.direction == "above" else -1.0
@@ -51,6 +55,89 @@ class Limits:
     """Version that verdicts carry."""
     limits: dict[str, dict[str, Limit]]
     """Limit of each metric of each product."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One number held against its limit."""
+
+    metric: str
+    status: Status
+    value: float | None
+    """None if the product has no such number, or one that is not finite."""
+    limit: Limit
+    version: str
+    """Of the limits."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there was anything to judge: a number that may be missing and is says nothing."""
+        return self.value is not None or self.status != "PASS"
+
+    @property
+    def text(self) -> str:
+        """The judgement in one line."""
+        if not self.measured:
+            return f"{self.metric} was not measured, which takes a catalogue or more sources than there are"
+        if self.value is None:
+            return f"{self.metric} is missing or not finite, so the product cannot be vouched for"
+        side = self.limit.direction
+        return (
+            f"{self.metric} = {self.value:.4g}: WARN {side} {self.limit.soft:g}, "
+            f"ERROR {side} {self.limit.hard:g}. {self.limit.reason}"
+        )
+
+
+def judge(product: str, numbers: Mapping[str, Any], limits: Limits | None = None) -> tuple[Judgement, ...]:
+    """Hold a product's numbers against their limits.
+
+    Parameters
+    ----------
+    product : str
+        A ``*_qa`` product.
+    numbers : Mapping
+        By name.  One that is there and is no finite number (databases know no NaN: None) is an
+        ERROR; so is one that is not there, unless its limit says that it may be missing.
+    limits : Limits, optional
+        Default: those that the package carries.
+
+    Returns
+    -------
+    tuple of Judgement
+        One for each number that has a limit, in the order of the file.
+    """
+    limits = limits or load_limits()
+    judgements = []
+    for metric, limit in limits.limits[product].items():
+        value = _finite(numbers.get(metric))
+        if value is not None:
+            status = limit.status(value)
+        else:
+            status = "PASS" if metric not in numbers and limit.optional else "ERROR"
+        judgements.append(Judgement(metric, status, value, limit, limits.version))
+    return tuple(judgements)
+
+
+def worst(statuses: Iterable[str]) -> Status | Literal[""]:
+    """The worst of some statuses; empty if there is none."""
+    found = set(statuses)
+    for status in reversed(STATUSES):
+        if status in found:
+            return status
+    return ""
+
+
+def error_text(metric: str, value: float | None, hard: float) -> str:
+    """Say in a few words why a number is an ERROR."""
+    if value is None:
+        return f"{metric} is missing or not finite"
+    return f"{metric} is {value:.4g}, hard limit {hard:.4g}"
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
 
 
 def _limit(product: str, metric: str, entry: dict[str, Any]) -> Limit:
@@ -105,20 +192,3 @@ def parse_limits(text: str) -> Limits:
 def load_limits() -> Limits:
     """The limits that the package carries."""
     return parse_limits((Path(__file__).parent / "limits.toml").read_text(encoding="utf-8"))
-
-
-def verdict(product: str, numbers: Mapping[str, Any], limits: Limits | None = None) -> Status:
-    """The worst judgement of those numbers that have a limit.
-
-    Parameters
-    ----------
-    product : str
-        A ``*_qa`` product.
-    numbers : Mapping
-        Numbers that are not there are not judged.
-    limits : Limits, optional
-        Default: those that the package carries.
-    """
-    known = (limits or load_limits()).limits[product]
-    found = {known[name].judge(float(value)) for name, value in numbers.items() if name in known}
-    return "ERROR" if "ERROR" in found else "WARN" if "WARN" in found else "PASS"

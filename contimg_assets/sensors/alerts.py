@@ -14,6 +14,7 @@ from contimg_assets.jobs import convert_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG
+from contimg_assets.station.views import standings
 
 #: Alerts of one tick at most; the rest are told in the next.
 ALERTS_PER_TICK = 50
@@ -67,11 +68,13 @@ def failed_checks(
     if not found:
         return SkipReason("no new bad verdicts")
     notifier = alerts.notifier()
+    stands = standings(database.catalog(), {verdict.key for verdict in found})
     for verdict in found:
         notifier.send(
             "check_failed",
             verdict.key,
-            f"{verdict.product}: {verdict.check} is {verdict.value}: {verdict.status} "
+            f"{stands[verdict.key].text}: {verdict.product}: "
+            f"{verdict.check} is {verdict.value}: {verdict.status} "
             f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})",
         )
     return SensorResult(cursor=str(found[-1].id))

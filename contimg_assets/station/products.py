@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
+from contimg_assets.radio.limits import Judgement
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move
 from contimg_assets.station.group_summary import summarise_group
@@ -375,37 +376,28 @@ class ProductCatalog:
 
     # -- verdicts ---------------------------------------------------------------------------
 
-    def record_verdict(
-        self,
-        key: str,
-        product: str,
-        check: str,
-        *,
-        status: str,
-        value: float | None,
-        soft: float,
-        hard: float,
-        limits_version: str,
-        version_id: int | None = None,
+    def record_verdicts(
+        self, key: str, product: str, judgements: Iterable[Judgement], *, version_id: int | None = None
     ) -> None:
-        """Enter what a check said of a version: the one named, or the current one if there is any."""
+        """Enter what checks said of a version: the one named, or the current one if there is any."""
         with transaction(self.engine) as session:
             get_group(session, key, lock=True)
             judged = current_version(session, key, product)
             if version_id is None and judged is not None:
                 version_id = judged.id
-            session.add(
+            session.add_all(
                 Verdict(
                     key=key,
                     product=product,
                     version_id=version_id,
-                    check=check,
-                    status=status,
-                    value=value,
-                    soft=soft,
-                    hard=hard,
-                    limits_version=limits_version,
+                    check=found.metric,
+                    status=found.status,
+                    value=found.value,
+                    soft=found.limit.soft,
+                    hard=found.limit.hard,
+                    limits_version=found.version,
                 )
+                for found in judgements
             )
             summarise_group(session, key)
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg_assets.radio.limits import load_limits
+from contimg_assets.radio.limits import error_text, load_limits
 from contimg_assets.station.models import GROUP, Verdict
 from contimg_assets.station.versions import current_version
 
@@ -55,6 +55,4 @@ def standing(rows: Iterable[Any], product: str, current: int | None) -> dict[str
 
 def describe_error(verdict: Verdict) -> str:
     """One line that says why a verdict is ERROR."""
-    if verdict.value is None:
-        return f"{verdict.check} is missing"
-    return f"{verdict.check} is {verdict.value:.4g}, hard limit {verdict.hard:.4g}"
+    return error_text(verdict.check, verdict.value, verdict.hard)

@@ -1,26 +1,118 @@
-"""What the catalogue, the registry and the store know of a group, as plain values.
+"""What the station database and the store know of a group, as plain values.
 
 Belongs here: gathering for people and programs to read.  Does not belong here:
 printing (``operations.py``).
 """
 
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from contimg_assets.station.calibration_registry import CalibrationRegistry, table_entries
-from contimg_assets.station.models import CalibrationSet, CalibrationWait, ObservationGroup
+from contimg_assets.station.database import reading
+from contimg_assets.station.models import CalibrationSet, CalibrationWait, GroupSummary, ObservationGroup
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.store import Store
+from contimg_assets.station.verdicts import describe_error
 
 QA_PRODUCTS = ("measurement_set_qa", "calibration_qa", "image_qa")
 
 
-def describe_group(group: ObservationGroup) -> dict[str, Any]:
-    """A group's row."""
+@dataclass(frozen=True)
+class Standing:
+    """How a group stands: its state never goes without its verdict."""
+
+    state: str
+    verdict: str
+    """Worst of the newest verdict of each check: PASS, WARN, ERROR; empty if nothing was judged."""
+    n_warn: int = 0
+    """Checks that say WARN."""
+    n_error: int = 0
+    """Checks that say ERROR."""
+    worst_check: str = ""
+    """The first of the worst checks, ``product.check``; empty if all pass."""
+
+    @property
+    def text(self) -> str:
+        """State and verdict in a few words."""
+        return standing_text(self.state, self.verdict)
+
+
+def standings(catalog: ProductCatalog, keys: Collection[str] | None = None) -> dict[str, Standing]:
+    """State and verdict of groups.
+
+    Parameters
+    ----------
+    catalog : ProductCatalog
+        Has both.
+    keys : collection of str, optional
+        Which groups; default: all.
+
+    Returns
+    -------
+    dict
+        Standing of each group that there is, by its key.
+    """
+    columns = (
+        GroupSummary.key,
+        GroupSummary.state,
+        GroupSummary.verdict,
+        GroupSummary.n_warn,
+        GroupSummary.n_error,
+        GroupSummary.worst_check,
+    )
+    statement = select(*columns)
+    if keys is not None:
+        statement = statement.where(GroupSummary.key.in_(keys))
+    with reading(catalog.engine) as session:
+        return {key: Standing(*rest) for key, *rest in session.execute(statement)}
+
+
+def standing_text(state: str, verdict: str) -> str:
+    """State and verdict in a few words."""
+    return f"{state}, verdict {verdict}" if verdict else state
+
+
+def standing(catalog: ProductCatalog, key: str) -> Standing:
+    """State and verdict of one group.
+
+    Raises
+    ------
+    MissingInputError
+        If it is not registered.
+    """
+    catalog.group(key)
+    return standings(catalog, [key])[key]
+
+
+def completed_by_verdict(found: Mapping[str, Standing]) -> dict[str, int]:
+    """How many of some groups are completed, by what their checks say; ``not judged`` if nothing yet."""
+    counts = Counter(each.verdict for each in found.values() if each.state == "completed")
+    names = {"PASS": "PASS", "WARN": "WARN", "ERROR": "ERROR", "": "not judged"}
+    return {name: counts[verdict] for verdict, name in names.items()}
+
+
+def errors_of(catalog: ProductCatalog, key: str) -> list[dict[str, Any]]:
+    """The checks of a group that say ERROR, each with its value and the limit that it is past."""
+    return [
+        {"product": name, "check": check, "value": v.value, "hard": v.hard, "text": describe_error(v)}
+        for name in QA_PRODUCTS
+        for check, v in catalog.verdicts(key, name).items()
+        if v.status == "ERROR"
+    ]
+
+
+def describe_group(group: ObservationGroup, stands: Standing) -> dict[str, Any]:
+    """A group's row, with what its checks say."""
     return {
         "group": group.key,
         "state": group.state,
+        "verdict": stands.verdict,
         "reason": group.reason,
         "n_subbands": group.n_subbands,
         "missing_subbands": group.missing_subbands,
@@ -73,7 +165,7 @@ def describe_products(
     dict
         All paths absolute, and only those that exist.
     """
-    described = describe_group(group)
+    described = describe_group(group, standing(catalog, group.key))
     products: dict[str, Any] = {}
     for name, product in catalog.products(group.key).items():
         path = store.path(group.key, name)
@@ -110,9 +202,3 @@ def describe_products(
             "warning": used.warning,
         }
     return described
-
-
-def worst(described: dict[str, Any]) -> str:
-    """Worst verdict of a described group; empty if there is none."""
-    found = {v["status"] for checks in described["verdicts"].values() for v in checks.values()}
-    return next((status for status in ("ERROR", "WARN", "PASS") if status in found), "")

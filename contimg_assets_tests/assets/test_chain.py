@@ -170,8 +170,10 @@ def test_a_crash_is_tried_again_and_leaves_no_mark_when_that_works(station: Stat
 
 def test_a_group_without_calibration_fails_and_names_what_there_was(station: Station) -> None:
     assert station.run("convert_group", TARGET).success
+    name = another_day(station, 2.0, declination_deg=16.27)
     result = station.run("image_group", TARGET)
     assert "NoCalibratorError: no valid calibration" in failure_text(result)
+    assert f"{name}: " in failure_text(result)
     assert station.catalog.group(TARGET).reason.startswith("calibrated_ms: NoCalibratorError")
 
 
@@ -198,9 +200,28 @@ def test_tables_whose_verdict_is_error_calibrate_nothing(station: Station) -> No
 
 def test_an_image_that_its_checks_condemn_is_completed_and_its_run_is_not(station: Station) -> None:
     station.ready_to_image()
-    assert not station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}}).success
+    result = station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}})
+    assert not result.success
     assert station.catalog.group(TARGET).state == "completed"
     assert station.catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+
+
+def test_state_and_verdict_are_told_together_beside_the_asset(station: Station) -> None:
+    """By an observation of the checks, since the asset is there before it is judged."""
+    station.ready_to_image()
+    for number, verdict, checks in ((5.0, "ERROR", (0, 1)), (1.6, "WARN", (1, 0)), (1.0, "PASS", (0, 0))):
+        station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": number}})
+        (event,) = station.instance.fetch_observations(AssetKey("image_qa"), limit=1).records
+        found = event.asset_observation
+        assert found is not None
+        assert found.partition == TARGET
+        assert {name: value.value for name, value in found.metadata.items()} == {
+            "state": "completed",
+            "verdict": verdict,
+            "checks_warn": checks[0],
+            "checks_error": checks[1],
+            "worst_check": "none" if verdict == "PASS" else "image_qa.rms_ratio",
+        }
 
 
 def test_a_sensors_run_leaves_a_completed_group_alone_and_a_persons_run_makes_it_again(
@@ -239,13 +260,14 @@ def test_tables_that_were_changed_on_disk_are_not_applied(station: Station) -> N
     assert "is changed" in failure_text(result)
 
 
-def another_day(station: Station, hours: float) -> str:
-    """Enter a set of the same strip, ``hours`` after the target."""
+def another_day(station: Station, hours: float, **changes: Any) -> str:
+    """Enter a set of the same strip (unless ``changes`` says another), ``hours`` after the target."""
     folder = station.store.home / f"solved{hours:+g}"
     found = solutions(
         f"2026-01-{15 + round(hours / 24):02d}T12:00:00",
         mid_mjd=MJD[TARGET] + hours / 24,
         tables=write_tables(folder, str(hours)),
+        **changes,
     )
     name = station.registry.register(found, folder)
     station.registry.conclude(name, [])

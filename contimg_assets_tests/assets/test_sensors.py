@@ -41,6 +41,7 @@ from contimg_assets_tests.fake_stages import (
     TARGET,
     FakeStages,
     only_one_calibrator,
+    record_verdict,
     registration,
     solutions,
     write_tables,
@@ -566,8 +567,16 @@ def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
     monkeypatch.setattr("contimg_assets.sensors.alerts.ALERTS_PER_TICK", 2)
     pending(catalog, home, TARGET)
     for status in ("PASS", "WARN", "ERROR", "ERROR"):
-        catalog.record_verdict(
-            TARGET, "image_qa", "rms_ratio", status=status, value=2.0, soft=1.5, hard=3.0, limits_version="1"
+        record_verdict(
+            catalog,
+            TARGET,
+            "image_qa",
+            "rms_ratio",
+            status=status,
+            value=2.0,
+            soft=1.5,
+            hard=3.0,
+            limits_version="1",
         )
     cursor, ticks = None, 0
     while True:

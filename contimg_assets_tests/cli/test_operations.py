@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from dagster import DagsterInstance
 
 from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
+from contimg_assets.radio.limits import load_limits
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
-from contimg_assets_tests.cli.station import contimg, make_data, outcomes
+from contimg_assets_tests.cli.station import COMMANDS, contimg, make_data, outcomes
 from contimg_assets_tests.fake_stages import (
     CALIBRATOR,
     FakeStages,
@@ -91,6 +93,58 @@ def test_a_condemned_measurement_set_fails_its_group_only(folder: Path, stages: 
     report = contimg("process", folder, code=1)
     assert "last verdict is ERROR: zero_fraction = 0.9" in report["groups"][0]["reason"]
     assert {call["stage"] for call in calls()} == {"convert", "qa ms", "flag"}
+
+
+def states_without_verdict(report: Any) -> list[Any]:
+    """What is told of groups anywhere in a report with their state, and without their verdict."""
+    if isinstance(report, list):
+        return [found for each in report for found in states_without_verdict(each)]
+    if not isinstance(report, dict):
+        return []
+    own = [report] if "state" in report and "verdict" not in report else []
+    return own + states_without_verdict(list(report.values()))
+
+
+def test_a_condemned_image_is_nowhere_merely_completed(folder: Path, stages: Stages) -> None:
+    """State, verdict and reason in tables and JSON, of the run that made it and of any later one."""
+    stages(numbers={"qa image": {"rms_ratio": 5.0}})
+    first = contimg("process", folder, code=1)
+    assert "rms_ratio = 5" in first["groups"][0]["reason"]
+    for report in (first, contimg("process", folder, code=1)):
+        (group,) = report["groups"]
+        assert (group["status"], group["state"], group["verdict"]) == ("failed", "completed", "ERROR")
+    status, products, history = contimg("status"), contimg("products"), contimg("history", CALIBRATOR)
+    assert (status["counts"]["completed"], status["completed"]) == (
+        1,
+        {"PASS": 0, "WARN": 0, "ERROR": 1, "not judged": 0},
+    )
+    (check,) = status["completed_with_error"][CALIBRATOR]
+    assert (check["product"], check["check"], check["value"], check["hard"]) == (
+        "image_qa",
+        "rms_ratio",
+        5.0,
+        load_limits().limits["image_qa"]["rms_ratio"].hard,
+    )
+    for report in (first, status, products, history):
+        assert states_without_verdict(report) == []
+    told = {name: CliRunner().invoke(COMMANDS[name], []).stdout for name in ("status", "products")}
+    assert "1 ERROR" in told["status"]
+    assert (
+        f"{CALIBRATOR}  completed, verdict ERROR\n  image_qa: rms_ratio is 5, hard limit 2" in told["status"]
+    )
+    assert f"{CALIBRATOR}  completed, verdict ERROR" in told["products"]
+    again = CliRunner().invoke(COMMANDS["process"], [str(folder)])
+    assert again.exit_code == 1
+    assert f"{CALIBRATOR}  failed, verdict ERROR" in again.stdout
+
+
+def test_a_good_group_is_told_with_its_verdict_too(folder: Path) -> None:
+    report = contimg("process", folder)
+    assert (report["groups"][0]["state"], report["groups"][0]["verdict"]) == ("completed", "PASS")
+    status = contimg("status")
+    assert status["completed"] == {"PASS": 1, "WARN": 0, "ERROR": 0, "not judged": 0}
+    assert status["completed_with_error"] == {}
+    assert states_without_verdict([report, status, contimg("products", CALIBRATOR)]) == []
 
 
 def test_reprocessing_takes_a_file_that_came_late(folder: Path) -> None:

@@ -16,7 +16,7 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.limits import verdict
+from contimg_assets.radio.limits import judge, worst
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.simulation.observation import simulate
@@ -59,7 +59,7 @@ def _image(ms: Path, folder: Path) -> tuple[Path, dict[str, Any], str]:
     )
     (folder / "qa").mkdir()
     numbers = image_numbers(folder / "out", folder / "qa", folder / "catalogues", CatalogueOptions())
-    judged = verdict("image_qa", {k: float("nan") if v is None else v for k, v in numbers.items()})
+    judged = worst(found.status for found in judge("image_qa", numbers))
     # The corrected image ends where the beam does; sources and components are tables.
     for path in (folder / "out").glob("x.*.fits"):
         if path.name not in ("x.sources.fits", "x.components.fits", "x.pbcor.fits"):

@@ -15,7 +15,7 @@ from contimg_assets.radio.catalogues.store import Catalogue, cone, install
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.crossmatch import compare_with_survey
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
-from contimg_assets.radio.limits import load_limits, verdict
+from contimg_assets.radio.limits import judge, load_limits
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.radio.sky import Source
@@ -40,12 +40,7 @@ def _numbers(folder: Path, **choices: Any) -> dict[str, Any]:
 
 
 def _judged(numbers: dict[str, Any]) -> dict[str, str]:
-    limits = load_limits().limits["image_qa"]
-    return {
-        name: "ERROR" if value is None else limits[name].judge(value)
-        for name, value in numbers.items()
-        if name in limits
-    }
+    return {found.metric: found.status for found in judge("image_qa", numbers) if found.measured}
 
 
 def _install_survey(folder: Path, east_arcsec: float = 0.0, factor: float = 1.0) -> None:
@@ -149,7 +144,7 @@ def test_artefacts_are_told_by_their_numbers(
 
 @pytest.mark.parametrize("artefact", [float("nan"), "constant"])
 def test_an_image_that_holds_nothing_is_never_good(artefact: Any, tmp_path: Path) -> None:
-    """Blank or constant: numbers, a report that says bad, ERROR in header and verdict."""
+    """Blank or constant: numbers, a report that says bad, and a verdict of ERROR."""
     folder = write_image_folder(tmp_path / "image", [], 0.0 if isinstance(artefact, str) else artefact)
     if isinstance(artefact, str):
         for kind in ("image", "residual", "pbcor"):
@@ -159,7 +154,6 @@ def test_an_image_that_holds_nothing_is_never_good(artefact: Any, tmp_path: Path
     numbers = _numbers(folder)
     assert "ERROR" in _judged(numbers).values()
     assert "✕ bad" in (tmp_path / "qa" / "report.html").read_text()
-    assert fits.getheader(folder / "g.pbcor.fits")["QAVERDIC"] == "ERROR"
     json.dumps(numbers, allow_nan=False)
 
 
@@ -183,16 +177,17 @@ def test_a_source_outside_of_the_image_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_products_are_complete_and_vouched_for(tmp_path: Path) -> None:
-    """Noise map, list, ObsCore, checksums that fit, verdict and FITS checksums in every header."""
+    """Noise map, list, ObsCore, checksums that fit, FITS checksums in every HDU, and no verdict yet."""
     folder = write_image_folder(tmp_path / "image", spread_sources())
-    complete_products(folder, "g")
+    assert set(complete_products(folder, "g")) == {"n_sources"}
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert file_sha256(folder / name) == digest
     for path in folder.glob("*.fits"):
         with fits.open(path, checksum=True) as hdus:
-            assert hdus[0].header["QAVERDIC"] == "PASS"
-            assert hdus[0].header["QALIMITS"] == load_limits().version
+            assert all({"CHECKSUM", "DATASUM"} <= set(hdu.header) for hdu in hdus)
+            # Nobody has judged the image when it is published.
+            assert not [name for hdu in hdus for name in hdu.header if name.startswith("QA")]
     assert np.median(fits.getdata(folder / "g.noise.fits")) == pytest.approx(1e-3, rel=0.1)
     listed = Table.read(folder / "g.sources.fits")
     assert str(listed["flux_jy"].unit) == "Jy"
@@ -202,13 +197,6 @@ def test_products_are_complete_and_vouched_for(tmp_path: Path) -> None:
     assert known["em_min"] == pytest.approx(0.2, abs=0.01)
     assert known["s_region"].startswith("POLYGON ICRS 35")
     assert len(known["s_region"].split()) == 10
-
-
-def test_verdict_is_the_worst_of_those_that_are_there() -> None:
-    """WARN beats PASS, ERROR beats both, numbers without limits say nothing."""
-    assert verdict("image_qa", {"rms_ratio": 1.0, "anything": 9e9}) == "PASS"
-    assert verdict("image_qa", {"rms_ratio": 1.6, "flag_fraction": 0.0}) == "WARN"
-    assert verdict("image_qa", {"rms_ratio": 1.6, "flag_fraction": float("nan")}) == "ERROR"
 
 
 def test_a_flux_scale_that_changes_with_radius_is_told() -> None:

@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetExecutionContext, DagsterInstance, MaterializeResult, asset, materialize
+from dagster import (
+    AssetExecutionContext,
+    DagsterEventType,
+    DagsterInstance,
+    MaterializeResult,
+    RetryPolicy,
+    asset,
+    materialize,
+)
 
 from contimg_assets.resources import stage_runner as casa
 from contimg_assets.resources.stage_runner import StageRunner
@@ -20,11 +28,11 @@ def script(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert home.is_dir()
 
 
-def run(*stage: str) -> tuple[dict[str, Any] | None, str]:
-    """Run a stage from an asset; its result (None if it failed), and what the failure said."""
+def run(*stage: str, retries: int = 0) -> tuple[dict[str, Any] | None, str, int]:
+    """Run a stage from an asset; its result (None if it failed), what the failure said, and its retries."""
     results: list[dict[str, Any]] = []
 
-    @asset
+    @asset(retry_policy=RetryPolicy(max_retries=retries))
     def product(context: AssetExecutionContext, stages: StageRunner) -> MaterializeResult:
         results.append(stages.run(context, stage))
         return MaterializeResult()
@@ -39,18 +47,19 @@ def run(*stage: str) -> tuple[dict[str, Any] | None, str]:
         )
     failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     told = "".join(f.user_failure_data.description or "" for f in failures if f.user_failure_data)
-    return (results[0] if result.success else None), told
+    tried_again = sum(event.event_type == DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events)
+    return (results[0] if result.success else None), told, tried_again
 
 
 def test_the_result_comes_back_with_the_memory_that_it_took() -> None:
-    result, _ = run("work")
+    result, _, _ = run("work")
     assert result is not None
     assert result["answer"] == 42
     assert 5 < result["peak_memory_mb"] < 2000
 
 
 def test_a_stage_runs_in_a_scratch_folder_that_is_gone_after_it(home: Path) -> None:
-    result, _ = run("work")
+    result, _, _ = run("work")
     assert result is not None
     folder = Path(result["folder"])
     assert folder.parent == home / "scratch"
@@ -59,20 +68,22 @@ def test_a_stage_runs_in_a_scratch_folder_that_is_gone_after_it(home: Path) -> N
 
 
 def test_our_own_errors_come_back_by_name_and_are_not_tried_again() -> None:
-    result, told = run("refuse")
-    assert result is None
+    result, told, tried_again = run("refuse", retries=1)
+    assert (result, tried_again) == (None, 0)
     assert told == "ConversionError: it is no use"
 
 
 @pytest.mark.parametrize(
-    ("stage", "why"),
+    ("stage", "why", "retries"),
     [
-        ("crash", "crashed with exit code 1"),
-        ("segfault", "was killed by SIGSEGV"),
-        ("silent", "ended without reporting a result"),
+        ("crash", "crashed with exit code 1", 1),
+        ("segfault", "was killed by SIGSEGV", 1),
+        ("silent", "ended without reporting a result", 0),
     ],
 )
-def test_any_other_end_is_told_as_what_it_was(stage: str, why: str) -> None:
-    result, told = run(stage)
-    assert result is None
+def test_any_other_end_is_told_as_what_it_was_and_crashes_are_tried_again(
+    stage: str, why: str, retries: int
+) -> None:
+    result, told, tried_again = run(stage, retries=1)
+    assert (result, tried_again) == (None, retries)
     assert why in told

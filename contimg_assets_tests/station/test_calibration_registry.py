@@ -16,7 +16,7 @@ from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import MIGRATIONS, create, transaction, upgrade
 from contimg_assets.station.models import CalibrationSet
 from contimg_assets.station.products import ProductCatalog
-from contimg_assets_tests.fake_stages import registration, solutions, write_tables
+from contimg_assets_tests.fake_stages import record_verdict, registration, solutions, write_tables
 
 SETTINGS = CalibrationOptions()
 KEY, OTHER = "2026-01-15T01:00:00", "2026-01-15T09:00:00"
@@ -48,8 +48,16 @@ def judge(registry: CalibrationRegistry, key: str, *bad: str) -> str | None:
     catalog = ProductCatalog(registry.engine)
     for check in load_limits().limits["calibration_qa"]:
         status = "ERROR" if check in bad else "PASS"
-        catalog.record_verdict(
-            key, "calibration_qa", check, status=status, value=80.0, soft=15.0, hard=45.0, limits_version="1"
+        record_verdict(
+            catalog,
+            key,
+            "calibration_qa",
+            check,
+            status=status,
+            value=80.0,
+            soft=15.0,
+            hard=45.0,
+            limits_version="1",
         )
     return registry.settle(key)
 

@@ -87,6 +87,18 @@ def test_sqlite_readers_and_writers_do_not_block_each_other(tmp_path: Path) -> N
     with engine.connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == database.SQLITE_BUSY_MS
+    with database.transaction(engine) as session:
+        session.execute(text("CREATE TABLE t (x INTEGER)"))
+    # Whoever had to wait would do so for SQLITE_BUSY_MS, and then be refused.
+    with engine.connect() as reader, database.transaction(engine) as writer:
+        count = text("SELECT count(*) FROM t")
+        assert reader.execute(count).scalar() == 0
+        writer.execute(text("INSERT INTO t VALUES (1)"))
+        writer.commit()
+        assert reader.execute(count).scalar() == 0
+    with engine.connect() as reader, database.transaction(engine) as writer:
+        writer.execute(text("INSERT INTO t VALUES (2)"))
+        assert reader.execute(count).scalar() == 1
 
 
 def test_a_bare_postgresql_address_gets_the_driver_that_is_installed() -> None:

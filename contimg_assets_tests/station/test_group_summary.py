@@ -21,7 +21,7 @@ from contimg_assets.station.group_summary import summary_of
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import FALLBACKS, VERDICTS, GroupSummary, ObservationGroup
 from contimg_assets.station.products import ProductCatalog
-from contimg_assets_tests.fake_stages import TARGET, registration, solutions, write_tables
+from contimg_assets_tests.fake_stages import TARGET, record_verdict, registration, solutions, write_tables
 
 CHECKS = (("measurement_set_qa", "n_dead_antennas"), ("image_qa", "rms_ratio"), ("image_qa", "flag_fraction"))
 #: Groups get keys that no other example has had: all share one database.
@@ -35,7 +35,7 @@ def summary(engine: Engine, key: str) -> GroupSummary:
 
 def judge(catalog: ProductCatalog, key: str, product: str, check: str, status: str) -> None:
     limits = {"value": 1.0, "soft": 1.0, "hard": 2.0, "limits_version": "1"}
-    catalog.record_verdict(key, product, check, status=status, **limits)
+    record_verdict(catalog, key, product, check, status=status, **limits)
 
 
 def test_it_says_what_a_list_needs(engine: Engine, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_verdict_stands_until_the_version_that_follows_is_judged(engine: Engin
     assert summary(engine, TARGET).verdict == "PASS"
     # Judged late: what it says of the old version is not said of the current one.
     late = {"status": "ERROR", "value": 9.0, "soft": 1.0, "hard": 2.0, "limits_version": "1"}
-    catalog.record_verdict(TARGET, "image_qa", "rms_ratio", **late, version_id=old.id)
+    record_verdict(catalog, TARGET, "image_qa", "rms_ratio", **late, version_id=old.id)
     assert summary(engine, TARGET).verdict == "PASS"
 
 

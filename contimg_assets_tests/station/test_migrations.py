@@ -15,6 +15,7 @@ from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.publication import content, publish
 from contimg_assets.station.store import Store
 from contimg_assets.station.version_views import versions_of
+from contimg_assets_tests.fake_stages import record_verdict
 from contimg_assets_tests.station.release_database import CALIBRATOR, TARGET, load, migrate
 
 
@@ -102,7 +103,7 @@ def test_going_back_keeps_the_current_versions_and_new_rows_find_numbers(
     catalog = ProductCatalog(engine)
     assert len(catalog.products(TARGET)) == 6
     judged = {"status": "PASS", "value": 1.0, "soft": 1.0, "hard": 2.0, "limits_version": "6"}
-    catalog.record_verdict(TARGET, "image_qa", "rms_ratio", **judged)
+    record_verdict(catalog, TARGET, "image_qa", "rms_ratio", **judged)
     catalog.record_product(TARGET, "image", tmp_path / "image-1", {})
     assert len(catalog.performance(TARGET)) == 7
     engine.dispose()

@@ -11,7 +11,7 @@ from contimg_assets.radio.errors import MissingInputError, StateError, VerdictEr
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.products import ProductCatalog
-from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
+from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, record_verdict, registration
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -35,7 +35,8 @@ def states(catalog: ProductCatalog) -> list[str]:
 def verdict(
     catalog: ProductCatalog, status: str, check: str = "n_dead_antennas", value: float = 41.0
 ) -> None:
-    catalog.record_verdict(
+    record_verdict(
+        catalog,
         TARGET,
         "measurement_set_qa",
         check,

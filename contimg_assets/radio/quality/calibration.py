@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.limits import load_limits
+from contimg_assets.radio.limits import judge, worst
 from contimg_assets.radio.plots.calibration import plot_set
 
 Grade = Literal["excellent", "good", "marginal", "poor"]
-_GRADES: tuple[Grade, ...] = ("excellent", "good", "marginal", "poor")
 #: Numbers that an antenna has of its own, and the limit that each is graded by.
 _OF_ANTENNA = {
     "flagged": "failed_solution_fraction",
@@ -30,16 +29,16 @@ _OF_ANTENNA = {
 def grade(numbers: Mapping[str, float]) -> Grade:
     """Grade by the worst of some numbers of ``calibration_qa`` that have a limit (all: above is bad).
 
-    Within half the soft limit: excellent; within it: good; within the hard one:
-    marginal; else, or not finite: poor.
+    PASS within half the soft limits: excellent; PASS: good; WARN: marginal; ERROR: poor.
     """
-    limits = load_limits().limits["calibration_qa"]
-    worst = 0
-    for name, value in numbers.items():
-        limit = limits[name]
-        steps = (limit.soft / 2, limit.soft, limit.hard)
-        worst = max(worst, sum(not value <= step for step in steps))
-    return _GRADES[worst]
+    judged = [found for found in judge("calibration_qa", numbers) if found.metric in numbers]
+    status = worst(found.status for found in judged)
+    if status == "ERROR":
+        return "poor"
+    if status == "WARN":
+        return "marginal"
+    within_half = all(numbers[found.metric] <= found.limit.soft / 2 for found in judged)
+    return "excellent" if within_half else "good"
 
 
 def calibration_numbers(set_folder: Path, out: Path) -> dict[str, Any]:

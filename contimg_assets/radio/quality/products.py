@@ -1,9 +1,9 @@
-"""What completes an image's folder: noise map, source list, thumbnail, verdict, metadata, checksums.
+"""What completes an image's folder: noise map, source list, thumbnail, metadata, checksums.
 
 Belongs here: everything that is made from the engine's images and published with
 them, so that the folder speaks for itself wherever it is copied.  Does not
 belong here: comparisons with catalogues, which can be made again at any time
-(``image.py``).
+(``image.py``), or verdicts, which are given once the image is published.
 """
 
 import json
@@ -20,7 +20,6 @@ from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
 from contimg_assets.radio.images.source_table import source_table
-from contimg_assets.radio.limits import load_limits, verdict
 from contimg_assets.radio.plots.image import plot_image
 
 THUMBNAIL, CHECKSUMS, OBSCORE = "thumbnail.png", "SHA256SUMS", "obscore.json"
@@ -74,7 +73,7 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``n_sources`` and the ``verdict`` by the limits of the day: PASS, WARN or ERROR.
+        ``n_sources`` of the list.
     """
     plane = read_plane(folder / f"{name}.image.fits")
     residual = read_plane(folder / f"{name}.residual.fits").pixels
@@ -90,18 +89,20 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     )
     numbers = basic_numbers(plane.pixels, residual, summary)
     plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
-    judged = verdict("image_qa", numbers)
     for path in sorted(folder.glob(f"{name}.*.fits")):
-        with fits.open(path, mode="update") as hdus:
-            own = hdus[0].header
-            own["QAVERDIC"] = (judged, "by the numbers that imaging itself gives")
-            own["QALIMITS"] = (load_limits().version, "version of the limits")
-            for hdu in hdus:
-                hdu.add_checksum()
+        _add_checksums(path)
     (folder / OBSCORE).write_text(json.dumps(obscore(folder / f"{name}.pbcor.fits", name), indent=1))
     made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
     (folder / CHECKSUMS).write_text("".join(f"{file_sha256(p)}  {p.name}\n" for p in made))
-    return {"n_sources": len(sources), "verdict": judged}
+    return {"n_sources": len(sources)}
+
+
+def _add_checksums(path: Path) -> None:
+    """Let a FITS file vouch for its own content; images are written so, tables are not."""
+    with fits.open(path, mode="update") as hdus:
+        for hdu in hdus:
+            if "CHECKSUM" not in hdu.header:
+                hdu.add_checksum()
 
 
 def obscore(image: Path, identifier: str) -> dict[str, Any]:

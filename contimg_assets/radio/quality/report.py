@@ -15,7 +15,7 @@ from contimg_assets.radio.images.crossmatch import Comparison
 from contimg_assets.radio.images.injection import Recovery
 from contimg_assets.radio.images.source_finding import Found
 from contimg_assets.radio.images.source_table import source_name
-from contimg_assets.radio.limits import Limit, load_limits
+from contimg_assets.radio.limits import Judgement, judge, load_limits, worst
 
 #: Sources that the page lists.
 _LISTED = 25
@@ -80,15 +80,16 @@ class Report:
 def write_report(path: Path, report: Report) -> None:
     """Write the page, with all pictures in it."""
     title = f"{report.header.get('OBJECT', 'image')}, {str(report.header.get('DATE-OBS', ''))[:19]} UTC"
+    judgements = judge("image_qa", report.numbers)
     parts = [
         f"<h1>{_text(title)}</h1><p class=sub>{_text(_subtitle(report))}</p>",
-        _verdict(report.numbers),
-        _tiles(report.numbers),
+        _verdict(judgements),
+        _tiles(report.numbers, judgements),
         "<h2>Image</h2>",
         _picture("The image before correction for the beam", report.thumbnail),
         f"<div class=panels>{''.join(_picture(c, file) for c, file in report.pictures.items())}</div>",
         "<h2>Numbers and limits</h2>",
-        _numbers(report.numbers),
+        _numbers(report.numbers, judgements),
         _recovery(report.recovery),
         _comparison(report.comparison),
         "<h2>Calibration</h2>",
@@ -122,37 +123,26 @@ def _subtitle(report: Report) -> str:
     return f"beam {beam}, {frequency:.0f} MHz, {seconds:.0f} s, calibrated by {calibrated}"
 
 
-def _judged(numbers: Mapping[str, Any]) -> list[tuple[str, Any, Limit, str]]:
-    limits = load_limits().limits["image_qa"]
-    found = []
-    for name, limit in limits.items():
-        if name in numbers:
-            value = numbers[name]
-            found.append((name, value, limit, "ERROR" if value is None else limit.judge(float(value))))
-        elif not limit.optional:
-            found.append((name, None, limit, "ERROR"))
-    return found
-
-
-def _verdict(numbers: Mapping[str, Any]) -> str:
-    judged = _judged(numbers)
-    worst = "PASS"
-    for status in ("WARN", "ERROR"):
-        if any(j[3] == status for j in judged):
-            worst = status
-    sign, word = _WORDS[worst]
+def _verdict(judgements: tuple[Judgement, ...]) -> str:
+    measured = [found for found in judgements if found.measured]
+    status = worst(found.status for found in measured)
+    sign, word = _WORDS[status]
     reasons = "".join(
-        f"<li><b class={status}>{_WORDS[status][0]} {_text(name)} = {_format(value)}</b> "
-        f"({limit.direction} {limit.soft:g} uncertain, {limit.hard:g} bad). {_text(limit.reason)}</li>"
-        for name, value, limit, status in sorted(judged, key=lambda j: j[3] != "ERROR")
-        if status != "PASS"
+        f"<li><b class={found.status}>{_WORDS[found.status][0]} {_text(found.metric)} = "
+        f"{_format(found.value)}</b> ({_bounds(found, ' uncertain, ')} bad). {_text(found.limit.reason)}</li>"
+        for found in sorted(measured, key=lambda found: found.status != "ERROR")
+        if found.status != "PASS"
     )
-    told = f"<ul>{reasons}</ul>" if reasons else f" All {len(judged)} numbers are within their limits."
-    return f"<div class='verdict {worst}'><b>{sign} {word}</b>{told}</div>"
+    told = f"<ul>{reasons}</ul>" if reasons else f" All {len(measured)} numbers are within their limits."
+    return f"<div class='verdict {status}'><b>{sign} {word}</b>{told}</div>"
 
 
-def _tiles(numbers: Mapping[str, Any]) -> str:
-    status = {name: status for name, _, _, status in _judged(numbers)}
+def _bounds(found: Judgement, between: str) -> str:
+    return f"{found.limit.direction} {found.limit.soft:g}{between}{found.limit.hard:g}"
+
+
+def _tiles(numbers: Mapping[str, Any], judgements: tuple[Judgement, ...]) -> str:
+    status = {found.metric: found.status for found in judgements}
     tiles = "".join(
         f"<div class=tile><b class='{status.get(name, '')}'>{_format(numbers[name], form)}</b>"
         f"<span>{label}</span></div>"
@@ -175,17 +165,18 @@ def _table(heads: tuple[str, ...], rows: list[str]) -> str:
     return f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>"
 
 
-def _numbers(numbers: Mapping[str, Any]) -> str:
-    judged = {name: (limit, status) for name, _, limit, status in _judged(numbers)}
+def _numbers(numbers: Mapping[str, Any], judgements: tuple[Judgement, ...]) -> str:
+    judged = {found.metric: found for found in judgements}
     rows = []
     for name, value in numbers.items():
-        limit, status = judged.get(name, (None, ""))
-        sign = f"{_WORDS[status][0]} {_WORDS[status][1]}" if status else ""
-        bounds = f"{limit.direction} {limit.soft:g} / {limit.hard:g}" if limit else ""
-        rows.append(f"<tr><td>{_text(name)}<td>{_format(value)}<td>{bounds}<td class='{status}'>{sign}</tr>")
-    missing = [
-        n for n, limit in load_limits().limits["image_qa"].items() if limit.optional and n not in numbers
-    ]
+        found = judged.get(name)
+        sign, word = _WORDS[found.status] if found else ("", "")
+        bounds = _bounds(found, " / ") if found else ""
+        status = found.status if found else ""
+        rows.append(
+            f"<tr><td>{_text(name)}<td>{_format(value)}<td>{bounds}<td class='{status}'>{sign} {word}</tr>"
+        )
+    missing = [found.metric for found in judgements if not found.measured]
     note = (
         f"<p class=sub>Not measured (no catalogue, or too few sources): {_text(', '.join(missing))}.</p>"
         if missing
