@@ -40,8 +40,7 @@ def floor(ms: Path, field_deg: float, threads: int) -> float:
     planned = plan(shape, ImagingOptions(field_deg=field_deg))
     began = time.monotonic()
     data = read_stokes_i(shape, "DATA", planned.factors)
-    cell = np.deg2rad(planned.cell_arcsec / 3600)
-    gridder = Gridder(data.uvw, data.counts, planned.n_pixels, cell, threads, 1e-4)
+    gridder = Gridder(data.uvw, data.counts, planned.grid, threads, 1e-4)
     for _ in range(2):
         gridder.dirty(data.values)
     return time.monotonic() - began

@@ -288,8 +288,8 @@ def image(
         if dry_run:
             planned = plan(read_shape(ms), choices)
             return {
-                "n_pixels": planned.n_pixels,
-                "cell_arcsec": planned.cell_arcsec,
+                "n_pixels": planned.grid.n_pixels,
+                "cell_arcsec": planned.grid.cell_arcsec,
                 "n_averaged_visibilities": planned.n_visibilities,
                 "memory_mib": planned.memory_bytes / 2**20,
             }

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.bright_points import (
     fit_points,
     gather,
@@ -25,7 +26,8 @@ ARCSEC = np.pi / 180 / 3600
 DEMO = PRESETS["demo"]
 #: About its restoring beam.
 BEAM = RestoringBeam(90.0, 50.0, -75.0)
-EDGE = np.deg2rad(1.5)
+#: Its edge is 1.5° off the centre.
+GRID = ImageGrid(1086, 10.0)
 #: l and m, deg, and signal-to-noise ratio.
 SKY = np.array([[0.1, 0.2, 3000.0], [-0.8, 0.5, 1500.0], [0.6, -0.9, 400.0], [1.0, 0.9, 200.0]])
 
@@ -88,7 +90,7 @@ def test_points_are_found_at_their_places(drift: Drift) -> None:
     """
     true = _points(drift, SKY)
     visibilities = _visibilities(drift, true)
-    fitted = fit_points(visibilities, drift, _wrong(true, 4.0, 0.08), BEAM, EDGE)
+    fitted = fit_points(visibilities, drift, _wrong(true, 4.0, 0.08), BEAM, GRID)
     assert fitted.is_point.all()
     flux, place = _errors(drift, fitted.points, true)
     assert flux < 1.0
@@ -112,13 +114,13 @@ def test_what_is_not_a_point_stays(drift: Drift, kind: str) -> None:
     elif kind == "nothing":
         first = _some(odd, slice(0))
     elif kind == "beyond the edge":
-        first = l + EDGE - l + 5 * ARCSEC, m, flux
-        odd = l + EDGE - l - 1 * ARCSEC, m, flux
+        first = l + GRID.edge_rad - l + 5 * ARCSEC, m, flux
+        odd = l + GRID.edge_rad - l - 1 * ARCSEC, m, flux
     else:
         first = l, m, flux / np.float32(3)
     alone = _visibilities(drift, first)
     both = alone + _visibilities(drift, others)
-    fitted = fit_points(both, drift, join(others, odd), BEAM, EDGE)
+    fitted = fit_points(both, drift, join(others, odd), BEAM, GRID)
     assert fitted.is_point.tolist() == [True, True, True, False]
     # It is fitted along, so the others do not have its sidelobes but those of what is wrong in it.
     flux_error, _ = _errors(drift, fitted.points, others)
@@ -137,7 +139,7 @@ def test_a_bright_source_that_is_no_point_spoils_no_other(drift: Drift) -> None:
     part_l, part_m = BEAM.from_beams(np.array([[0.25, 0.25], [-0.25, -0.25]]))
     double = odd[0] + part_l, odd[1] + part_m, np.repeat(odd[2] / np.float32(2), 2)
     alone = _visibilities(drift, double)
-    fitted = fit_points(alone + _visibilities(drift, others), drift, join(odd, others), BEAM, EDGE)
+    fitted = fit_points(alone + _visibilities(drift, others), drift, join(odd, others), BEAM, GRID)
     assert fitted.is_point[:3].tolist() == [False, True, True]
     found = _some(others, slice(len(fitted.points[0])))
     assert _errors(drift, fitted.points, found)[0] < 0.01 * SKY[0, 2]
@@ -150,7 +152,7 @@ def test_one_that_varies_is_a_point(drift: Drift) -> None:
     true = _points(drift, SKY)
     l, m, flux = _wrong(true, 2.0, 0.0)
     flux[0] /= 3
-    fitted = fit_points(_visibilities(drift, true), drift, (l, m, flux), BEAM, EDGE)
+    fitted = fit_points(_visibilities(drift, true), drift, (l, m, flux), BEAM, GRID)
     assert fitted.is_point.all()
     assert max(_errors(drift, fitted.points, true)) < 1.5
 
@@ -179,7 +181,7 @@ def test_components_of_one_source_become_one_point(drift: Drift) -> None:
     flux[-1] = 0.01 * true[2][1]
     found: Points = l, m, flux.astype(np.float32)
     left_jy = 0.05 * float(true[2][1])
-    given = BEAM, EDGE, left_jy, left_jy
+    given = BEAM, GRID, left_jy, left_jy
     fitted, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=False)
     assert rest.tolist() == [False, False, False, False, True]
     assert max(_errors(drift, fitted.points, true)) < 1.0

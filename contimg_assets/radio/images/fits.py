@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.provenance import add_provenance
 from contimg_assets.radio.measurement_set import GroupShape
 
@@ -54,8 +55,7 @@ class RestoringBeam:
 
 def image_header(
     shape: GroupShape,
-    n_pixels: int,
-    cell_arcsec: float,
+    grid: ImageGrid,
     beam: RestoringBeam,
     frequency_hz: float,
     bandwidth_hz: float,
@@ -72,7 +72,7 @@ def image_header(
     Parameters
     ----------
     shape : GroupShape
-    n_pixels, cell_arcsec : int, float
+    grid : ImageGrid
         As imaged.
     beam : RestoringBeam
     frequency_hz : float
@@ -92,7 +92,7 @@ def image_header(
     """
     ra, dec = shape.centre
     scale = phasing.aberration_scale(float(shape.times_jd.mean()), ra, dec)
-    cell = cell_arcsec / 3600.0 / scale
+    cell = grid.cell_arcsec / 3600.0 / scale
     half = shape.integration_s / 2 / 86400.0
     start = Time(shape.times_jd[0] - half, format="jd", scale="utc")
     end = Time(shape.times_jd[-1] + half, format="jd", scale="utc")
@@ -100,8 +100,8 @@ def image_header(
     header["BUNIT"] = "Jy/beam"
     for axis, (kind, value, step, pixel, unit) in enumerate(
         [
-            ("RA---SIN", np.rad2deg(ra), -cell, n_pixels // 2 + 1, "deg"),
-            ("DEC--SIN", np.rad2deg(dec), cell, n_pixels // 2 + 1, "deg"),
+            ("RA---SIN", np.rad2deg(ra), -cell, grid.centre + 1, "deg"),
+            ("DEC--SIN", np.rad2deg(dec), cell, grid.centre + 1, "deg"),
             ("FREQ", frequency_hz, bandwidth_hz, 1, "Hz"),
             ("STOKES", 1.0, 1.0, 1, ""),
         ],

@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.phasors import baseline_starts, begin_baseline, turn_on
 
@@ -168,7 +169,11 @@ class FittedPoints:
 
 
 def fit_points(
-    visibilities: NDArray[np.complex64], drift: Drift, candidates: Points, beam: RestoringBeam, edge: float
+    visibilities: NDArray[np.complex64],
+    drift: Drift,
+    candidates: Points,
+    beam: RestoringBeam,
+    grid: ImageGrid,
 ) -> FittedPoints:
     """Fit places and mean flux densities of points, all together, and take them away.
 
@@ -186,8 +191,8 @@ def fit_points(
         About where they are, and their mean apparent flux densities.
     beam : RestoringBeam
         The restoring beam.
-    edge : float
-        Points lie within this of the phase centre, in l and in m.
+    grid : ImageGrid
+        Points lie within its edge.
 
     Returns
     -------
@@ -203,7 +208,7 @@ def fit_points(
     left = np.empty_like(visibilities)
     baselines = _baselines(drift)
     now, is_point = _fit(visibilities, left, drift, baselines, begin, beam)
-    is_point &= np.maximum(np.abs(now[0]), np.abs(now[1])) <= edge
+    is_point &= grid.contains(now[0], now[1])
     is_point &= now[2] >= begin[2] / _MOST_FALL
     if not is_point.any():
         left = visibilities
@@ -234,7 +239,7 @@ def take_bright_points(
     found: Points,
     known: Points,
     beam: RestoringBeam,
-    edge: float,
+    grid: ImageGrid,
     faintest_jy: float,
     left_jy: float,
     *,
@@ -253,8 +258,7 @@ def take_bright_points(
         The model before: what is found where there is something already is not all of a source.
     beam : RestoringBeam
         The restoring beam.
-    edge : float
-        See ``fit_points``.
+    grid : ImageGrid
     faintest_jy : float
         Fainter sources are left as they are.
     left_jy : float
@@ -276,7 +280,7 @@ def take_bright_points(
         tree = cKDTree(beam.in_beams(known[0], known[1]))
         new = tree.query(np.array([place for *_, place in sources]))[0] > 1.0
         sources = [source for source, is_new in zip(sources, new, strict=True) if is_new]
-    fitted = fit_points(visibilities, drift, _as_points(sources, beam), beam, edge)
+    fitted = fit_points(visibilities, drift, _as_points(sources, beam), beam, grid)
     rest = np.ones(len(found[0]), bool)
     for (own, *_), is_point in zip(sources, fitted.is_point, strict=True):
         rest &= ~(own & is_point)

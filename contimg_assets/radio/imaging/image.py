@@ -17,6 +17,7 @@ from contimg_assets.radio.caltables.jones import read_jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import components, points_image
 from contimg_assets.radio.images.fits import celestial_wcs, image_header, write_image
+from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.source_finding import read_plane
@@ -44,7 +45,6 @@ from contimg_assets.radio.imaging.wsclean import run_wsclean
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 
-_ARCSEC = np.pi / 180 / 3600
 #: Sources outside the image that appear this many times the noise are named: a hundredth of that, which
 #: the dirty beam has along the array's arms, is the noise.
 _OUTSIDE_SIGMA = 100.0
@@ -80,8 +80,7 @@ class Plan:
 
     factors: NDArray[np.int64]
     """Channels of each baseline to average into one."""
-    cell_arcsec: float
-    n_pixels: int
+    grid: ImageGrid
     n_visibilities: int
     """After averaging."""
     memory_bytes: int
@@ -101,17 +100,16 @@ def plan(shape: GroupShape, choices: ImagingOptions) -> Plan:
         raise ImagingError(f"{shape.path}: no baseline has a length of {lengths} wavelengths")
     data = unflagged(replace(shape, times_jd=shape.times_jd[::8]), factors)
     weights = _weights(shape, data, choices)
-    narrowest = weights.narrowest_beam_rad / _ARCSEC
-    cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)
-    n_pixels = image_size(choices.field_deg, cell)
+    narrowest = weights.narrowest_beam_rad / ARCSEC
+    cell = float(max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10))
+    grid = ImageGrid(image_size(choices.field_deg, cell), cell)
     n_visibilities = int(np.sum(slots(shape, factors))) * shape.n_times
     return Plan(
         factors,
-        float(cell),
-        n_pixels,
+        grid,
         n_visibilities,
         _BASE_BYTES
-        + max(v * n_visibilities + p * n_pixels**2 for v, p in (_PREDICTION_BYTES, _PRODUCTS_BYTES)),
+        + max(v * n_visibilities + p * grid.n_pixels**2 for v, p in (_PREDICTION_BYTES, _PRODUCTS_BYTES)),
     )
 
 
@@ -191,12 +189,12 @@ def make_image(
         read_jones(tables, shape) if tables else None,
     )
     weights = _weights(shape, data, choices)
-    cell, n_pixels = planned.cell_arcsec, planned.n_pixels
+    grid = planned.grid
     seen = appearance(shape, weights, sky)
     least_jy = (choices.seed_sigma or np.inf) * weights.expected_noise_jy
-    start = inside(seen, n_pixels, cell * _ARCSEC, least_jy, measured=choices.engine == "wgridder")
+    start = inside(seen, grid, least_jy, measured=choices.engine == "wgridder")
     looked_for = (choices.outside_sigma or np.inf) * weights.expected_noise_jy
-    far = outside(seen, n_pixels, cell * _ARCSEC, looked_for)
+    far = outside(seen, grid, looked_for)
 
     def run(used: StokesI) -> EngineImages:
         return _run(choices, ms, work, column, planned, threads, shape, used, weights, start, far)
@@ -204,7 +202,7 @@ def make_image(
     result = run(data)
     if not np.isfinite(result.image).all():
         raise ImagingError(f"{ms}: {choices.engine} made an image that is not finite")
-    power = drift_beam(shape, weights.bin_frequencies_hz, weights.by_time_frequency, n_pixels, cell * _ARCSEC)
+    power = drift_beam(shape, weights.bin_frequencies_hz, weights.by_time_frequency, grid)
     corrected = np.where(power >= choices.beam_cutoff, result.image / power, np.nan).astype(np.float32)
     rms = robust_rms(result.residual)
     frequency = float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
@@ -219,8 +217,7 @@ def make_image(
     }
     header = image_header(
         shape,
-        n_pixels,
-        cell,
+        grid,
         result.beam,
         frequency,
         band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
@@ -239,7 +236,7 @@ def make_image(
     ):
         write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
     drift = Drift(shape, data, weights)
-    l, m, flux = result.components or components(result.model, cell * _ARCSEC)
+    l, m, flux = result.components or components(result.model, grid)
     index = np.full(len(l), TYPICAL_SPECTRAL_INDEX) if result.indices is None else result.indices
     write_components(
         out / f"{name}.components.fits",
@@ -273,19 +270,16 @@ def make_image(
         "beam_pa_deg": result.beam.position_angle_deg,
         "flag_fraction": data.flag_fraction,
         "n_visibilities": weights.n_visibilities,
-        "n_pixels": n_pixels,
-        "cell_arcsec": cell,
+        "n_pixels": grid.n_pixels,
+        "cell_arcsec": grid.cell_arcsec,
         "frequency_mhz": frequency / 1e6,
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(start),
-        "outside_sources": [
-            one | taken.get(one["name"], {})
-            for one in outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list()
-        ]
+        "outside_sources": [one | taken.get(one["name"], {}) for one in outside(seen, grid, beyond).as_list()]
         if sky
         else None,
-        "spectra": _on_the_sky(result.spectra, header, n_pixels, cell * _ARCSEC),
+        "spectra": _on_the_sky(result.spectra, header, grid),
         **injected,
         "wall_seconds": time.monotonic() - began,
         # Of the process: all that it has done before, too.
@@ -297,12 +291,9 @@ def make_image(
     return summary
 
 
-def _on_the_sky(
-    spectra: Sequence[Spectrum], header: Header, n_pixels: int, cell_rad: float
-) -> list[dict[str, float]]:
+def _on_the_sky(spectra: Sequence[Spectrum], header: Header, grid: ImageGrid) -> list[dict[str, float]]:
     """Spectra with ICRS positions."""
-    half = n_pixels // 2
-    pixels = np.array([[half - s.l / cell_rad, half + s.m / cell_rad] for s in spectra]).reshape(-1, 2)
+    pixels = np.array([grid.pixels(s.l, s.m) for s in spectra]).reshape(-1, 2)
     return [
         {
             "ra_deg": float(ra),
@@ -341,9 +332,7 @@ def _run(
             major_cycles=choices.major_cycles,
             scales_arcsec=choices.scales_arcsec,
             start=start,
-            outside=OutsideSources(data, weights.values, far, planned.cell_arcsec * _ARCSEC)
-            if len(far)
-            else None,
+            outside=OutsideSources(data, weights.values, far, planned.grid) if len(far) else None,
             spectra=Spectra(
                 data,
                 weights.values,
@@ -355,8 +344,7 @@ def _run(
         )
     shared: dict[str, Any] = {
         "column": column,
-        "n_pixels": planned.n_pixels,
-        "cell_arcsec": planned.cell_arcsec,
+        "grid": planned.grid,
         "weighting": choices.weighting,
         "robust": choices.robust,
         "uv_range": (choices.shortest_wavelengths, choices.longest_wavelengths),
@@ -364,9 +352,7 @@ def _run(
         "gain": choices.gain,
         "scales_arcsec": choices.scales_arcsec,
         "threshold_sigma": choices.threshold_sigma,
-        "start": points_image(start.points, planned.n_pixels, planned.cell_arcsec * _ARCSEC)
-        if len(start)
-        else None,
+        "start": points_image(start.points, planned.grid) if len(start) else None,
     }
     if choices.engine == "wsclean":
         frequency = float(shape.frequencies_hz.mean())
@@ -376,4 +362,4 @@ def _run(
 
 
 def _gridder(planned: Plan, data: StokesI, weights: Weights, threads: int) -> Gridder:
-    return Gridder(data.uvw, weights.values, planned.n_pixels, planned.cell_arcsec * _ARCSEC, threads)
+    return Gridder(data.uvw, weights.values, planned.grid, threads)

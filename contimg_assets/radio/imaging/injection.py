@@ -56,8 +56,7 @@ def inject_into_visibilities(
         return {}
     at = np.rint(places).astype(int)
     flux = (levels * noise[at[:, 1], at[:, 0]]).astype(np.float32)
-    half, cell = gridder.n_pixels // 2, gridder.cell_rad
-    l, m = cell * (half - places[:, 0]), cell * (places[:, 1] - half)
+    l, m = gridder.grid.directions(*places.T)
     predictor = SeenPredictor.of(gridder, drift)
     nothing = np.zeros(len(gridder.uvw), np.complex64)
     added = predictor.subtract(nothing, l, m, -flux, _ERROR * float(flux.min()))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.scales import Scales
 
 #: A minor cycle in which the peak grows by this is given up.
@@ -41,21 +42,21 @@ class Plane:
         return cls(float(a), float(b))
 
     def shear(
-        self, ys: NDArray[np.int64], xs: NDArray[np.int64], n_pixels: int, cell_rad: float
+        self, ys: NDArray[np.int64], xs: NDArray[np.int64], grid: ImageGrid
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sheared rows and columns of pixels, in pixels from the phase centre."""
-        l, m = -(xs - n_pixels // 2) * cell_rad, (ys - n_pixels // 2) * cell_rad
+        l, m = grid.directions(xs, ys)
         n1 = np.sqrt(1.0 - l * l - m * m) - 1.0
         return (
-            ((m + self.b * n1) / cell_rad).astype(np.float32),
-            (-(l + self.a * n1) / cell_rad).astype(np.float32),
+            ((m + self.b * n1) / grid.cell_rad).astype(np.float32),
+            (-(l + self.a * n1) / grid.cell_rad).astype(np.float32),
         )
 
-    def margin(self, n_pixels: int, cell_rad: float) -> int:
+    def margin(self, grid: ImageGrid) -> int:
         """Pixels by which two pixels' sheared distance can exceed their distance."""
-        corner = np.sqrt(2.0) * n_pixels / 2 * cell_rad
+        corner = np.sqrt(2.0) * grid.n_pixels / 2 * grid.cell_rad
         shift = max(abs(self.a), abs(self.b)) * (1.0 - np.sqrt(1.0 - corner**2))
-        return int(np.ceil(2.0 * shift / cell_rad)) + 4
+        return int(np.ceil(2.0 * shift / grid.cell_rad)) + 4
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def minor_cycle(
     floor: NDArray[np.float32],
     scales: Scales,
     plane: Plane,
-    cell_rad: float,
+    grid: ImageGrid,
     *,
     near_pixels: float,
     gain: float,
@@ -194,7 +195,7 @@ def minor_cycle(
         With the dirty beams, which reach as far as any two pixels are apart: cut off, they
         would no longer be positive definite, and CLEAN could run away.
     plane : Plane
-    cell_rad : float
+    grid : ImageGrid
     near_pixels : float
         Islands this near are subtracted from at once.
     gain : float
@@ -225,7 +226,7 @@ def minor_cycle(
     place, scale = order % n_pixels, order // n_pixels
     starts = n_scales * np.append(firsts, n_pixels)
     near = _near(ys, xs, np.append(firsts, n_pixels), near_pixels)
-    rows, columns = (f[place] for f in plane.shear(ys, xs, len(floor), cell_rad))
+    rows, columns = (f[place] for f in plane.shear(ys, xs, grid))
     flux = np.stack([view[ys, xs] for view in views]).reshape(-1)[order]
     low, island = floor[ys, xs][place], island[place]
     model, taken, used = np.zeros_like(floor), np.zeros_like(flux), 0

@@ -9,7 +9,7 @@ signal allows.  Every major cycle measures what the last has left.
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ducc0
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import OutsidePoints, part_of_band
 from contimg_assets.radio.imaging.phasors import averaging_loss, phasor, turns_towards
 from contimg_assets.radio.imaging.start_model import Appearance
@@ -92,7 +93,7 @@ class OutsideSources:
     """Imaging weights, shape (n_visibilities,)."""
     seen: Appearance
     """Where the catalogue has them."""
-    cell_rad: float
+    grid: ImageGrid
     points: dict[int, list[_Point]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -162,7 +163,8 @@ class OutsideSources:
         self, sums: NDArray[np.complex128], totals: NDArray[np.float64], uv: NDArray[np.float64], beam: float
     ) -> tuple[float, float, float, float]:
         """Offset (l, m) and height of the peak near a place in its dirty image, and the noise around."""
-        n = 2 * int(np.ceil(_PATCH_BEAMS * beam / self.cell_rad / 2))
+        n = 2 * int(np.ceil(_PATCH_BEAMS * beam / self.grid.cell_rad / 2))
+        grid = replace(self.grid, n_pixels=n)
         weights = totals.reshape(-1)
         used = weights > 0
         image = ducc0.wgridder.vis2dirty(
@@ -171,15 +173,15 @@ class OutsideSources:
             vis=sums.reshape(-1, 1)[used].astype(np.complex64),
             npix_x=n,
             npix_y=n,
-            pixsize_x=self.cell_rad,
-            pixsize_y=self.cell_rad,
+            pixsize_x=grid.cell_rad,
+            pixsize_y=grid.cell_rad,
             epsilon=1e-4,
             do_wgridding=False,
             flip_v=True,
             divide_by_n=False,
         ).T / np.float32(weights.sum())
-        y, x = np.ogrid[-(n // 2) : n // 2, -(n // 2) : n // 2]
-        near = np.hypot(x, y) * self.cell_rad <= _SEARCH_BEAMS * beam
+        l_columns, m_rows = grid.axes()
+        near = np.hypot(l_columns, m_rows[:, None]) <= _SEARCH_BEAMS * beam
         row, column = np.unravel_index(np.argmax(np.where(near, np.abs(image), 0)), image.shape)
 
         def between(before: float, at: float, after: float) -> float:
@@ -188,12 +190,8 @@ class OutsideSources:
 
         east = between(*image[row, column - 1 : column + 2])
         north = between(*image[row - 1 : row + 2, column])
-        return (
-            -self.cell_rad * (column + east - n // 2),
-            self.cell_rad * (row + north - n // 2),
-            float(image[row, column]),
-            mad_sigma(image),
-        )
+        l, m = grid.directions(float(column + east), float(row + north))
+        return l, m, float(image[row, column]), mad_sigma(image)
 
     def _amplitude(
         self,

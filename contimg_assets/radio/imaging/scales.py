@@ -53,7 +53,7 @@ class Scales:
         """
         if len(sigmas) == 1:
             return cls(sigmas, (point,), np.ones(1, np.int64), np.ones(1))
-        square = np.sum(gridder.uvw[:, :2] ** 2, axis=1) * (2 * np.pi**2 * gridder.cell_rad**2)
+        square = np.sum(gridder.uvw[:, :2] ** 2, axis=1) * (2 * np.pi**2 * gridder.grid.cell_rad**2)
         halves, steps, totals = [], [], []
         for one in sigmas:
             for other in sigmas:
@@ -67,7 +67,7 @@ class Scales:
                     gridder,
                     uvw=gridder.uvw[seen],
                     weights=weights[seen],
-                    cell_rad=step * gridder.cell_rad,
+                    grid=replace(gridder.grid, cell_arcsec=step * gridder.grid.cell_arcsec),
                 )
                 steps.append(step)
                 totals.append(tapered.total / gridder.total)

@@ -18,6 +18,7 @@ from contimg_assets.radio import phasing
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import Catalogue, as_sources, cone
 from contimg_assets.radio.images.components import Points
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.beam_image import power_towards
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
@@ -120,22 +121,15 @@ def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -
     return all_of_them.where(local[:, 2] > 0)
 
 
-def inside(
-    seen: Appearance, n_pixels: int, cell_rad: float, least_jy: float, *, measured: bool = False
-) -> Appearance:
+def inside(seen: Appearance, grid: ImageGrid, least_jy: float, *, measured: bool = False) -> Appearance:
     """What a model of the image can start from: bright enough, and where the beam tells how bright.
 
     Where flux densities are measured all the same (``bright_points.py``), the beam need not tell.
     """
-    chosen = _within(seen, n_pixels, cell_rad) & (measured | (seen.power >= _LEAST_BEAM))
+    chosen = grid.contains(seen.l, seen.m) & (measured | (seen.power >= _LEAST_BEAM))
     return seen.where(chosen & (seen.flux >= least_jy))
 
 
-def outside(seen: Appearance, n_pixels: int, cell_rad: float, least_jy: float) -> Appearance:
+def outside(seen: Appearance, grid: ImageGrid, least_jy: float) -> Appearance:
     """What is not in the image and yet may be seen in it, as sidelobes."""
-    return seen.where(~_within(seen, n_pixels, cell_rad) & (seen.flux >= least_jy))
-
-
-def _within(seen: Appearance, n_pixels: int, cell_rad: float) -> NDArray[np.bool_]:
-    half = (n_pixels // 2 - 3) * cell_rad
-    return (np.abs(seen.l) < half) & (np.abs(seen.m) < half)
+    return seen.where(~grid.contains(seen.l, seen.m) & (seen.flux >= least_jy))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
 
 #: Wavelengths; beyond any baseline.
@@ -21,8 +22,7 @@ def run_tclean(
     work: Path,
     *,
     column: str,
-    n_pixels: int,
-    cell_arcsec: float,
+    grid: ImageGrid,
     weighting: str,
     robust: float,
     uv_range: tuple[float, float],
@@ -43,7 +43,7 @@ def run_tclean(
     work : Path
         Folder for CASA's images; the caller removes it.
     column : {"data", "corrected"}
-    n_pixels, cell_arcsec : int, float
+    grid : ImageGrid
     weighting, robust, uv_range, iterations, gain, scales_arcsec, w_planes
         See ``ImagingOptions``.
     threshold_jy : float
@@ -73,9 +73,9 @@ def run_tclean(
         "vis": str(ms),
         "imagename": str(name),
         "datacolumn": column,
-        "imsize": [n_pixels, n_pixels],
+        "imsize": [grid.n_pixels, grid.n_pixels],
         # It grids with frequencies turned into LSRK, whatever ``outframe`` is: u, v and w scaled by this.
-        "cell": f"{cell_arcsec / lsrk_factor(ms)!r}arcsec",
+        "cell": f"{grid.cell_arcsec / lsrk_factor(ms)!r}arcsec",
         "uvrange": lengths,
         "stokes": "I",
         "specmode": "mfs",
@@ -85,7 +85,7 @@ def run_tclean(
         "pblimit": -1e-6,
         "pbcor": False,
         **(
-            {"deconvolver": "multiscale", "scales": scale_pixels(scales_arcsec, cell_arcsec)}
+            {"deconvolver": "multiscale", "scales": scale_pixels(scales_arcsec, grid.cell_arcsec)}
             if len(scales_arcsec) > 1
             else {"deconvolver": "hogbom"}
         ),

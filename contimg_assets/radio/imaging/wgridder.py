@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.images.components import components, join, points_image
+from contimg_assets.radio.images.grid import ARCSEC
 from contimg_assets.radio.images.noise import noise_map, robust_rms
 from contimg_assets.radio.images.restore import FWHM_TO_SIGMA, fit_beam, restore
 from contimg_assets.radio.imaging.bright_points import fit_points, merge, take_bright_points
@@ -41,8 +42,6 @@ _DEPTH_OF_ERROR = 2.0
 _DEPTHS = (0.01, 0.3)
 #: Sources this many times the noise are fitted in the visibilities, if they are points.
 _POINT_SIGMA = 50.0
-#: Points lie this far within the image: they are spread over pixels around them.
-_EDGE_PIXELS = 3
 #: A major cycle that raises the noise by this is taken back.
 _WORSE = 1.02
 #: Pixels that a minor cycle works on at most: its cost a component.
@@ -109,16 +108,16 @@ def run_wgridder(
     -------
     EngineImages
     """
-    n, cell_arcsec = gridder.n_pixels, float(np.rad2deg(gridder.cell_rad) * 3600.0)
+    grid = gridder.grid
+    n, cell_arcsec = grid.n_pixels, grid.cell_arcsec
     plane = Plane.fit(gridder.uvw, gridder.weights)
     predictor = SeenPredictor.of(gridder, drift)
-    reach = n + plane.margin(n, gridder.cell_rad)
+    reach = n + plane.margin(grid)
     half = replace(gridder, accuracy=_BEAM_ACCURACY).psf_half(reach + reach % 2, reach + reach % 2)
     beam = fit_beam(_whole(half, min(n, _CORE_PIXELS)), cell_arcsec)
     sigmas = tuple(width / cell_arcsec * FWHM_TO_SIGMA for width in scales_arcsec)
     scales = Scales.of(replace(gridder, accuracy=_BEAM_ACCURACY), sigmas, half)
-    beam_rad = beam.major_arcsec / cell_arcsec * gridder.cell_rad
-    edge = (n // 2 - _EDGE_PIXELS) * gridder.cell_rad
+    beam_rad = beam.major_arcsec * ARCSEC
     model = np.zeros((n, n), np.float32)
     # Components on pixels, and points between them.
     pixels, points = join(), join()
@@ -128,8 +127,8 @@ def run_wgridder(
     if start:
         if drift is None:
             raise ValueError("found a start without a drift; expected both")
-        _open_around(mask, points_image(start.points, n, gridder.cell_rad) != 0, grow)
-        fitted = fit_points(left, drift, merge(start.points, beam), beam, edge)
+        _open_around(mask, points_image(start.points, grid) != 0, grow)
+        fitted = fit_points(left, drift, merge(start.points, beam), beam, grid)
         left, points = fitted.left, fitted.points
         _LOG.info("%d of %d sources of the catalogue are points of the start", len(points[0]), len(start))
     if outside:
@@ -170,7 +169,7 @@ def run_wgridder(
             low,
             scales,
             plane,
-            gridder.cell_rad,
+            grid,
             near_pixels=_NEAR_BEAMS * beam.major_arcsec / cell_arcsec,
             gain=gain,
             stop=stop,
@@ -184,10 +183,10 @@ def run_wgridder(
         error = _GRIDDING_ERROR * expected_noise_jy
         undo = [part.remember() for part in (outside, spectra) if part]
         added, after_left, after_points = minor.model, left, points
-        found = components(added, gridder.cell_rad)
+        found = components(added, grid)
         if drift:
             fitted, rest = take_bright_points(
-                *(left, drift, found, join(pixels, points), beam, edge),
+                *(left, drift, found, join(pixels, points), beam, grid),
                 _POINT_SIGMA * expected_noise_jy,
                 stop,
                 may_wait=cycles < major_cycles and used < iterations,
@@ -203,7 +202,7 @@ def run_wgridder(
         if outside:
             outside.take_from(after_left, beam_rad)
         added += model
-        after_pixels = components(added, gridder.cell_rad)
+        after_pixels = components(added, grid)
         if spectra:
             spectra.take_from(after_left, join(after_pixels, after_points), beam_rad, stop)
         after = replace(gridder, accuracy=float(np.clip(error / stop, *_ACCURACIES))).dirty(after_left)
@@ -221,9 +220,9 @@ def run_wgridder(
         left, residual = after_left, after
     all_components = join(pixels, points)
     return EngineImages(
-        image=restore(model, points, residual, beam, cell_arcsec, gridder.threads),
+        image=restore(model, points, residual, beam, grid, gridder.threads),
         residual=residual,
-        model=model + points_image(points, n, gridder.cell_rad),
+        model=model + points_image(points, grid),
         psf=_whole(half, n),
         mask=mask,
         beam=beam,

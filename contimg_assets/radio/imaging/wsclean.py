@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
 
 #: Its own defaults want a mask from what stands out, and go deep there, as ours does.
@@ -22,8 +23,7 @@ def run_wsclean(
     work: Path,
     *,
     column: str,
-    n_pixels: int,
-    cell_arcsec: float,
+    grid: ImageGrid,
     weighting: str,
     robust: float,
     uv_range: tuple[float, float],
@@ -45,7 +45,7 @@ def run_wsclean(
     work : Path
         Folder for WSClean's images; the caller removes it.
     column : {"data", "corrected"}
-    n_pixels, cell_arcsec : int, float
+    grid : ImageGrid
     weighting, robust, uv_range, iterations, gain, scales_arcsec
         See ``ImagingOptions``.
     threshold_sigma : float
@@ -76,14 +76,14 @@ def run_wsclean(
     # Without limits it keeps all.
     limits = [*(["-minuv-l", str(shortest)] if shortest > 0 else [])]
     limits += ["-maxuv-l", str(longest)] if np.isfinite(longest) else []
-    widths = ",".join(str(scale) for scale in scale_pixels(scales_arcsec, cell_arcsec))
+    widths = ",".join(str(scale) for scale in scale_pixels(scales_arcsec, grid.cell_arcsec))
     limits += ["-multiscale", "-multiscale-scales", widths] if len(scales_arcsec) > 1 else []
     shared = [program, "-j", str(threads), "-use-wgridder", "-name", str(work / "image"), "-pol", "I"]
     data = ms
     if start is not None:
         data = work / "seeded.ms"
         clone_tree(ms, data)
-        _write_model(work / "image-model.fits", start, cell_arcsec, centre, frequency_hz)
+        _write_model(work / "image-model.fits", start, grid, centre, frequency_hz)
         _run([*shared, "-predict", str(data)], ms, work, work / "image-model.fits")
         shared += ["-continue"]
     _run(
@@ -91,7 +91,15 @@ def run_wsclean(
             *shared,
             *("-data-column", "CORRECTED_DATA" if column == "corrected" else "DATA"),
             *("-no-update-model-required", "-temp-dir", str(work)),
-            *("-size", str(n_pixels), str(n_pixels), "-scale", f"{cell_arcsec}asec", "-weight", *scheme),
+            *(
+                "-size",
+                str(grid.n_pixels),
+                str(grid.n_pixels),
+                "-scale",
+                f"{grid.cell_arcsec}asec",
+                "-weight",
+                *scheme,
+            ),
             *(*limits, "-niter", str(iterations), "-gain", str(gain), "-mgain", "0.8"),
             *("-auto-mask", str(max(_MASK_SIGMA, threshold_sigma)), "-auto-threshold", str(threshold_sigma)),
             str(data),
@@ -126,12 +134,12 @@ def _run(command: list[str], ms: Path, work: Path, made: Path) -> None:
 
 
 def _write_model(
-    path: Path, model: NDArray[np.float32], cell_arcsec: float, centre: tuple[float, float], frequency: float
+    path: Path, model: NDArray[np.float32], grid: ImageGrid, centre: tuple[float, float], frequency: float
 ) -> None:
     """A model image as WSClean leaves one: pixels as imaged, not scaled by aberration."""
     header = fits.Header()
     ra, dec = np.rad2deg(centre)
-    cell, middle = cell_arcsec / 3600, len(model) // 2 + 1
+    cell, middle = grid.cell_arcsec / 3600, grid.centre + 1
     for axis, (kind, value, step, pixel) in enumerate(
         [
             ("RA---SIN", ra, -cell, middle),
