@@ -82,10 +82,15 @@ def test_indices_are_those_of_the_sky(
 def test_sidelobes_of_the_difference_are_gone(
     images: dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]],
 ) -> None:
-    """Noise of 1.34 times the expected; a sky of typical indices leaves 1.33, and this one 8 without them."""
+    """Noise of 1.05 times the expected; a sky of typical indices leaves 1.02, and this one 7.5 without them.
+
+    Thermal noise alone has 1.02 over this field.  (While CLEAN had all sources as components on pixels, it
+    was 1.33: what pixels err of 40 Jy was left, a third of the noise.  Fitted in the visibilities, bright
+    points leave none of it.)
+    """
     noise = {name: robust_rms(residual) for name, (_, _, residual) in images.items()}
     expected = images["measured"][1]["expected_rms_mjy_beam"] / 1e3
-    assert noise["measured"] < 1.4 * expected
+    assert noise["measured"] < 1.1 * expected
     assert noise["typical"] > 5 * expected
 
 
