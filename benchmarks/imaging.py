@@ -24,8 +24,8 @@ from rich.table import Table
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.gridder import Gridder
-from contimg_assets.radio.imaging.image import plan
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.plan import plan
 from contimg_assets.radio.imaging.visibilities import read_stokes_i
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.robust import mad_sigma

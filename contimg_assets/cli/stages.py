@@ -277,7 +277,8 @@ def image(
     """Image the Measurement Set MS; write the FITS products into the folder OUT."""
 
     def work(settings: Settings) -> dict[str, Any]:
-        from contimg_assets.radio.imaging.image import make_image, plan
+        from contimg_assets.radio.imaging.image import make_image
+        from contimg_assets.radio.imaging.plan import plan
         from contimg_assets.radio.imaging.start_model import known_sky
         from contimg_assets.radio.measurement_set import read_shape
         from contimg_assets.radio.quality.products import complete_products

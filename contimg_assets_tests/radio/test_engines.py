@@ -18,8 +18,9 @@ from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging import wsclean
-from contimg_assets.radio.imaging.image import make_image, plan
+from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.plan import plan
 from contimg_assets.radio.imaging.tclean import lsrk_factor
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import imaging_weights

@@ -16,7 +16,12 @@ from contimg_assets.radio.images.components import components, points_image
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.imaging.start_model import appearance, inside, known_sky, outside
+from contimg_assets.radio.imaging.start_model import (
+    apparent_sources,
+    known_sky,
+    outlier_sources,
+    start_model,
+)
 from contimg_assets.radio.imaging.visibilities import unflagged
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
@@ -78,7 +83,7 @@ def test_apparent_flux_densities_are_those_of_brute_force(
     """
     ms, sources, truth = observed
     shape, weights = _weighted(ms)
-    seen = appearance(shape, weights, sources)
+    seen = apparent_sources(shape, weights, sources)
     pointing = phasing.pointing_vector(shape.declination_rad)
     for s, source in enumerate(sources):
         total = 0.0
@@ -106,7 +111,7 @@ def test_the_model_image_has_the_visibilities_of_its_sources(
     """
     ms, sources, _ = observed
     shape, weights = _weighted(ms)
-    seen = inside(appearance(shape, weights, sources), GRID, 0.0)
+    seen = start_model(apparent_sources(shape, weights, sources), GRID, 0.0)
     assert len(seen) == 3
     data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
     keep = np.linalg.norm(data.uvw[:, :2], axis=1) < 1 / (6 * GRID.cell_rad)
@@ -128,12 +133,12 @@ def test_what_lies_outside_of_the_image_is_named(observed: Observed) -> None:
     """By name, apparent flux density and distance; what is too faint is not."""
     ms, sources, truth = observed
     shape, weights = _weighted(ms)
-    (one,) = outside(appearance(shape, weights, sources), GRID, 0.05).as_list()
+    (one,) = outlier_sources(apparent_sources(shape, weights, sources), GRID, 0.05).as_list()
     assert one["name"] == sources[3].name
     assert one["apparent_jy"] == pytest.approx(truth[3], rel=3e-3)
     assert one["distance_deg"] == pytest.approx(np.hypot(1.3, 0.2), abs=0.01)
-    assert not len(outside(appearance(shape, weights, sources), GRID, truth[3] * 1.1))
-    assert not len(appearance(shape, weights, []))
+    assert not len(outlier_sources(apparent_sources(shape, weights, sources), GRID, truth[3] * 1.1))
+    assert not len(apparent_sources(shape, weights, []))
 
 
 @pytest.mark.parametrize("engine", ["wgridder", "wsclean", "tclean"])

@@ -8,12 +8,22 @@ from contimg_assets.radio.images.components import Points, join, points_image
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.restore import fit_beam, restore
+from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.minor import Plane
+from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.wgridder import run_wgridder
+from contimg_assets.simulation.presets import UNCORRUPTED
+from contimg_assets_tests.radio.skies import START, around, drifting_points, observe, unflagged_drift
+
+pytestmark = [
+    pytest.mark.usefixtures("casa_data"),
+    pytest.mark.filterwarnings("ignore:Recalculating uvw_array:UserWarning"),
+]
 
 ARCSEC = np.pi / 180 / 3600
+OPTIONS = ImagingOptions(iterations=20_000, threshold_sigma=2.0, major_cycles=10, spectra_sigma=None)
 
 
 def _uvw(rng: np.random.Generator, n: int = 1200) -> NDArray[np.float64]:
@@ -137,29 +147,29 @@ def test_sheared_coordinates_take_the_w_term_of_a_plane_away() -> None:
         assert image[y, x] == pytest.approx(expected, abs=1e-3)
 
 
-def test_a_source_keeps_its_place_and_flux_through_clean() -> None:
+@pytest.fixture(scope="module")
+def drift(tmp_path_factory: pytest.TempPathFactory) -> Drift:
+    """Geometry, beam and weights of a tiny group."""
+    sources = around(START, 54.57, [(0.0, 0.0, 1.0)])
+    folder = tmp_path_factory.mktemp("wgridder")
+    return unflagged_drift(observe(sources, 54.57, UNCORRUPTED), folder, "natural", 1.3)
+
+
+def _points_at(grid: ImageGrid, places: dict[tuple[int, int], float]) -> Points:
+    """Points on pixels (row, column), with their flux densities."""
+    directions = np.array([_direction(grid, y, x) for y, x in places])
+    return directions[:, 0], directions[:, 1], np.array(list(places.values()), np.float32)
+
+
+def test_a_source_keeps_its_place_and_flux_through_clean(drift: Drift) -> None:
     """Two sources half a degree apart come back at their pixels, to 1 % of their flux densities.
 
     No noise is put in, so what is left is the depth of CLEAN.
     """
-    rng = np.random.default_rng(3)
-    uvw = _uvw(rng, 9000)
     grid, n = ImageGrid(400, 12.0), 400
     places = {(200, 120): 1.0, (330, 250): 0.4}
-    values = np.zeros(len(uvw), complex)
-    for (y, x), flux in places.items():
-        values += flux * np.exp(2j * np.pi * uvw @ _direction(grid, y, x))
-    gridder = Gridder(uvw, np.ones(len(uvw), np.float32), grid, 2)
-    images = run_wgridder(
-        gridder,
-        values.astype(np.complex64),
-        None,
-        iterations=5000,
-        gain=0.1,
-        threshold_sigma=2.0,
-        expected_noise_jy=1e-3,
-        major_cycles=10,
-    )
+    visibilities = drifting_points(drift, _points_at(grid, places))
+    images = run_wgridder(drift, visibilities, grid, OPTIONS, threads=2)
     for (y, x), flux in places.items():
         cut = images.image[y - 3 : y + 4, x - 3 : x + 4]
         assert np.unravel_index(np.argmax(cut), cut.shape) == (3, 3)
@@ -195,37 +205,33 @@ def test_restoring_beam_is_fitted_and_drawn_with_the_same_angle() -> None:
     assert drawn[128 + 4, 128 - 4] > drawn[128 + 4, 128 + 4]
 
 
-def test_scales_clean_what_is_resolved() -> None:
-    """A source five beams wide, with a point on it, in noise: its flux density is in the model to 4 %.
+def test_scales_clean_what_is_resolved(drift: Drift) -> None:
+    """A source some beams wide, with a point on it, in noise: its flux density is in the model to 4 %.
 
     What is missing is below 2 σ.  With scales the residual is noise where the source was.  With points
-    alone CLEAN stops with a third of the flux density in a plateau that nowhere stands out of the noise.
+    alone CLEAN stops with a part of the flux density in a plateau that nowhere stands out of the noise.
     """
     rng = np.random.default_rng(8)
-    uvw = _uvw(rng, 9000)
-    grid = ImageGrid(320, 10.0)
-    extended, point, sigma = (180, 140), (184, 146), 65 * ARCSEC
+    grid = ImageGrid(320, 14.0)
+    extended, sigma = (180, 140), 90 * ARCSEC
+    uvw, noise = drift.data.uvw, drift.weights.expected_noise_jy
+    total = np.float32(1500 * noise)
     falling = np.exp(-2 * np.pi**2 * sigma**2 * np.sum(uvw[:, :2] ** 2, axis=1))
-    values = 4.0 * falling * np.exp(2j * np.pi * uvw @ _direction(grid, *extended))
-    values += 0.5 * np.exp(2j * np.pi * uvw @ _direction(grid, *point)) + 0.3 * _noise(rng, len(uvw))
-    gridder = Gridder(uvw, np.ones(len(uvw), np.float32), grid, 2)
-    noise = 0.3 / np.sqrt(len(uvw))
-    found = {
-        scales: run_wgridder(
-            gridder,
-            values.astype(np.complex64),
-            None,
-            iterations=20000,
-            gain=0.1,
-            threshold_sigma=2.0,
-            expected_noise_jy=noise,
-            major_cycles=10,
-            scales_arcsec=scales,
+    visibilities = falling * drifting_points(drift, _points_at(grid, {extended: total}))
+    visibilities += drifting_points(drift, _points_at(grid, {(184, 146): total / 8}))
+    # Natural weights: the noise of the image is that of a visibility over the root of their number.
+    visibilities += noise * np.sqrt(len(uvw)) * _noise(rng, len(uvw))
+    points, scaled = (
+        run_wgridder(
+            drift,
+            visibilities.astype(np.complex64),
+            grid,
+            OPTIONS.model_copy(update={"scales_arcsec": scales}),
+            threads=2,
         )
-        for scales in ((0.0,), (0.0, 60.0, 150.0))
-    }
-    points, scaled = found.values()
-    around = (slice(extended[0] - 20, extended[0] + 21), slice(extended[1] - 20, extended[1] + 21))
-    assert scaled.model.sum() == pytest.approx(4.5, rel=0.04)
-    assert scaled.residual[around].std() < 1.2 * noise
-    assert points.model.sum() < 4.0
+        for scales in ((0.0,), (0.0, 80.0, 210.0))
+    )
+    around_it = (slice(extended[0] - 20, extended[0] + 21), slice(extended[1] - 20, extended[1] + 21))
+    assert scaled.model.sum() == pytest.approx(total * 9 / 8, rel=0.04)
+    assert scaled.residual[around_it].std() < 1.2 * noise
+    assert points.model.sum() < 0.95 * scaled.model.sum()

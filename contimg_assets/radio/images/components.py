@@ -22,6 +22,11 @@ def join(*parts: Points) -> Points:
     return l, m, flux
 
 
+def offsets_from_centre(l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions less that of the phase centre: (l, m, n − 1), shape (n, 3)."""
+    return np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1)
+
+
 def points_image(points: Points, grid: ImageGrid) -> NDArray[np.float32]:
     """Model image, Jy/pixel.
 

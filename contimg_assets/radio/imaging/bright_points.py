@@ -7,7 +7,7 @@ visibilities tell them to the noise.  So of a bright point nothing is left for t
 next cycle, which begins with what is fainter.
 
 Belongs here: which components make a bright source, and the fit of points.
-Does not belong here: their spectra (``spectra.py``), what is outside (``outside.py``).
+Does not belong here: their spectra (``spectra.py``), outlier sources (``outlier_sources.py``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from contimg_assets.radio.images.components import Points, join
+from contimg_assets.radio.images.components import Points, join, offsets_from_centre
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.phasors import baseline_starts, begin_baseline, turn_on
+from contimg_assets.radio.imaging.phasors import advance_phasors, baseline_starts, start_phasors
 
 #: Points fitted at once: each costs time.
 _MOST_POINTS = 256
@@ -89,7 +89,7 @@ def gather(places: NDArray[np.float64], flux: NDArray[np.float32], least_jy: flo
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _measure(
     values: NDArray[np.complex64],
-    left: NDArray[np.complex64],
+    residuals: NDArray[np.complex64],
     weights: NDArray[np.float32],
     uvw: NDArray[np.float64],
     frequencies: NDArray[np.float64],
@@ -115,7 +115,7 @@ def _measure(
         share, along, across, square = work
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
-            begin_baseline(uvw[t * n + first], frequencies[first:end], places, state)
+            start_phasors(uvw[t * n + first], frequencies[first:end], places, state)
             along[:] = 0
             across[:] = 0
             square[:] = 0
@@ -130,13 +130,13 @@ def _measure(
                     model_real += now * real[k]
                     model_imag += now * imag[k]
                 rest_real, rest_imag = rest.real - model_real, rest.imag - model_imag
-                left[t * n + i] = complex(rest_real, rest_imag)
+                residuals[t * n + i] = complex(rest_real, rest_imag)
                 for k in range(n_places):
                     weighted = weight * share[k]
                     along[k] += weighted * (rest_real * real[k] + rest_imag * imag[k])
                     across[k] += weighted * (rest_imag * real[k] - rest_real * imag[k])
                     square[k] += weighted * share[k]
-                turn_on(real, imag, by_real, by_imag)
+                advance_phasors(real, imag, by_real, by_imag)
             u, v, w = uvw[t * n + (first + end) // 2]
             side = 1 if is_long[b] else 0
             for k in range(n_places):
@@ -161,7 +161,7 @@ Baselines = tuple[NDArray[np.int64], NDArray[np.bool_]]
 class FittedPoints:
     """What a fit found and what it left."""
 
-    left: NDArray[np.complex64]
+    residuals: NDArray[np.complex64]
     """Visibilities less the points, shape (n_visibilities,)."""
     points: Points
     is_point: NDArray[np.bool_]
@@ -205,21 +205,21 @@ def fit_points(
     if not used.any():
         return FittedPoints(visibilities, join(), used)
     begin = np.stack([l, m, flux])[:, used].astype(np.float64)
-    left = np.empty_like(visibilities)
+    residuals = np.empty_like(visibilities)
     baselines = _baselines(drift)
-    now, is_point = _fit(visibilities, left, drift, baselines, begin, beam)
+    now, is_point = _fit(visibilities, residuals, drift, baselines, begin, beam)
     is_point &= grid.contains(now[0], now[1])
     is_point &= now[2] >= begin[2] / _MOST_FALL
     if not is_point.any():
-        left = visibilities
+        residuals = visibilities
     elif not is_point.all():
         rejected = now[:, ~is_point]
         rejected[2] *= -1
-        _take(left, left, drift, baselines, rejected)
+        _take(residuals, residuals, drift, baselines, rejected)
     points = now[:, is_point]
     kept = used.copy()
     kept[used] = is_point
-    return FittedPoints(left, (points[0], points[1], points[2].astype(np.float32)), kept)
+    return FittedPoints(residuals, (points[0], points[1], points[2].astype(np.float32)), kept)
 
 
 def merge(points: Points, beam: RestoringBeam) -> Points:
@@ -299,13 +299,13 @@ def _brightest(places: NDArray[np.float64], flux: NDArray[np.float32]) -> float:
 
 def _fit(
     visibilities: NDArray[np.complex64],
-    left: NDArray[np.complex64],
+    residuals: NDArray[np.complex64],
     drift: Drift,
     baselines: Baselines,
     begin: NDArray[np.float64],
     beam: RestoringBeam,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Fit points, shape (3, n), and take them from the visibilities into ``left``.
+    """Fit points, shape (3, n), and take them from the visibilities into ``residuals``.
 
     Returned are their l, m and flux densities, and which are points as far as the fit tells: settled,
     near to where they began, and alike on long and short baselines.
@@ -313,7 +313,7 @@ def _fit(
     noise, points = drift.weights.expected_noise_jy, begin
     for k in range(_MOST_PASSES):
         short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _take(
-            visibilities, left, drift, baselines, points
+            visibilities, residuals, drift, baselines, points
         )
         flux, total = points[2], short_total + long_total
         normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
@@ -343,20 +343,20 @@ def _fit(
 
 def _take(
     visibilities: NDArray[np.complex64],
-    left: NDArray[np.complex64],
+    residuals: NDArray[np.complex64],
     drift: Drift,
     baselines: Baselines,
     points: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Take points from visibilities into ``left``; sums of ``_measure`` over the group, shape (9, n)."""
+    """Take points from visibilities into ``residuals``; sums of ``_measure`` over the group, shape (9, n)."""
     l, m, flux = points
     data, (starts, is_long) = drift.data, baselines
-    shares = np.ascontiguousarray(drift.shares(l, m).transpose(1, 2, 0), dtype=np.float32)
+    shares = np.ascontiguousarray(drift.relative_response(l, m).transpose(1, 2, 0), dtype=np.float32)
     sums = np.zeros((data.n_times, 9, len(l)))
     _measure(
-        *(visibilities, left, drift.weights.values, data.uvw, data.frequencies_hz, starts),
+        *(visibilities, residuals, drift.weights.values, data.uvw, data.frequencies_hz, starts),
         *(is_long, shares, *drift.bins),
-        *(np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1), flux.astype(np.float32), sums),
+        *(offsets_from_centre(l, m), flux.astype(np.float32), sums),
     )
     return sums.sum(axis=0)
 

@@ -55,8 +55,8 @@ def known_sky(folder: Path, choices: CatalogueOptions, shape: GroupShape, field_
 
 
 @dataclass(frozen=True)
-class Appearance:
-    """Sources as a group's image shows them."""
+class ApparentSources:
+    """Sources of a catalogue as a group's image shows them: apparent flux densities."""
 
     names: tuple[str, ...]
     l: NDArray[np.float64]
@@ -67,6 +67,11 @@ class Appearance:
     power: NDArray[np.float64]
     """Apparent over true flux density."""
 
+    @classmethod
+    def none(cls) -> "ApparentSources":
+        """No source."""
+        return cls((), np.zeros(0), np.zeros(0), np.zeros(0, np.float32), np.zeros(0))
+
     def __len__(self) -> int:
         return len(self.l)
 
@@ -75,10 +80,10 @@ class Appearance:
         """Their l, m and flux densities."""
         return self.l, self.m, self.flux
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Appearance":
+    def where(self, chosen: NDArray[np.bool_]) -> "ApparentSources":
         """Some of them."""
         names = tuple(name for name, c in zip(self.names, chosen, strict=True) if c)
-        return Appearance(names, self.l[chosen], self.m[chosen], self.flux[chosen], self.power[chosen])
+        return ApparentSources(names, self.l[chosen], self.m[chosen], self.flux[chosen], self.power[chosen])
 
     def as_list(self) -> list[dict[str, Any]]:
         """Name, apparent flux density and distance of each, the brightest first."""
@@ -92,7 +97,7 @@ class Appearance:
         ]
 
 
-def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -> Appearance:
+def apparent_sources(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -> ApparentSources:
     """Where sources appear in a group's image, and how bright through the drifting beam.
 
     Parameters
@@ -104,7 +109,7 @@ def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -
         Those below the plane of the image are left out.
     """
     if not sources:
-        return Appearance((), np.zeros(0), np.zeros(0), np.zeros(0, np.float32), np.zeros(0))
+        return ApparentSources.none()
     places = np.deg2rad([[s.ra_deg, s.dec_deg] for s in sources]).reshape(-1, 2)
     middle = shape.times_jd[[shape.n_times // 2]]
     # In the frame of u, v and w a source stays where it is.
@@ -115,21 +120,23 @@ def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -
     flux = np.array([s.flux(frequencies) for s in sources]).reshape(-1, len(frequencies))
     apparent = np.einsum("tsf,sf,tf->s", power, flux, by) / by.sum()
     true = flux @ by.sum(axis=0) / by.sum()
-    all_of_them = Appearance(
+    all_of_them = ApparentSources(
         tuple(s.name for s in sources), local[:, 0], local[:, 1], apparent.astype(np.float32), apparent / true
     )
     return all_of_them.where(local[:, 2] > 0)
 
 
-def inside(seen: Appearance, grid: ImageGrid, least_jy: float, *, measured: bool = False) -> Appearance:
-    """What a model of the image can start from: bright enough, and where the beam tells how bright.
+def start_model(
+    sources: ApparentSources, grid: ImageGrid, least_jy: float, *, measured: bool = False
+) -> ApparentSources:
+    """What CLEAN can start from: bright enough, in the image, and where the beam tells how bright.
 
     Where flux densities are measured all the same (``bright_points.py``), the beam need not tell.
     """
-    chosen = grid.contains(seen.l, seen.m) & (measured | (seen.power >= _LEAST_BEAM))
-    return seen.where(chosen & (seen.flux >= least_jy))
+    chosen = grid.contains(sources.l, sources.m) & (measured | (sources.power >= _LEAST_BEAM))
+    return sources.where(chosen & (sources.flux >= least_jy))
 
 
-def outside(seen: Appearance, grid: ImageGrid, least_jy: float) -> Appearance:
-    """What is not in the image and yet may be seen in it, as sidelobes."""
-    return seen.where(~grid.contains(seen.l, seen.m) & (seen.flux >= least_jy))
+def outlier_sources(sources: ApparentSources, grid: ImageGrid, least_jy: float) -> ApparentSources:
+    """What is not in the image and yet may show in it, by its sidelobes."""
+    return sources.where(~grid.contains(sources.l, sources.m) & (sources.flux >= least_jy))
