@@ -8,10 +8,10 @@ from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.bright_points import (
+    fit_bright_points,
     fit_points,
     gather,
     merge,
-    take_bright_points,
 )
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.simulation.presets import PRESETS, UNCORRUPTED
@@ -166,14 +166,14 @@ def test_components_of_one_source_become_one_point(drift: Drift) -> None:
     found: Points = l, m, flux.astype(np.float32)
     left_jy = 0.05 * float(true[2][1])
     given = BEAM, GRID, left_jy, left_jy
-    fitted, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=False)
+    fitted, rest = fit_bright_points(visibilities, drift, found, join(), *given, may_wait=False)
     assert rest.tolist() == [False, False, False, False, True]
     assert max(_errors(drift, fitted.points, true)) < 1.0
     known = _some(true, slice(1, None))
-    _, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=True)
+    _, rest = fit_bright_points(visibilities, drift, found, join(), *given, may_wait=True)
     assert not rest.any()
     # Of the one that is left, more than may wait has been found.
-    fitted, rest = take_bright_points(visibilities, drift, found, known, *given, may_wait=True)
+    fitted, rest = fit_bright_points(visibilities, drift, found, known, *given, may_wait=True)
     assert rest.tolist() == [False, False, True, True, True]
     assert len(fitted.points[0]) == 1
 

@@ -86,9 +86,9 @@ class Drift:
         scaled = change * root
         _, energy, functions = np.linalg.svd(scaled.T @ scaled, hermitian=True)
         # Of what would be left after the first 0, 1, … modes.
-        left = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
+        remaining = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
         allowed = (_LEFT_OVER * self.weights.expected_noise_jy) ** 2
-        n_modes = min(_MOST_MODES, int(np.argmax(left <= allowed)))
+        n_modes = min(_MOST_MODES, int(np.argmax(remaining <= allowed)))
         result: list[Mode] = []
         for function in functions[:n_modes]:
             coefficient = scaled @ function

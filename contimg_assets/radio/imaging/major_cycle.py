@@ -22,7 +22,7 @@ from contimg_assets.radio.images.components import Points, components, join, poi
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
 from contimg_assets.radio.images.noise import noise_map, robust_rms
-from contimg_assets.radio.imaging.bright_points import FittedPoints, fit_points, merge, take_bright_points
+from contimg_assets.radio.imaging.bright_points import FittedPoints, fit_bright_points, fit_points, merge
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.drift_prediction import DriftPredictor
 from contimg_assets.radio.imaging.gridder import Gridder
@@ -322,7 +322,7 @@ class Deconvolution:
     ) -> tuple[FittedPoints, Points]:
         """Fit the bright points among what a minor cycle found, and leave the rest in its model image."""
         l, m, flux = components(found.model, self.grid)
-        fitted, is_rest = take_bright_points(
+        fitted, is_rest = fit_bright_points(
             state.residual_visibilities,
             self.drift,
             found=(l, m, flux),

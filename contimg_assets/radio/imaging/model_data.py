@@ -58,9 +58,9 @@ class Components:
     def at(self, shape: GroupShape, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
         one = replace(shape, times_jd=shape.times_jd[t : t + 1])
-        seen = response(one, self.l, self.m, frequencies_hz, self.reference_hz, self.index)[:, 0]
+        responses = response(one, self.l, self.m, frequencies_hz, self.reference_hz, self.index)[:, 0]
         known = self.mean_response > 0
-        share = seen / np.where(known, self.mean_response, 1.0)[:, None]
+        share = responses / np.where(known, self.mean_response, 1.0)[:, None]
         return self.flux.astype(np.float64)[:, None] * np.where(known[:, None], share, 1.0)
 
 
@@ -159,10 +159,10 @@ def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str
         if "MODEL_DATA" not in main.colnames():
             add_column_like_data(main, "MODEL_DATA")
         for t, axes in enumerate(shape.axes()):
-            seen = predict_integration(shape, t, axes, components, threads)
-            squares += float(np.mean(np.abs(seen) ** 2))
+            visibilities = predict_integration(shape, t, axes, components, threads)
+            squares += float(np.mean(np.abs(visibilities) ** 2))
             for hand in hands:
-                model[shape.cross, :, hand] = seen
+                model[shape.cross, :, hand] = visibilities
             main.putcol("MODEL_DATA", model, t * shape.n_baselines, shape.n_baselines)
     return {
         "n_components": len(components.l),
@@ -262,5 +262,5 @@ def _add_components(
         part = (coefficients[:, k] * sizes[k]).astype(np.float32)
         spline = make_interp_spline(samples, functions[k], k=min(3, len(samples) - 1))
         accuracy = min(_COARSEST, _ACCURACY * float(sizes[0] / sizes[k]))
-        seen = predictor(components.l, components.m, part, accuracy)
-        total += seen.reshape(total.shape) * spline(frequencies).astype(np.float32)
+        visibilities = predictor(components.l, components.m, part, accuracy)
+        total += visibilities.reshape(total.shape) * spline(frequencies).astype(np.float32)

@@ -60,13 +60,13 @@ class Scales:
                 width = one**2 + other**2
                 weights = (gridder.weights * np.exp(-width * square)).astype(np.float32)
                 weights[weights < _UNSEEN * gridder.weights] = 0
-                seen = weights > 0
+                kept = weights > 0
                 step = max(1, int(np.sqrt(width) / _SAMPLES))
                 n = -(-point.shape[1] // step) + 2
                 tapered = replace(
                     gridder,
-                    uvw=gridder.uvw[seen],
-                    weights=weights[seen],
+                    uvw=gridder.uvw[kept],
+                    weights=weights[kept],
                     grid=replace(gridder.grid, cell_arcsec=step * gridder.grid.cell_arcsec),
                 )
                 steps.append(step)
@@ -86,8 +86,8 @@ class Scales:
             transform = fft.rfft2(residual, workers=threads)
             square = fft.fftfreq(n)[:, None] ** 2 + fft.rfftfreq(n)[None, :] ** 2
             for sigma, norm in zip(self.sigmas[1:], self.norms[1:], strict=True):
-                seen = transform * (np.exp(-2 * np.pi**2 * sigma**2 * square) / norm).astype(np.float32)
-                smoothed.append(fft.irfft2(seen, s=residual.shape, workers=threads, overwrite_x=True))
+                product = transform * (np.exp(-2 * np.pi**2 * sigma**2 * square) / norm).astype(np.float32)
+                smoothed.append(fft.irfft2(product, s=residual.shape, workers=threads, overwrite_x=True))
         return smoothed
 
     def add_components(

@@ -28,30 +28,30 @@ from contimg_assets.radio.sky import Source
 _LEAST_BEAM = 0.1
 #: Beyond the image, sources are looked for within this of its centre, deg, from this flux density on, Jy:
 #: the beam's sidelobes are 0.02 at the most.
-_OUTSIDE_DEG, _OUTSIDE_JY = 10.0, 0.5
+_OUTLIER_DEG, _OUTLIER_JY = 10.0, 0.5
 
 
-def known_sky(folder: Path, choices: CatalogueOptions, shape: GroupShape, field_deg: float) -> list[Source]:
+def known_sky(folder: Path, options: CatalogueOptions, shape: GroupShape, field_deg: float) -> list[Source]:
     """Sources of the chosen catalogue in and around a group's image; none if it is not installed.
 
     Parameters
     ----------
     folder : Path
         Of the catalogues.
-    choices : CatalogueOptions
+    options : CatalogueOptions
     shape : GroupShape
     field_deg : float
         Width of the image.
     """
-    survey = choices.comparison
+    survey = options.comparison
     if not (folder / f"{survey}.json").is_file():
         return []
     ra, dec = np.rad2deg(shape.centre)
     inner = field_deg * np.sqrt(0.5)
     near = cone(folder, ra, dec, inner, survey=survey)
-    far = cone(folder, ra, dec, max(inner, _OUTSIDE_DEG), survey=survey, minimum_jy=_OUTSIDE_JY)
-    rows = np.concatenate([near, far[~np.isin(far["name"], near["name"])]])
-    return as_sources(rows, Catalogue(folder, survey).survey.frequency_hz, choices.typical_spectral_index)
+    distant = cone(folder, ra, dec, max(inner, _OUTLIER_DEG), survey=survey, minimum_jy=_OUTLIER_JY)
+    rows = np.concatenate([near, distant[~np.isin(distant["name"], near["name"])]])
+    return as_sources(rows, Catalogue(folder, survey).survey.frequency_hz, options.typical_spectral_index)
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def apparent_sources(shape: GroupShape, weights: Weights, sources: Sequence[Sour
     """
     if not sources:
         return ApparentSources.none()
-    places = np.deg2rad([[s.ra_deg, s.dec_deg] for s in sources]).reshape(-1, 2)
+    positions = np.deg2rad([[s.ra_deg, s.dec_deg] for s in sources]).reshape(-1, 2)
     middle = shape.times_jd[[shape.n_times // 2]]
     # In the frame of u, v and w a source stays where it is.
     axes = phasing.uvw_axes(middle, *shape.centre)[0]
-    local = phasing.apparent_vectors(middle, *places.T)[0] @ axes.T
+    local = phasing.apparent_vectors(middle, *positions.T)[0] @ axes.T
     frequencies, by = weights.bin_frequencies_hz, weights.by_time_frequency
     power = power_towards(shape, local, frequencies)
     flux = np.array([s.flux(frequencies) for s in sources]).reshape(-1, len(frequencies))
