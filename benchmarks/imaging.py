@@ -24,8 +24,8 @@ from rich.table import Table
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.gridder import Gridder
-from contimg_assets.radio.imaging.image import plan
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.plan import plan
 from contimg_assets.radio.imaging.visibilities import read_stokes_i
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.robust import mad_sigma
@@ -40,8 +40,7 @@ def floor(ms: Path, field_deg: float, threads: int) -> float:
     planned = plan(shape, ImagingOptions(field_deg=field_deg))
     began = time.monotonic()
     data = read_stokes_i(shape, "DATA", planned.factors)
-    cell = np.deg2rad(planned.cell_arcsec / 3600)
-    gridder = Gridder(data.uvw, data.counts, planned.n_pixels, cell, threads, 1e-4)
+    gridder = Gridder(data.uvw, data.counts, planned.grid, threads, 1e-4)
     for _ in range(2):
         gridder.dirty(data.values)
     return time.monotonic() - began

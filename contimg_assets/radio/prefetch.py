@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(n: int, read: Callable[[int], T]) -> Iterator[T]:
+def prefetch(n: int, read: Callable[[int], T]) -> Iterator[T]:
     """``read(0)``, ``read(1)``, …, ``read(n − 1)``, each begun when the one before it is handed out.
 
     All reading is done by one thread.  It gains time when the caller works in compiled code

@@ -67,13 +67,13 @@ class PlannedImage(Result):
 
 def plan(inputs: ImageInputs, options: ImageOptions) -> PlannedImage:
     """Say what the image will be; no visibility is read."""
-    from contimg_assets.radio.imaging.image import plan as plan_image
+    from contimg_assets.radio.imaging.plan import plan as plan_image
     from contimg_assets.radio.measurement_set import read_shape
 
     planned = plan_image(read_shape(inputs.ms), options.chosen)
     return PlannedImage(
-        n_pixels=planned.n_pixels,
-        cell_arcsec=planned.cell_arcsec,
+        n_pixels=planned.grid.n_pixels,
+        cell_arcsec=planned.grid.cell_arcsec,
         n_averaged_visibilities=planned.n_visibilities,
         memory_mib=planned.memory_bytes / 2**20,
     )

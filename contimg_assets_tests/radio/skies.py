@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.convert import convert
-from contimg_assets.radio.imaging.drift import Drift
+from contimg_assets.radio.images.components import Points
+from contimg_assets.radio.imaging.drift import Drift, response
 from contimg_assets.radio.imaging.visibilities import unflagged
 from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
@@ -65,6 +66,22 @@ def unflagged_drift(observation: Observation, folder: Path, weighting: str, fiel
     data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
     weights = imaging_weights(shape, data, weighting, 0.0, np.deg2rad(field_deg), (0.0, np.inf))
     return Drift(shape, data, weights)
+
+
+def drifting_points(drift: Drift, points: Points) -> NDArray[np.complex64]:
+    """Visibilities of points that drift through the beam, each integration and channel for itself."""
+    total = np.zeros(len(drift.data.uvw), complex)
+    for l, m, flux in zip(*(np.asarray(p)[:, None] for p in points), strict=True):
+        index = np.array([-0.7])
+        shares = response(drift.shape, l, m, drift.data.frequencies_hz, drift.reference_hz, index)[0]
+        shares /= drift.mean_response(l, m, index)[0]
+        direction = np.array([l[0], m[0], np.sqrt(1 - l[0] ** 2 - m[0] ** 2) - 1])
+        turns = drift.data.uvw @ direction
+        # A channel is an average.
+        width = float(np.diff(drift.data.frequencies_hz[:2])[0])
+        turns_across = turns * np.tile(width / drift.data.frequencies_hz, drift.data.n_times)
+        total += flux[0] * shares.reshape(-1) * np.sinc(turns_across) * np.exp(2j * np.pi * turns)
+    return total.astype(np.complex64)
 
 
 def over_thermal(shape: GroupShape, values: NDArray[np.complex64]) -> float:

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import j0
 
 from contimg_assets.radio import beam, phasing, telescope
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets_tests.radio.independent import LIGHT, airy
@@ -117,16 +118,16 @@ def test_the_beam_image_is_what_each_pixel_sees_while_it_drifts(dec_deg: float) 
     weights = rng.uniform(0.2, 1.0, (24, 128))
     weights[:, 40:60] = 0.0
     weights[5] = 0.0
-    n_pixels, cell_rad = 400, np.deg2rad(3.5 / 400)
-    image = drift_beam(shape, shape.frequencies_hz, weights, n_pixels, cell_rad)
+    grid = ImageGrid(400, 3600 * 3.5 / 400)
+    image = drift_beam(shape, shape.frequencies_hz, weights, grid)
 
     scale = phasing.aberration_scale(float(shape.times_jd.mean()), *shape.centre)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
     wcs.wcs.crval = np.rad2deg(shape.centre)
-    wcs.wcs.crpix = [n_pixels // 2 + 1] * 2
-    wcs.wcs.cdelt = np.rad2deg(cell_rad) / scale * np.array([-1.0, 1.0])
-    x, y = np.append(rng.integers(0, n_pixels, (40, 2)), [[200, 200], [0, 0], [399, 0]], axis=0).T
+    wcs.wcs.crpix = [201, 201]
+    wcs.wcs.cdelt = 3.5 / 400 / scale * np.array([-1.0, 1.0])
+    x, y = np.append(rng.integers(0, 400, (40, 2)), [[200, 200], [0, 0], [399, 0]], axis=0).T
     ra, dec = wcs.all_pix2world(x, y, 0)
     frame = HADec(obstime=Time(shape.times_jd, format="jd")[:, None], location=telescope.site())
     seen = SkyCoord(ra, dec, unit="deg", frame="icrs")[None].transform_to(frame)

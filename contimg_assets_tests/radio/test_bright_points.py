@@ -6,15 +6,16 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.bright_points import (
+    fit_bright_points,
     fit_points,
     gather,
     merge,
-    take_bright_points,
 )
-from contimg_assets.radio.imaging.drift import Drift, response
+from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.simulation.presets import PRESETS, UNCORRUPTED
-from contimg_assets_tests.radio.skies import START, around, observe, unflagged_drift
+from contimg_assets_tests.radio.skies import START, around, drifting_points, observe, unflagged_drift
 
 pytestmark = [
     pytest.mark.usefixtures("casa_data"),
@@ -25,7 +26,8 @@ ARCSEC = np.pi / 180 / 3600
 DEMO = PRESETS["demo"]
 #: About its restoring beam.
 BEAM = RestoringBeam(90.0, 50.0, -75.0)
-EDGE = np.deg2rad(1.5)
+#: Its edge is 1.5° off the centre.
+GRID = ImageGrid(1086, 10.0)
 #: l and m, deg, and signal-to-noise ratio.
 SKY = np.array([[0.1, 0.2, 3000.0], [-0.8, 0.5, 1500.0], [0.6, -0.9, 400.0], [1.0, 0.9, 200.0]])
 
@@ -45,22 +47,6 @@ def _points(drift: Drift, sky: NDArray[np.float64]) -> Points:
 
 def _some(points: Points, which: slice) -> Points:
     return points[0][which], points[1][which], points[2][which]
-
-
-def _visibilities(drift: Drift, points: Points) -> NDArray[np.complex64]:
-    """Sources that drift through the beam, each integration and channel for itself."""
-    total = np.zeros(len(drift.data.uvw), complex)
-    for l, m, flux in zip(*(np.asarray(p)[:, None] for p in points), strict=True):
-        index = np.array([-0.7])
-        shares = response(drift.shape, l, m, drift.data.frequencies_hz, drift.reference_hz, index)[0]
-        shares /= drift.mean_response(l, m, index)[0]
-        direction = np.array([l[0], m[0], np.sqrt(1 - l[0] ** 2 - m[0] ** 2) - 1])
-        turns = drift.data.uvw @ direction
-        # A channel is an average.
-        width = float(np.diff(drift.data.frequencies_hz[:2])[0])
-        turns_across = turns * np.tile(width / drift.data.frequencies_hz, drift.data.n_times)
-        total += flux[0] * shares.reshape(-1) * np.sinc(turns_across) * np.exp(2j * np.pi * turns)
-    return total.astype(np.complex64)
 
 
 def _wrong(points: Points, by_arcsec: float, by_part: float) -> Points:
@@ -87,14 +73,14 @@ def test_points_are_found_at_their_places(drift: Drift) -> None:
     What is left is a thousandth of the brightest, where the beam is steepest.
     """
     true = _points(drift, SKY)
-    visibilities = _visibilities(drift, true)
-    fitted = fit_points(visibilities, drift, _wrong(true, 4.0, 0.08), BEAM, EDGE)
+    visibilities = drifting_points(drift, true)
+    fitted = fit_points(visibilities, drift, _wrong(true, 4.0, 0.08), BEAM, GRID)
     assert fitted.is_point.all()
     flux, place = _errors(drift, fitted.points, true)
     assert flux < 1.0
     assert place < 1.0
-    assert np.abs(fitted.left).max() < 1e-3 * true[2].max()
-    assert np.array_equal(visibilities, _visibilities(drift, true))
+    assert np.abs(fitted.residuals).max() < 1e-3 * true[2].max()
+    assert np.array_equal(visibilities, drifting_points(drift, true))
 
 
 @pytest.mark.parametrize("kind", ["double", "nothing", "beyond the edge", "much fainter"])
@@ -112,19 +98,19 @@ def test_what_is_not_a_point_stays(drift: Drift, kind: str) -> None:
     elif kind == "nothing":
         first = _some(odd, slice(0))
     elif kind == "beyond the edge":
-        first = l + EDGE - l + 5 * ARCSEC, m, flux
-        odd = l + EDGE - l - 1 * ARCSEC, m, flux
+        first = l + GRID.edge_rad - l + 5 * ARCSEC, m, flux
+        odd = l + GRID.edge_rad - l - 1 * ARCSEC, m, flux
     else:
         first = l, m, flux / np.float32(3)
-    alone = _visibilities(drift, first)
-    both = alone + _visibilities(drift, others)
-    fitted = fit_points(both, drift, join(others, odd), BEAM, EDGE)
+    alone = drifting_points(drift, first)
+    both = alone + drifting_points(drift, others)
+    fitted = fit_points(both, drift, join(others, odd), BEAM, GRID)
     assert fitted.is_point.tolist() == [True, True, True, False]
     # It is fitted along, so the others do not have its sidelobes but those of what is wrong in it.
     flux_error, _ = _errors(drift, fitted.points, others)
     allowed = 1.0 + 0.03 * float(first[2].sum()) / drift.weights.expected_noise_jy
     assert flux_error < allowed
-    assert np.abs(fitted.left - alone).max() < 3 * allowed * drift.weights.expected_noise_jy
+    assert np.abs(fitted.residuals - alone).max() < 3 * allowed * drift.weights.expected_noise_jy
 
 
 def test_a_bright_source_that_is_no_point_spoils_no_other(drift: Drift) -> None:
@@ -136,13 +122,13 @@ def test_a_bright_source_that_is_no_point_spoils_no_other(drift: Drift) -> None:
     odd, others = _some(true, slice(1)), _some(true, slice(1, None))
     part_l, part_m = BEAM.from_beams(np.array([[0.25, 0.25], [-0.25, -0.25]]))
     double = odd[0] + part_l, odd[1] + part_m, np.repeat(odd[2] / np.float32(2), 2)
-    alone = _visibilities(drift, double)
-    fitted = fit_points(alone + _visibilities(drift, others), drift, join(odd, others), BEAM, EDGE)
+    alone = drifting_points(drift, double)
+    fitted = fit_points(alone + drifting_points(drift, others), drift, join(odd, others), BEAM, GRID)
     assert fitted.is_point[:3].tolist() == [False, True, True]
     found = _some(others, slice(len(fitted.points[0])))
     assert _errors(drift, fitted.points, found)[0] < 0.01 * SKY[0, 2]
-    missing = _visibilities(drift, _some(others, slice(len(fitted.points[0]), None)))
-    assert np.std(fitted.left - alone - missing) < 0.01 * np.std(alone)
+    missing = drifting_points(drift, _some(others, slice(len(fitted.points[0]), None)))
+    assert np.std(fitted.residuals - alone - missing) < 0.01 * np.std(alone)
 
 
 def test_one_that_varies_is_a_point(drift: Drift) -> None:
@@ -150,7 +136,7 @@ def test_one_that_varies_is_a_point(drift: Drift) -> None:
     true = _points(drift, SKY)
     l, m, flux = _wrong(true, 2.0, 0.0)
     flux[0] /= 3
-    fitted = fit_points(_visibilities(drift, true), drift, (l, m, flux), BEAM, EDGE)
+    fitted = fit_points(drifting_points(drift, true), drift, (l, m, flux), BEAM, GRID)
     assert fitted.is_point.all()
     assert max(_errors(drift, fitted.points, true)) < 1.5
 
@@ -169,7 +155,7 @@ def test_components_of_one_source_become_one_point(drift: Drift) -> None:
     Components that belong to no point are told.
     """
     true = _points(drift, SKY[:2])
-    visibilities = _visibilities(drift, true)
+    visibilities = drifting_points(drift, true)
     cell = 12 * ARCSEC
     l = np.concatenate(
         [true[0][0] + cell * np.array([0.3, -0.7]), true[0][1] + cell * np.array([0.5, -0.5]), [0]]
@@ -179,15 +165,15 @@ def test_components_of_one_source_become_one_point(drift: Drift) -> None:
     flux[-1] = 0.01 * true[2][1]
     found: Points = l, m, flux.astype(np.float32)
     left_jy = 0.05 * float(true[2][1])
-    given = BEAM, EDGE, left_jy, left_jy
-    fitted, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=False)
+    given = BEAM, GRID, left_jy, left_jy
+    fitted, rest = fit_bright_points(visibilities, drift, found, join(), *given, may_wait=False)
     assert rest.tolist() == [False, False, False, False, True]
     assert max(_errors(drift, fitted.points, true)) < 1.0
     known = _some(true, slice(1, None))
-    _, rest = take_bright_points(visibilities, drift, found, join(), *given, may_wait=True)
+    _, rest = fit_bright_points(visibilities, drift, found, join(), *given, may_wait=True)
     assert not rest.any()
     # Of the one that is left, more than may wait has been found.
-    fitted, rest = take_bright_points(visibilities, drift, found, known, *given, may_wait=True)
+    fitted, rest = fit_bright_points(visibilities, drift, found, known, *given, may_wait=True)
     assert rest.tolist() == [False, False, True, True, True]
     assert len(fitted.points[0]) == 1
 

@@ -1,4 +1,4 @@
-"""Components as a group sees them, drifting on a turning array, against the sum written out."""
+"""Components that drift through the beam of a rotating array, against the sum written out."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from contimg_assets.radio import telescope
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import response
-from contimg_assets.radio.imaging.drift_prediction import SeenPredictor
+from contimg_assets.radio.imaging.drift_prediction import DriftPredictor
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, TINY, around, observe, unflagged_drift
@@ -36,10 +37,10 @@ def test_a_drifting_source_is_predicted_at_its_place(
     sources = around(START, dec_deg, [(0.0, 0.0, 1.0, -0.7)], preset)
     drift = unflagged_drift(observe(sources, dec_deg, UNCORRUPTED, preset=preset), tmp_path, "natural", 2.0)
     shape, data, weights = drift.shape, drift.data, drift.weights
-    gridder = Gridder(data.uvw, weights.values, 200, 30 * ARCSEC, 2)
+    gridder = Gridder(data.uvw, weights.values, ImageGrid(200, 30.0), 2)
     l, m = np.sin(np.deg2rad([[east_deg], [north_deg]]))
     flux = np.full(1, 5000 * weights.expected_noise_jy, np.float32)
-    seen = SeenPredictor.of(gridder, drift).subtract(
+    seen = DriftPredictor.of(gridder, drift).subtract(
         np.zeros(len(data.uvw), np.complex64), l, m, -flux, weights.expected_noise_jy
     )
 

@@ -18,8 +18,9 @@ from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging import wsclean
-from contimg_assets.radio.imaging.image import make_image, plan
+from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.plan import plan
 from contimg_assets.radio.imaging.tclean import lsrk_factor
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import imaging_weights
@@ -89,9 +90,9 @@ def test_a_plan_says_what_the_image_will_be(
     """Pixels and cell, told before a visibility is read, are those of the image."""
     planned = plan(read_shape(observed[0]), CHOICES)
     header = fits.getheader(products(observed[0], tmp_path, CHOICES) / "field.image.fits")
-    assert header["NAXIS1"] == planned.n_pixels
+    assert header["NAXIS1"] == planned.grid.n_pixels
     # Pixels are scaled by aberration, 1e-4.
-    assert 3600 * header["CDELT2"] == pytest.approx(planned.cell_arcsec, rel=2e-4)
+    assert 3600 * header["CDELT2"] == pytest.approx(planned.grid.cell_arcsec, rel=2e-4)
 
 
 def test_a_quick_look_is_coarser(observed: tuple[Path, list[dict[str, float]]]) -> None:
@@ -99,7 +100,7 @@ def test_a_quick_look_is_coarser(observed: tuple[Path, list[dict[str, float]]]) 
     shape = read_shape(observed[0])
     choices = CHOICES.model_copy(update={"longest_wavelengths": 1500.0})
     full, quick = plan(shape, CHOICES), plan(shape, choices.quick())
-    assert quick.cell_arcsec > full.cell_arcsec
+    assert quick.grid.cell_arcsec > full.grid.cell_arcsec
     assert quick.memory_bytes < full.memory_bytes
 
 

@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.imaging import major_cycle
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import write_model_data
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -87,6 +88,25 @@ def test_the_model_has_what_was_taken(groups: dict[str, Path], tmp_path: Path) -
     data, model = read_column(shape, "DATA"), read_column(shape, "MODEL_DATA")
     assert over_thermal(shape, data) > 1.5
     assert over_thermal(shape, data - model) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_cycle_taken_back_leaves_what_was_subtracted_before_it(
+    groups: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the first major cycle is taken back, what is said of the source is what the residual image lacks.
+
+    That is what was subtracted before the cycle: an image of no major cycle at all says the same.
+    """
+    monkeypatch.setattr(major_cycle, "_WORSE", 0.0)
+    back, _, taken_back = _image(groups["with"], tmp_path / "back", 30.0)
+    monkeypatch.setattr(major_cycle, "_DONE_SIGMA", np.inf)
+    none, _, before = _image(groups["with"], tmp_path / "none", 30.0)
+    assert back["n_major_cycles"] == back["n_iterations"] == 0
+    (one,), (other,) = back["outside_sources"], none["outside_sources"]
+    assert one["n_points"] == other["n_points"] > 0
+    # With two threads the gridder adds in no fixed order.
+    assert one["taken_jy"] == pytest.approx(other["taken_jy"], rel=1e-5)
+    assert np.allclose(taken_back, before, atol=1e-4 * float(before.max()))
 
 
 def test_a_source_that_is_not_there_changes_nothing(groups: dict[str, Path], tmp_path: Path) -> None:

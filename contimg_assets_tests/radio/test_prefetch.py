@@ -2,7 +2,7 @@
 
 import pytest
 
-from contimg_assets.radio.prefetch import ahead
+from contimg_assets.radio.prefetch import prefetch
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])
@@ -15,7 +15,7 @@ def test_parts_come_in_order_and_two_buffers_are_enough(n: int) -> None:
         return k
 
     seen = []
-    for part in ahead(n, read):
+    for part in prefetch(n, read):
         assert buffers[part % 2] == part
         seen.append(part)
     assert seen == list(range(n))
@@ -29,7 +29,7 @@ def test_an_error_comes_with_its_part() -> None:
             raise OSError("part 2 is bad")
         return k
 
-    parts = ahead(4, read)
+    parts = prefetch(4, read)
     assert [next(parts), next(parts)] == [0, 1]
     with pytest.raises(OSError, match="part 2 is bad"):
         next(parts)

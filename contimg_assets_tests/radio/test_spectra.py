@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.images.noise import robust_rms
-from contimg_assets.radio.imaging import wgridder
+from contimg_assets.radio.imaging import major_cycle
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.imaging.spectra import Spectra
+from contimg_assets.radio.imaging.spectra import Spectra, SpectraModel
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 from contimg_assets.simulation.observation import simulate
@@ -82,10 +82,15 @@ def test_indices_are_those_of_the_sky(
 def test_sidelobes_of_the_difference_are_gone(
     images: dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]],
 ) -> None:
-    """Noise of 1.34 times the expected; a sky of typical indices leaves 1.33, and this one 8 without them."""
+    """Noise of 1.05 times the expected; a sky of typical indices leaves 1.02, and this one 7.5 without them.
+
+    Thermal noise alone has 1.02 over this field.  (While CLEAN had all sources as components on pixels, it
+    was 1.33: what pixels err of 40 Jy was left, a third of the noise.  Fitted in the visibilities, bright
+    points leave none of it.)
+    """
     noise = {name: robust_rms(residual) for name, (_, _, residual) in images.items()}
     expected = images["measured"][1]["expected_rms_mjy_beam"] / 1e3
-    assert noise["measured"] < 1.4 * expected
+    assert noise["measured"] < 1.1 * expected
     assert noise["typical"] > 5 * expected
 
 
@@ -106,18 +111,18 @@ def test_one_frequency_tells_no_index() -> None:
     data = StokesI(uvw, frequencies, np.ones(3, np.complex64), np.ones(3, np.float32), 1)
     spectra = Spectra(data, np.array([0, 1, 0], np.float32), 1e-3, 0.3)
     point = (np.zeros(1), np.zeros(1), np.full(1, 5.0, np.float32))
-    left = data.values.copy()
-    spectra.take_from(left, point, 1e-4, 0.0)
-    np.testing.assert_array_equal(left, data.values)
-    assert spectra.measured() == ()
-    np.testing.assert_array_equal(spectra.indices(*point[:2], 1e-4), TYPICAL_SPECTRAL_INDEX)
+    residuals = data.values.copy()
+    model = spectra.subtract(residuals, SpectraModel(), point, 1e-4, 0.0)
+    np.testing.assert_array_equal(residuals, data.values)
+    assert spectra.measured(model) == ()
+    np.testing.assert_array_equal(spectra.indices(model, *point[:2], 1e-4), TYPICAL_SPECTRAL_INDEX)
 
 
 def test_a_cycle_taken_back_leaves_no_spectra(
     ms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a major cycle measured goes with it: if the first is taken back, the image has no model."""
-    monkeypatch.setattr(wgridder, "_WORSE", 0.0)
+    monkeypatch.setattr(major_cycle, "_WORSE", 0.0)
     summary, _ = _image(ms, tmp_path / "back", 300.0)
     assert summary["spectra"] == []
     assert len(Table.read(tmp_path / "back" / "x.components.fits")) == 0

@@ -12,10 +12,16 @@ from contimg_assets.radio import beam, phasing
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import install
 from contimg_assets.radio.conversion.convert import convert
-from contimg_assets.radio.images.components import points_image
+from contimg_assets.radio.images.components import components, points_image
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.imaging.start_model import appearance, inside, known_sky, outside
+from contimg_assets.radio.imaging.start_model import (
+    apparent_sources,
+    known_sky,
+    outlier_sources,
+    start_model,
+)
 from contimg_assets.radio.imaging.visibilities import unflagged
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
@@ -34,8 +40,7 @@ DEC_DEG = 54.57
 #: East, north (deg), Jy, spectral index: the last but one outside of a field of 2°, the last behind us.
 OFFSETS = [(0.0, 0.1, 2.0, -0.7), (0.41, -0.33, 1.0, 0.3), (-0.57, 0.45, 0.8, -1.2), (1.3, 0.2, 3.0, -0.7)]
 CHOICES = ImagingOptions(field_deg=2.0, seed_sigma=20.0)
-CELL_RAD = np.deg2rad(30 / 3600)
-N_PIXELS = 240
+GRID = ImageGrid(240, 30.0)
 
 
 Observed = tuple[Path, list[Source], list[float]]
@@ -78,7 +83,7 @@ def test_apparent_flux_densities_are_those_of_brute_force(
     """
     ms, sources, truth = observed
     shape, weights = _weighted(ms)
-    seen = appearance(shape, weights, sources)
+    seen = apparent_sources(shape, weights, sources)
     pointing = phasing.pointing_vector(shape.declination_rad)
     for s, source in enumerate(sources):
         total = 0.0
@@ -106,20 +111,18 @@ def test_the_model_image_has_the_visibilities_of_its_sources(
     """
     ms, sources, _ = observed
     shape, weights = _weighted(ms)
-    seen = inside(appearance(shape, weights, sources), N_PIXELS, CELL_RAD, 0.0)
+    seen = start_model(apparent_sources(shape, weights, sources), GRID, 0.0)
     assert len(seen) == 3
     data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))
-    keep = np.linalg.norm(data.uvw[:, :2], axis=1) < 1 / (6 * CELL_RAD)
+    keep = np.linalg.norm(data.uvw[:, :2], axis=1) < 1 / (6 * GRID.cell_rad)
     assert keep.mean() > 0.3
-    image = points_image(seen.points, N_PIXELS, CELL_RAD)
-    ys, xs = np.nonzero(image)
-    half = N_PIXELS // 2
+    image = points_image(seen.points, GRID)
 
     def visibilities(l: NDArray[np.float64], m: NDArray[np.float64], flux: NDArray[np.float32]) -> np.ndarray:
         directions = np.stack([l, m, np.sqrt(1 - l**2 - m**2) - 1])
         return np.exp(2j * np.pi * (data.uvw[keep][::50] @ directions)) @ flux
 
-    found = visibilities(CELL_RAD * (half - xs), CELL_RAD * (ys - half), image[ys, xs])
+    found = visibilities(*components(image, GRID))
     expected = visibilities(seen.l, seen.m, seen.flux)
     error = np.abs(found - expected)
     assert error.max() < 0.028 * seen.flux.sum()
@@ -130,12 +133,12 @@ def test_what_lies_outside_of_the_image_is_named(observed: Observed) -> None:
     """By name, apparent flux density and distance; what is too faint is not."""
     ms, sources, truth = observed
     shape, weights = _weighted(ms)
-    (one,) = outside(appearance(shape, weights, sources), N_PIXELS, CELL_RAD, 0.05).as_list()
+    (one,) = outlier_sources(apparent_sources(shape, weights, sources), GRID, 0.05).as_list()
     assert one["name"] == sources[3].name
     assert one["apparent_jy"] == pytest.approx(truth[3], rel=3e-3)
     assert one["distance_deg"] == pytest.approx(np.hypot(1.3, 0.2), abs=0.01)
-    assert not len(outside(appearance(shape, weights, sources), N_PIXELS, CELL_RAD, truth[3] * 1.1))
-    assert not len(appearance(shape, weights, []))
+    assert not len(outlier_sources(apparent_sources(shape, weights, sources), GRID, truth[3] * 1.1))
+    assert not len(apparent_sources(shape, weights, []))
 
 
 @pytest.mark.parametrize("engine", ["wgridder", "wsclean", "tclean"])

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.conversion.convert import convert
-from contimg_assets.radio.imaging.image import image_size, make_image
+from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.plan import image_size
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape, read_shape

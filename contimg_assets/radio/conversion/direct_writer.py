@@ -21,7 +21,7 @@ from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.layout import CORRELATION_TYPES, Layout, create
 from contimg_assets.radio.conversion.rephase import median_weights, rephase
 from contimg_assets.radio.hdf5 import Hdf5Reader, library_errors, open_hdf5
-from contimg_assets.radio.prefetch import ahead
+from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.uvh5 import SubbandHeader
 
 
@@ -246,7 +246,7 @@ def _stream(
     n_times, n_baselines = delays_s.shape
     reader = _Reader(files, conjugated, delays_s)
     blocks = [reader.new_block() for _ in range(min(2, n_times))]
-    for t, block in enumerate(ahead(n_times, lambda t: reader.read(t, blocks[t % 2]))):
+    for t, block in enumerate(prefetch(n_times, lambda t: reader.read(t, blocks[t % 2]))):
         weights = block.row_weights
         columns = {
             "UVW": uvw[t],

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.prefetch import ahead
+from contimg_assets.radio.prefetch import prefetch
 
 #: Visibilities of a slab, bytes.
 _SLAB_BYTES = 64 * 2**20
@@ -79,4 +79,4 @@ class Slabs:
                     self._main.getcolnp("FLAG", flags[t], row, n)
             return slice(start, start + n), data, flags
 
-        yield from ahead(n_slabs, slab)
+        yield from prefetch(n_slabs, slab)

@@ -3,16 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.grid import ImageGrid
+
 #: Direction cosines l and m and flux densities, Jy, each of shape (n,).
 Points = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]
 
 
-def components(model: NDArray[np.float32], cell_rad: float) -> Points:
+def components(model: NDArray[np.float32], grid: ImageGrid) -> Points:
     """Direction cosines l and m and flux densities of a model image's components, each of shape (n,)."""
     ys, xs = np.nonzero(model)
-    half = len(model) // 2
-    l, m = -cell_rad * (xs - half).astype(np.float64), cell_rad * (ys - half).astype(np.float64)
-    return l, m, model[ys, xs]
+    return *grid.directions(xs, ys), model[ys, xs]
 
 
 def join(*parts: Points) -> Points:
@@ -22,18 +22,22 @@ def join(*parts: Points) -> Points:
     return l, m, flux
 
 
-def points_image(points: Points, n_pixels: int, cell_rad: float) -> NDArray[np.float32]:
-    """Model image, Jy/pixel, pixels [north, −east], the phase centre at n // 2.
+def offsets_from_centre(l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Directions less that of the phase centre: (l, m, n − 1), shape (n, 3)."""
+    return np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1)
+
+
+def points_image(points: Points, grid: ImageGrid) -> NDArray[np.float32]:
+    """Model image, Jy/pixel.
 
     A point between pixels is spread over the 4 × 4 nearest with the weights
     of cubic interpolation, so that its visibilities are those of its place:
     to 0.2 % where the dirty beam is 4 pixels wide, 2 % on the longest baselines.
-    All have to lie two pixels within the image.
+    All have to lie within the grid's edge.
     """
     l, m, flux = points
-    image = np.zeros((n_pixels, n_pixels), np.float32)
-    x, wx = _spread(n_pixels // 2 - l / cell_rad)
-    y, wy = _spread(n_pixels // 2 + m / cell_rad)
+    image = np.zeros((grid.n_pixels, grid.n_pixels), np.float32)
+    (x, wx), (y, wy) = (_spread(at) for at in grid.pixels(l, m))
     values = flux[:, None, None] * wy[:, :, None] * wx[:, None, :]
     np.add.at(image, (y[:, :, None], x[:, None, :]), values.astype(np.float32))
     return image

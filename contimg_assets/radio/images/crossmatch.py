@@ -1,6 +1,7 @@
 """An image's sources against a survey: flux scale, astrometry, completeness, reliability, spectra, counts."""
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,9 @@ class Comparison:
     survey: str
     numbers: dict[str, float]
     """Metrics; one that too few sources tell is left out."""
-    matched: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    matched: dict[str, NDArray[np.float64]] = dataclasses.field(default_factory=dict)
     """Columns for pictures: ``ratio``, ``radius_deg``, ``snr``, ``east``, ``north`` of comparable sources."""
-    names: dict[int, tuple[str, float]] = field(default_factory=dict)
+    names: dict[int, tuple[str, float]] = dataclasses.field(default_factory=dict)
     """Survey name and flux density (at the image's frequency, Jy) by index of the source."""
 
 
@@ -75,9 +76,66 @@ def compare_with_survey(
     """
     index = np.where(np.isnan(rows["spectral_index"]), typical_index, rows["spectral_index"])
     expected = rows["flux_jy"] * (frequency_hz / survey.frequency_hz) ** index
+    field, everywhere = _in_field(plane, power, noise, rows, expected, least_power)
+    if not len(field.rows):
+        return Comparison(survey.title, {})
+    cell = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
+    coarser = max(plane.major_pixels, survey.beam_arcsec / cell)
+    found_at = np.array([[s.point.x, s.point.y] for s in sources]).reshape(-1, 2)
+    snr = np.array([s.signal_to_noise for s in sources])
+    flux = np.array([s.flux_jy for s in sources])
+    numbers: dict[str, float] = {}
+
+    deep = field.expected > 2 * survey.complete_jy
+    bright = field.snr >= COUNT_SIGMA
+    if bright.any():
+        nearest = (
+            cKDTree(found_at).query(field.places[bright])[0]
+            if len(found_at)
+            else np.full(bright.sum(), np.inf)
+        )
+        numbers["completeness_7sigma"] = float((nearest <= coarser / 2).mean())
+        numbers["n_expected_7sigma"] = float(bright.sum())
+    ours = (snr >= COUNT_SIGMA) & (flux > 2 * survey.complete_jy) if len(sources) else np.zeros(0, bool)
+    if ours.any():
+        nearest = cKDTree(everywhere).query(found_at[ours])[0]
+        numbers["reliability_7sigma"] = float((nearest <= coarser / 2).mean())
+
+    names, comparable = _matches(field, found_at, snr, max(plane.major_pixels / 2, 2.0), coarser)
+    matched = _columns(plane, field, comparable, found_at, flux, snr, cell) if comparable else {}
+    if comparable:
+        numbers |= _scale(matched, survey, frequency_hz, half_power_deg, typical_index)
+    numbers |= _counts(flux, snr, field.expected[deep], field.snr[deep])
+    return Comparison(survey.title, numbers, matched, names)
+
+
+@dataclass(frozen=True)
+class _Field:
+    """The survey's sources within the image, where the beam tells how bright they appear."""
+
+    rows: Rows
+    places: NDArray[np.float64]
+    """Zero-based pixels x and y, shape (n, 2)."""
+    expected: NDArray[np.float64]
+    """Flux densities at the image's frequency, Jy."""
+    snr: NDArray[np.float64]
+    """Expected signal-to-noise ratios."""
+
+
+def _in_field(
+    plane: ImagePlane,
+    power: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    rows: Rows,
+    expected: NDArray[np.float64],
+    least_power: float,
+) -> tuple[_Field, NDArray[np.float64]]:
+    """Sources within the image, and the pixels of all, whatever the beam there.
+
+    A source of ours is real if the survey has it anywhere.
+    """
     with np.errstate(invalid="ignore"):
         x, y = plane.wcs.all_world2pix(rows["ra_deg"], rows["dec_deg"], 0)
-    # Whatever the beam there: a source of ours is real if the survey has it anywhere.
     everywhere = np.stack([x, y], axis=1)[np.isfinite(x)]
     ny, nx = plane.pixels.shape
     rim = plane.major_pixels
@@ -88,66 +146,59 @@ def compare_with_survey(
     )
     response, local = power[at], noise[at]
     inside &= response >= least_power
-    rows, expected, response, local = rows[inside], expected[inside], response[inside], local[inside]
+    snr = expected[inside] * response[inside] / local[inside]
     places = np.stack([x[inside], y[inside]], axis=1)
-    cell = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
-    coarser = max(plane.major_pixels, survey.beam_arcsec / cell)
-    numbers: dict[str, float] = {}
-    if not len(rows):
-        return Comparison(survey.title, numbers)
-    expected_snr = expected * response / local
-    found_at = np.array([[s.point.x, s.point.y] for s in sources]).reshape(-1, 2)
-    snr = np.array([s.signal_to_noise for s in sources])
-    flux = np.array([s.flux_jy for s in sources])
-    tree = cKDTree(places)
-    reach = max(plane.major_pixels / 2, 2.0)
+    return _Field(rows[inside], places, expected[inside], snr), everywhere
 
-    deep = expected > 2 * survey.complete_jy
-    bright = expected_snr >= COUNT_SIGMA
-    if bright.any():
-        nearest = (
-            cKDTree(found_at).query(places[bright])[0] if len(found_at) else np.full(bright.sum(), np.inf)
-        )
-        numbers["completeness_7sigma"] = float((nearest <= coarser / 2).mean())
-        numbers["n_expected_7sigma"] = float(bright.sum())
-    ours = (snr >= COUNT_SIGMA) & (flux > 2 * survey.complete_jy) if len(sources) else np.zeros(0, bool)
-    if ours.any():
-        nearest = cKDTree(everywhere).query(found_at[ours])[0]
-        numbers["reliability_7sigma"] = float((nearest <= coarser / 2).mean())
 
-    comparable: list[tuple[int, float, float]] = []
+#: Index of a source, flux density that the survey expects of it, index of its brightest counterpart.
+_Match = tuple[int, float, int]
+
+
+def _matches(
+    field: _Field, found_at: NDArray[np.float64], snr: NDArray[np.float64], reach: float, coarser: float
+) -> tuple[dict[int, tuple[str, float]], list[_Match]]:
+    """Survey name and flux density of each source that has a counterpart, and those that can be compared."""
+    tree = cKDTree(field.places)
+    comparable: list[_Match] = []
     names: dict[int, tuple[str, float]] = {}
     for i, near in enumerate(tree.query_ball_point(found_at, reach) if len(found_at) else ()):
         if not near:
             continue
-        best = max(near, key=lambda k: expected[k])
+        best = max(near, key=lambda k: field.expected[k])
         # Components that we do not resolve are one source to us.
-        total = float(expected[near].sum())
-        names[i] = (bytes(rows["name"][best]).decode(), total)
-        around = tree.query_ball_point(places[best], _ISOLATED_BEAMS * coarser)
-        others = float(expected[around].sum()) - total
+        total = float(field.expected[near].sum())
+        names[i] = (bytes(field.rows["name"][best]).decode(), total)
+        around = tree.query_ball_point(field.places[best], _ISOLATED_BEAMS * coarser)
+        others = float(field.expected[around].sum()) - total
         alone = np.hypot(*(found_at - found_at[i]).T) < _ISOLATED_BEAMS * coarser
         if snr[i] >= SCALE_SIGMA and others < _ISOLATED_PART * total and alone.sum() == 1:
-            comparable.append((i, total, float(best)))
-    matched: dict[str, NDArray[np.float64]] = {}
-    if comparable:
-        who = np.array([c[0] for c in comparable])
-        match = np.array([int(c[2]) for c in comparable])
-        ratio = flux[who] / np.array([c[1] for c in comparable])
-        step = found_at[who] - places[match]
-        centre = plane.wcs.wcs.crpix - 1
-        radius = np.hypot(*(found_at[who] - centre).T) * cell / 3600
-        matched = {
-            "ratio": ratio,
-            "radius_deg": radius,
-            "snr": snr[who],
-            "east": -step[:, 0] * cell,
-            "north": step[:, 1] * cell,
-            "flux_jy": flux[who],
-        }
-        numbers |= _scale(matched, survey, frequency_hz, half_power_deg, typical_index)
-    numbers |= _counts(flux, snr, expected[deep], expected_snr[deep])
-    return Comparison(survey.title, numbers, matched, names)
+            comparable.append((i, total, best))
+    return names, comparable
+
+
+def _columns(
+    plane: ImagePlane,
+    field: _Field,
+    comparable: list[_Match],
+    found_at: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    snr: NDArray[np.float64],
+    cell_arcsec: float,
+) -> dict[str, NDArray[np.float64]]:
+    """Columns for pictures, of comparable sources."""
+    who = np.array([i for i, _, _ in comparable])
+    match = np.array([best for _, _, best in comparable])
+    step = found_at[who] - field.places[match]
+    centre = plane.wcs.wcs.crpix - 1
+    return {
+        "ratio": flux[who] / np.array([total for _, total, _ in comparable]),
+        "radius_deg": np.hypot(*(found_at[who] - centre).T) * cell_arcsec / 3600,
+        "snr": snr[who],
+        "east": -step[:, 0] * cell_arcsec,
+        "north": step[:, 1] * cell_arcsec,
+        "flux_jy": flux[who],
+    }
 
 
 def _scale(

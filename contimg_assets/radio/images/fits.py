@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.provenance import add_provenance
 from contimg_assets.radio.measurement_set import GroupShape
 
@@ -54,8 +55,7 @@ class RestoringBeam:
 
 def image_header(
     shape: GroupShape,
-    n_pixels: int,
-    cell_arcsec: float,
+    grid: ImageGrid,
     beam: RestoringBeam,
     frequency_hz: float,
     bandwidth_hz: float,
@@ -72,7 +72,7 @@ def image_header(
     Parameters
     ----------
     shape : GroupShape
-    n_pixels, cell_arcsec : int, float
+    grid : ImageGrid
         As imaged.
     beam : RestoringBeam
     frequency_hz : float
@@ -90,18 +90,36 @@ def image_header(
     -------
     astropy.io.fits.Header
     """
-    ra, dec = shape.centre
-    scale = phasing.aberration_scale(float(shape.times_jd.mean()), ra, dec)
-    cell = cell_arcsec / 3600.0 / scale
-    half = shape.integration_s / 2 / 86400.0
-    start = Time(shape.times_jd[0] - half, format="jd", scale="utc")
-    end = Time(shape.times_jd[-1] + half, format="jd", scale="utc")
     header = fits.Header()
     header["BUNIT"] = "Jy/beam"
+    _add_coordinates(header, shape, grid, frequency_hz, bandwidth_hz)
+    header["BMAJ"], header["BMIN"] = beam.major_arcsec / 3600.0, beam.minor_arcsec / 3600.0
+    header["BPA"] = beam.position_angle_deg
+    _add_observation(header, shape)
+    header["ORIGIN"] = f"contimg {__version__}"
+    for key, value in numbers.items():
+        header[key] = value
+    add_provenance(header, provenance)
+    for key, value in sorted(settings.items()):
+        header.add_history(f"setting {key} = {value}")
+    return header
+
+
+def _scale(shape: GroupShape) -> float:
+    """Apparent over ICRS size of a group's field: aberration."""
+    return phasing.aberration_scale(float(shape.times_jd.mean()), *shape.centre)
+
+
+def _add_coordinates(
+    header: fits.Header, shape: GroupShape, grid: ImageGrid, frequency_hz: float, bandwidth_hz: float
+) -> None:
+    """Add the four axes of an image to its header."""
+    ra, dec = shape.centre
+    cell = grid.cell_arcsec / 3600.0 / _scale(shape)
     for axis, (kind, value, step, pixel, unit) in enumerate(
         [
-            ("RA---SIN", np.rad2deg(ra), -cell, n_pixels // 2 + 1, "deg"),
-            ("DEC--SIN", np.rad2deg(dec), cell, n_pixels // 2 + 1, "deg"),
+            ("RA---SIN", np.rad2deg(ra), -cell, grid.centre + 1, "deg"),
+            ("DEC--SIN", np.rad2deg(dec), cell, grid.centre + 1, "deg"),
             ("FREQ", frequency_hz, bandwidth_hz, 1, "Hz"),
             ("STOKES", 1.0, 1.0, 1, ""),
         ],
@@ -112,9 +130,14 @@ def image_header(
         header[f"CUNIT{axis}"] = unit
     header["RADESYS"] = "ICRS"
     header["SPECSYS"] = "TOPOCENT"
-    header["BMAJ"], header["BMIN"] = beam.major_arcsec / 3600.0, beam.minor_arcsec / 3600.0
-    header["BPA"] = beam.position_angle_deg
-    header["OBJECT"] = phasing.centre_name(ra, dec)
+
+
+def _add_observation(header: fits.Header, shape: GroupShape) -> None:
+    """Add where, when and with what a group was observed."""
+    half = shape.integration_s / 2 / 86400.0
+    start = Time(shape.times_jd[0] - half, format="jd", scale="utc")
+    end = Time(shape.times_jd[-1] + half, format="jd", scale="utc")
+    header["OBJECT"] = phasing.centre_name(*shape.centre)
     header["TELESCOP"] = telescope.TELESCOPE_NAME
     header["INSTRUME"] = "DSA"
     header["TIMESYS"] = "UTC"
@@ -126,14 +149,7 @@ def image_header(
         float(np.rad2deg(shape.declination_rad)),
         "deg, apparent declination of the pointing",
     )
-    header["ABERSCAL"] = (scale, "apparent / ICRS size of the field")
-    header["ORIGIN"] = f"contimg {__version__}"
-    for key, value in numbers.items():
-        header[key] = value
-    add_provenance(header, provenance)
-    for key, value in sorted(settings.items()):
-        header.add_history(f"setting {key} = {value}")
-    return header
+    header["ABERSCAL"] = (_scale(shape), "apparent / ICRS size of the field")
 
 
 def celestial_wcs(header: fits.Header) -> WCS:

@@ -9,6 +9,7 @@ from scipy.optimize import least_squares
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import Points
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 
 #: Standard deviation of a Gaussian over its full width at half maximum.
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
@@ -66,11 +67,11 @@ def restore(
     points: Points,
     residual: NDArray[np.float32],
     beam: RestoringBeam,
-    cell_arcsec: float,
+    grid: ImageGrid,
     threads: int = 1,
 ) -> NDArray[np.float32]:
     """Model and points between pixels convolved with the restoring beam, plus the residual, Jy/beam."""
-    n = model.shape[0]
+    n, cell_arcsec = grid.n_pixels, grid.cell_arcsec
     u = fft.fftfreq(n)[None, :] / cell_arcsec
     v = fft.fftfreq(n)[:, None] / cell_arcsec
     along, across = beam.axes(-u[:, : n // 2 + 1], v)
@@ -79,13 +80,12 @@ def restore(
     area = np.pi * beam.major_arcsec * beam.minor_arcsec / (4 * np.log(2)) / cell_arcsec**2
     seen = fft.rfft2(model, workers=threads) * (transfer * area)
     restored = fft.irfft2(seen, s=model.shape, workers=threads) + residual
-    cell_rad = np.deg2rad(cell_arcsec / 3600)
     reach = int(np.ceil(_REACH * beam.major_arcsec / cell_arcsec))
     for l, m, flux in zip(*points, strict=True):
-        x, y = n // 2 - l / cell_rad, n // 2 + m / cell_rad
+        x, y = grid.pixels(l, m)
         xs = np.arange(max(round(x) - reach, 0), min(round(x) + reach + 1, n))
         ys = np.arange(max(round(y) - reach, 0), min(round(y) + reach + 1, n))
-        offsets = beam.in_beams(-(xs - x)[None, :] * cell_rad, (ys - y)[:, None] * cell_rad)
+        offsets = beam.in_beams(-(xs - x)[None, :] * grid.cell_rad, (ys - y)[:, None] * grid.cell_rad)
         squares = np.sum(offsets**2, axis=-1)
         restored[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] += flux * np.exp(-4 * np.log(2) * squares)
     return restored.astype(np.float32)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
 from contimg_assets.radio import beam, phasing
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.measurement_set import GroupShape
 
 #: Points of the coarse grid along an axis: 3′ at 3.5°, against a beam of 160′
@@ -38,8 +39,7 @@ def drift_beam(
     shape: GroupShape,
     frequencies_hz: NDArray[np.float64],
     weights: NDArray[np.float64],
-    n_pixels: int,
-    cell_rad: float,
+    grid: ImageGrid,
 ) -> NDArray[np.float32]:
     """Time- and frequency-averaged power beam about the phase centre.
 
@@ -49,17 +49,13 @@ def drift_beam(
     frequencies_hz : ndarray, shape (n_channels,)
     weights : ndarray, shape (n_times, n_channels)
         Sum of imaging weights of each integration and channel.
-    n_pixels : int
-        Width of the (square) image; its centre is pixel ``n_pixels // 2``.
-    cell_rad : float
-        Pixel, as a difference of direction cosines.
+    grid : ImageGrid
 
     Returns
     -------
     ndarray, float32, shape (n_pixels, n_pixels)
-        Indexed [m (north), l]; l falls with the index, as in a FITS image.
     """
-    half = n_pixels // 2 * cell_rad
+    half = grid.centre * grid.cell_rad
     coarse = np.linspace(-half, half, _GRID_POINTS)
     l, m = np.meshgrid(coarse, coarse, indexing="xy")
     n = np.sqrt(1.0 - l**2 - m**2)
@@ -85,6 +81,6 @@ def drift_beam(
         sine = chord * np.sqrt(1.0 - chord**2 / 4.0)
         total += beam.airy_power(sine[..., None], centres) @ by_bin
     spline = RectBivariateSpline(coarse, coarse, total / weights.sum())
-    pixels = (np.arange(n_pixels) - n_pixels // 2) * cell_rad
-    # l runs against the pixels; a spline wants ascending points.
-    return spline(pixels, -pixels[::-1])[:, ::-1].astype(np.float32)
+    l_columns, m_rows = grid.axes()
+    # l falls with the column; a spline wants ascending points.
+    return spline(m_rows, l_columns[::-1])[:, ::-1].astype(np.float32)

@@ -2,12 +2,12 @@
 
 A minor cycle errs by some per cent of what it takes: its components stand on
 pixels, and its dirty beam is that of a source which neither drifts nor has a
-place off the array's plane.  A point has but a place and a flux density, and the
+position off the array's plane.  A point has but a position and a flux density, and the
 visibilities tell them to the noise.  So of a bright point nothing is left for the
 next cycle, which begins with what is fainter.
 
 Belongs here: which components make a bright source, and the fit of points.
-Does not belong here: their spectra (``spectra.py``), what is outside (``outside.py``).
+Does not belong here: their spectra (``spectra.py``), outlier sources (``outlier_sources.py``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from contimg_assets.radio.images.components import Points, join
+from contimg_assets.radio.images.components import Points, join, offsets_from_centre
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.phasors import baseline_starts, begin_baseline, turn_on
+from contimg_assets.radio.imaging.phasors import advance_phasors, baseline_starts, start_phasors
 
 #: Points fitted at once: each costs time.
 _MOST_POINTS = 256
@@ -41,20 +42,21 @@ _RESOLVED, _RESOLVED_SIGMA = 0.05, 6.0
 _FARTHEST_BEAMS = 0.5
 #: … or is fainter by this factor than it was thought to be; one that varies may well be brighter.
 _MOST_FALL = 2.0
-#: While it is fitted, no flux density falls below this part of what it began with: what is none has no place.
+#: While it is fitted, no flux density falls below this part of what it began with: what has none has no
+#: position.
 _LOWEST = 1e-3
 
 
-#: A source's components, its flux density and its place.
+#: A source's components, its flux density and its position.
 Gathered = tuple[NDArray[np.bool_], float, NDArray[np.float64]]
 
 
-def gather(places: NDArray[np.float64], flux: NDArray[np.float32], least_jy: float) -> Iterator[Gathered]:
+def gather(positions: NDArray[np.float64], flux: NDArray[np.float32], least_jy: float) -> Iterator[Gathered]:
     """Sum components to sources: those near the brightest are its own, then the next of what is left.
 
     Parameters
     ----------
-    places : ndarray, shape (n, 2)
+    positions : ndarray, shape (n, 2)
         In units of what is near.
     flux : ndarray, shape (n,)
         Jy.
@@ -68,27 +70,27 @@ def gather(places: NDArray[np.float64], flux: NDArray[np.float32], least_jy: flo
         The source's components.
     total : float
         Its flux density, Jy.
-    place : ndarray, shape (2,)
-        Mean place of what is positive, by flux density.
+    position : ndarray, shape (2,)
+        Mean position of what is positive, by flux density.
     """
     free = np.ones(len(flux), bool)
     while free.any():
         brightest = np.flatnonzero(free)[np.argmax(flux[free])]
         if flux[brightest] < least_jy / _MOST_PARTS:
             return
-        own = free & (np.hypot(*(places - places[brightest]).T) <= 1.0)
+        own = free & (np.hypot(*(positions - positions[brightest]).T) <= 1.0)
         free &= ~own
         total = float(flux[own].sum(dtype=np.float64))
         if total > 0 and total >= least_jy:
             # Negative ones would take the mean out of the source.
             heights = np.maximum(flux[own], 0)
-            yield own, total, heights @ places[own] / heights.sum(dtype=np.float64)
+            yield own, total, heights @ positions[own] / heights.sum(dtype=np.float64)
 
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _measure(
     values: NDArray[np.complex64],
-    left: NDArray[np.complex64],
+    residuals: NDArray[np.complex64],
     weights: NDArray[np.float32],
     uvw: NDArray[np.float64],
     frequencies: NDArray[np.float64],
@@ -97,24 +99,24 @@ def _measure(
     shares: NDArray[np.float32],
     lower: NDArray[np.int32],
     fraction: NDArray[np.float32],
-    places: NDArray[np.float64],
+    positions: NDArray[np.float64],
     flux: NDArray[np.float32],
     sums: NDArray[np.float64],
 ) -> None:
-    """Take points from the visibilities, and sum what is left towards each, by integration.
+    """Subtract points from the visibilities, and sum what is left towards each, by integration.
 
     The rows of ``sums``: template × what is left, and template², on short and then on long baselines;
     slope × what is left, across the phase, for l and m; slope² for ll, lm, mm.
     """
-    n, n_places = len(frequencies), len(places)
+    n, n_positions = len(frequencies), len(positions)
     for t in numba.prange(len(sums)):
-        state = np.empty((5, n_places), np.float32)
+        state = np.empty((5, n_positions), np.float32)
         real, imag, by_real, by_imag, loss = state
-        work = np.empty((4, n_places), np.float32)
+        work = np.empty((4, n_positions), np.float32)
         share, along, across, square = work
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
-            begin_baseline(uvw[t * n + first], frequencies[first:end], places, state)
+            start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
             along[:] = 0
             across[:] = 0
             square[:] = 0
@@ -122,26 +124,26 @@ def _measure(
                 weight, rest = weights[t * n + i], values[t * n + i]
                 low, part = lower[i], fraction[i]
                 model_real, model_imag = np.float32(0), np.float32(0)
-                for k in range(n_places):
+                for k in range(n_positions):
                     now = shares[t, low, k] + part * (shares[t, low + 1, k] - shares[t, low, k])
                     share[k] = now
                     now *= loss[k] * flux[k]
                     model_real += now * real[k]
                     model_imag += now * imag[k]
                 rest_real, rest_imag = rest.real - model_real, rest.imag - model_imag
-                left[t * n + i] = complex(rest_real, rest_imag)
-                for k in range(n_places):
+                residuals[t * n + i] = complex(rest_real, rest_imag)
+                for k in range(n_positions):
                     weighted = weight * share[k]
                     along[k] += weighted * (rest_real * real[k] + rest_imag * imag[k])
                     across[k] += weighted * (rest_imag * real[k] - rest_real * imag[k])
                     square[k] += weighted * share[k]
-                turn_on(real, imag, by_real, by_imag)
+                advance_phasors(real, imag, by_real, by_imag)
             u, v, w = uvw[t * n + (first + end) // 2]
             side = 1 if is_long[b] else 0
-            for k in range(n_places):
-                down = places[k, 2] + 1.0
-                by_l = 2 * np.pi * (u - w * places[k, 0] / down)
-                by_m = 2 * np.pi * (v - w * places[k, 1] / down)
+            for k in range(n_positions):
+                down = positions[k, 2] + 1.0
+                by_l = 2 * np.pi * (u - w * positions[k, 0] / down)
+                by_m = 2 * np.pi * (v - w * positions[k, 1] / down)
                 energy = loss[k] * loss[k] * square[k]
                 sums[t, side, k] += loss[k] * along[k]
                 sums[t, 2 + side, k] += energy
@@ -160,7 +162,7 @@ Baselines = tuple[NDArray[np.int64], NDArray[np.bool_]]
 class FittedPoints:
     """What a fit found and what it left."""
 
-    left: NDArray[np.complex64]
+    residuals: NDArray[np.complex64]
     """Visibilities less the points, shape (n_visibilities,)."""
     points: Points
     is_point: NDArray[np.bool_]
@@ -168,9 +170,13 @@ class FittedPoints:
 
 
 def fit_points(
-    visibilities: NDArray[np.complex64], drift: Drift, candidates: Points, beam: RestoringBeam, edge: float
+    visibilities: NDArray[np.complex64],
+    drift: Drift,
+    candidates: Points,
+    beam: RestoringBeam,
+    grid: ImageGrid,
 ) -> FittedPoints:
-    """Fit places and mean flux densities of points, all together, and take them away.
+    """Fit positions and mean flux densities of points, all together, and subtract them.
 
     Each has its own normal equations; what points do to one another goes within a few
     passes (Jacobi's iteration).  Candidates that are not points are fitted along with the
@@ -179,15 +185,15 @@ def fit_points(
     Parameters
     ----------
     visibilities : ndarray, complex64, shape (n_visibilities,)
-        Not touched.
+        Not changed.
     drift : Drift
         Geometry, weights, and how components change through the group.
     candidates : Points
         About where they are, and their mean apparent flux densities.
     beam : RestoringBeam
         The restoring beam.
-    edge : float
-        Points lie within this of the phase centre, in l and in m.
+    grid : ImageGrid
+        Points lie within its edge.
 
     Returns
     -------
@@ -200,21 +206,21 @@ def fit_points(
     if not used.any():
         return FittedPoints(visibilities, join(), used)
     begin = np.stack([l, m, flux])[:, used].astype(np.float64)
-    left = np.empty_like(visibilities)
+    residuals = np.empty_like(visibilities)
     baselines = _baselines(drift)
-    now, is_point = _fit(visibilities, left, drift, baselines, begin, beam)
-    is_point &= np.maximum(np.abs(now[0]), np.abs(now[1])) <= edge
+    now, is_point = _fit(visibilities, residuals, drift, baselines, begin, beam)
+    is_point &= grid.contains(now[0], now[1])
     is_point &= now[2] >= begin[2] / _MOST_FALL
     if not is_point.any():
-        left = visibilities
+        residuals = visibilities
     elif not is_point.all():
         rejected = now[:, ~is_point]
         rejected[2] *= -1
-        _take(left, left, drift, baselines, rejected)
+        _subtract(residuals, residuals, drift, baselines, rejected)
     points = now[:, is_point]
     kept = used.copy()
     kept[used] = is_point
-    return FittedPoints(left, (points[0], points[1], points[2].astype(np.float32)), kept)
+    return FittedPoints(residuals, (points[0], points[1], points[2].astype(np.float32)), kept)
 
 
 def merge(points: Points, beam: RestoringBeam) -> Points:
@@ -223,18 +229,18 @@ def merge(points: Points, beam: RestoringBeam) -> Points:
 
 
 def _as_points(sources: Sequence[Gathered], beam: RestoringBeam) -> Points:
-    """Sources whose places are in beams."""
-    l, m = beam.from_beams(np.array([place for *_, place in sources]).reshape(-1, 2))
+    """Sources whose positions are in beams."""
+    l, m = beam.from_beams(np.array([position for *_, position in sources]).reshape(-1, 2))
     return l, m, np.array([total for _, total, _ in sources], np.float32)
 
 
-def take_bright_points(
+def fit_bright_points(
     visibilities: NDArray[np.complex64],
     drift: Drift,
     found: Points,
     known: Points,
     beam: RestoringBeam,
-    edge: float,
+    grid: ImageGrid,
     faintest_jy: float,
     left_jy: float,
     *,
@@ -245,7 +251,7 @@ def take_bright_points(
     Parameters
     ----------
     visibilities : ndarray, complex64, shape (n_visibilities,)
-        From which nothing of it is taken yet; not touched.
+        From which nothing of it is subtracted yet; not changed.
     drift : Drift
     found : Points
         Components.
@@ -253,8 +259,7 @@ def take_bright_points(
         The model before: what is found where there is something already is not all of a source.
     beam : RestoringBeam
         The restoring beam.
-    edge : float
-        See ``fit_points``.
+    grid : ImageGrid
     faintest_jy : float
         Fainter sources are left as they are.
     left_jy : float
@@ -269,52 +274,54 @@ def take_bright_points(
     rest : ndarray of bool, shape (n_components,)
         Components to subtract as they are: those that belong to none of the points, unless they wait.
     """
-    places = beam.in_beams(found[0], found[1])
+    positions = beam.in_beams(found[0], found[1])
     least_jy = max(faintest_jy - left_jy, _LEAST_FOUND * left_jy)
-    sources = [(own, total + left_jy, place) for own, total, place in gather(places, found[2], least_jy)]
+    sources = [
+        (own, total + left_jy, position) for own, total, position in gather(positions, found[2], least_jy)
+    ]
     if sources and len(known[0]):
         tree = cKDTree(beam.in_beams(known[0], known[1]))
-        new = tree.query(np.array([place for *_, place in sources]))[0] > 1.0
+        new = tree.query(np.array([position for *_, position in sources]))[0] > 1.0
         sources = [source for source, is_new in zip(sources, new, strict=True) if is_new]
-    fitted = fit_points(visibilities, drift, _as_points(sources, beam), beam, edge)
+    fitted = fit_points(visibilities, drift, _as_points(sources, beam), beam, grid)
     rest = np.ones(len(found[0]), bool)
     for (own, *_), is_point in zip(sources, fitted.is_point, strict=True):
         rest &= ~(own & is_point)
-    if may_wait and fitted.is_point.any() and _brightest(places[rest], found[2][rest]) < left_jy / 2:
+    if may_wait and fitted.is_point.any() and _brightest(positions[rest], found[2][rest]) < left_jy / 2:
         rest[:] = False
     return fitted, rest
 
 
-def _brightest(places: NDArray[np.float64], flux: NDArray[np.float32]) -> float:
+def _brightest(positions: NDArray[np.float64], flux: NDArray[np.float32]) -> float:
     """Largest sum of flux densities within a square of one beam; a source may lie in four of them."""
     if not len(flux):
         return 0.0
-    _, square = np.unique(np.floor(places).astype(np.int64), axis=0, return_inverse=True)
+    _, square = np.unique(np.floor(positions).astype(np.int64), axis=0, return_inverse=True)
     return float(np.abs(np.bincount(square.reshape(-1), flux)).max())
 
 
 def _fit(
     visibilities: NDArray[np.complex64],
-    left: NDArray[np.complex64],
+    residuals: NDArray[np.complex64],
     drift: Drift,
     baselines: Baselines,
     begin: NDArray[np.float64],
     beam: RestoringBeam,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Fit points, shape (3, n), and take them from the visibilities into ``left``.
+    """Fit points, shape (3, n), and subtract them from the visibilities into ``residuals``.
 
     Returned are their l, m and flux densities, and which are points as far as the fit tells: settled,
     near to where they began, and alike on long and short baselines.
     """
     noise, points = drift.weights.expected_noise_jy, begin
     for k in range(_MOST_PASSES):
-        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _take(
-            visibilities, left, drift, baselines, points
+        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _subtract(
+            visibilities, residuals, drift, baselines, points
         )
         flux, total = points[2], short_total + long_total
         normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
         across = np.stack([by_l, by_m], axis=-1)[..., None]
-        # Baselines of one direction tell no place across it.
+        # Baselines of one direction tell no position across it.
         shift = (np.linalg.pinv(normal, hermitian=True) @ across)[..., 0] / flux[:, None]
         change = (short + long) / total
         moved = flux * np.sqrt(np.einsum("ki,kij,kj->k", shift, normal, shift) / total)
@@ -323,8 +330,8 @@ def _fit(
             break
         offset = points[:2] + shift.T - begin[:2]
         far = np.hypot(*beam.in_beams(*offset).T) / _FARTHEST_BEAMS
-        place = begin[:2] + offset / np.maximum(far, 1.0)
-        points = np.stack([*place, np.maximum(flux + change, _LOWEST * begin[2])])
+        position = begin[:2] + offset / np.maximum(far, 1.0)
+        points = np.stack([*position, np.maximum(flux + change, _LOWEST * begin[2])])
     offset = points[:2] + shift.T - begin[:2]
     is_point = np.hypot(*beam.in_beams(*offset).T) < _FARTHEST_BEAMS
     is_point &= moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
@@ -337,22 +344,31 @@ def _fit(
     return points, is_point
 
 
-def _take(
+def _subtract(
     visibilities: NDArray[np.complex64],
-    left: NDArray[np.complex64],
+    residuals: NDArray[np.complex64],
     drift: Drift,
     baselines: Baselines,
     points: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Take points from visibilities into ``left``; sums of ``_measure`` over the group, shape (9, n)."""
+    """Subtract points, visibilities into ``residuals``; sums of ``_measure`` over the group, shape (9, n)."""
     l, m, flux = points
     data, (starts, is_long) = drift.data, baselines
-    shares = np.ascontiguousarray(drift.shares(l, m).transpose(1, 2, 0), dtype=np.float32)
+    shares = np.ascontiguousarray(drift.relative_response(l, m).transpose(1, 2, 0), dtype=np.float32)
     sums = np.zeros((data.n_times, 9, len(l)))
     _measure(
-        *(visibilities, left, drift.weights.values, data.uvw, data.frequencies_hz, starts),
-        *(is_long, shares, *drift.bins),
-        *(np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1), flux.astype(np.float32), sums),
+        visibilities,
+        residuals,
+        drift.weights.values,
+        data.uvw,
+        data.frequencies_hz,
+        starts,
+        is_long,
+        shares,
+        *drift.bins,
+        offsets_from_centre(l, m),
+        flux.astype(np.float32),
+        sums,
     )
     return sums.sum(axis=0)
 

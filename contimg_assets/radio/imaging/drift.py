@@ -48,21 +48,21 @@ def response(
 
 @dataclass(frozen=True)
 class Drift:
-    """A group's beam, seen by its imaging weights."""
+    """A group's drifting beam, averaged under its imaging weights."""
 
     shape: GroupShape
     data: StokesI
     weights: Weights
 
     def modes(
-        self, shares: NDArray[np.float64], flux: NDArray[np.float32], times: slice
+        self, responses: NDArray[np.float64], flux: NDArray[np.float32], times: slice
     ) -> tuple[NDArray[np.float32], list[Mode]]:
         """Components in a part of the group: their means there, and modes of the change about them.
 
         Parameters
         ----------
-        shares : ndarray, shape (n, n_times, n_bins)
-            Of ``shares``.
+        responses : ndarray, shape (n, n_times, n_bins)
+            Of ``relative_response``.
         flux : ndarray, shape (n,)
             Mean apparent flux densities in the group, Jy.
         times : slice
@@ -78,17 +78,17 @@ class Drift:
         weights = self.weights.by_time_frequency[times]
         if not weights.any():
             return flux, []
-        seen = shares[:, times] * flux.astype(float)[:, None, None]
-        mean = np.tensordot(seen, weights, axes=2) / weights.sum()
+        apparent = responses[:, times] * flux.astype(float)[:, None, None]
+        mean = np.tensordot(apparent, weights, axes=2) / weights.sum()
         # Orthogonal under the weights, the brightest components first served.
         root = np.sqrt(weights / weights.sum()).reshape(-1)
-        change = (seen - mean[:, None, None]).reshape(len(flux), -1)
+        change = (apparent - mean[:, None, None]).reshape(len(flux), -1)
         scaled = change * root
         _, energy, functions = np.linalg.svd(scaled.T @ scaled, hermitian=True)
         # Of what would be left after the first 0, 1, … modes.
-        left = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
+        remaining = np.append(np.cumsum(energy[::-1])[::-1], 0.0)
         allowed = (_LEFT_OVER * self.weights.expected_noise_jy) ** 2
-        n_modes = min(_MOST_MODES, int(np.argmax(left <= allowed)))
+        n_modes = min(_MOST_MODES, int(np.argmax(remaining <= allowed)))
         result: list[Mode] = []
         for function in functions[:n_modes]:
             coefficient = scaled @ function
@@ -118,20 +118,20 @@ class Drift:
     ) -> NDArray[np.float64]:
         return response(self.shape, l, m, self.weights.bin_frequencies_hz, self.reference_hz, index)
 
-    def _mean(self, seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _mean(self, response: NDArray[np.float64]) -> NDArray[np.float64]:
         weights = self.weights.by_time_frequency
-        mean = np.tensordot(seen, weights, axes=2) / weights.sum()
+        mean = np.tensordot(response, weights, axes=2) / weights.sum()
         return np.where(mean > _LEAST_BEAM, mean, 0.0)
 
-    def shares(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
+    def relative_response(self, l: NDArray[np.float64], m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Beam × spectrum over its weighted mean, 1 where that is not trusted, shape (n, n_times, n_bins)."""
         # The spectrum shapes the change over the band, not the mean. What bright sources have
         # besides the typical one is measured (``spectra.py``).
-        seen = self._response(l, m, np.full(len(l), TYPICAL_SPECTRAL_INDEX))
-        mean = self._mean(seen)
-        seen /= np.where(mean > 0, mean, 1.0)[:, None, None]
-        seen[mean == 0] = 1.0
-        return seen
+        relative = self._response(l, m, np.full(len(l), TYPICAL_SPECTRAL_INDEX))
+        mean = self._mean(relative)
+        relative /= np.where(mean > 0, mean, 1.0)[:, None, None]
+        relative[mean == 0] = 1.0
+        return relative
 
     @cached_property
     def bins(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Visibilities of components as a group sees them: drifting, and on an array that turns.
+"""Visibilities of components through a whole group: they drift through the beam while the array rotates.
 
 A group is predicted in spans of time.  Within one the array stays nearly in one
 plane and a component's flux density nearly what it is, so both need few terms,
@@ -23,18 +23,17 @@ _SPAN = 6
 
 
 @dataclass(frozen=True)
-class SeenPredictor:
+class DriftPredictor:
     """The visibilities' side of predictions for one group."""
 
-    drift: Drift | None
-    """None: components are constant."""
+    drift: Drift
     spans: tuple[tuple[slice, Predictor | None], ...]
     """Integrations, and what predicts their visibilities; None: all are flagged."""
 
     @classmethod
-    def of(cls, gridder: Gridder, drift: Drift | None) -> "SeenPredictor":
+    def of(cls, gridder: Gridder, drift: Drift) -> "DriftPredictor":
         """Predictor for the visibilities of a gridder, in order of time."""
-        n_times = drift.data.n_times if drift else 1
+        n_times = drift.data.n_times
         uvw = gridder.uvw.reshape(n_times, -1, 3)
         weights = gridder.weights.reshape(n_times, -1)
         spans = []
@@ -72,15 +71,13 @@ class SeenPredictor:
         -------
         ndarray, complex64, shape (n_visibilities,)
         """
-        left = data.copy()
+        residuals = data.copy()
         accuracy = error / max(float(np.linalg.norm(flux)), error)
-        shares = self.drift.shares(l, m) if self.drift else None
-        by_time = left.reshape(self.spans[-1][0].stop, -1)
+        responses = self.drift.relative_response(l, m)
+        by_time = residuals.reshape(self.spans[-1][0].stop, -1)
         for times, predictor in self.spans:
             if predictor is None:
                 continue
-            now, modes = flux, []
-            if self.drift and shares is not None:
-                now, modes = self.drift.modes(shares, flux, times)
-            by_time[times] -= predictor(l, m, now, accuracy, modes).reshape(by_time[times].shape)
-        return left
+            mean, modes = self.drift.modes(responses, flux, times)
+            by_time[times] -= predictor(l, m, mean, accuracy, modes).reshape(by_time[times].shape)
+        return residuals

@@ -40,8 +40,8 @@ def part_of_band(
 
 
 @dataclass(frozen=True)
-class OutsidePoints:
-    """Points beyond the image, as they were taken away."""
+class OutlierPoints:
+    """Points of outlier sources, as they were subtracted."""
 
     names: tuple[str, ...]
     """Source of each; some have more than one."""
@@ -78,7 +78,7 @@ class EngineImages:
     """Spectral indices of the components as they were subtracted; None: the typical one."""
     spectra: tuple[Spectrum, ...] = ()
     """Of bright sources."""
-    outside: tuple[dict[str, Any], ...] = ()
-    """What was taken of each source outside of the image that was looked for."""
-    outside_points: OutsidePoints | None = None
-    """What was taken of them, as it is to be predicted."""
+    outlier_sources: tuple[dict[str, Any], ...] = ()
+    """What was subtracted of each outlier source."""
+    outlier_points: OutlierPoints | None = None
+    """Their points, as they are to be predicted."""

@@ -1,7 +1,7 @@
 """From visibilities to pixels: ``ducc0``'s w-gridder in our conventions.
 
-Pixels are [north, −east] as in a FITS image, the phase centre at n // 2; a point
-source of 1 Jy has the visibility exp(2πi (ul + vm + w(n−1))).  The way back: ``predict.py``.
+Pixels are those of ``images/grid.py``; a point source of 1 Jy has the visibility
+exp(2πi (ul + vm + w(n−1))).  The way back: ``predict.py``.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ import ducc0
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
+
+from contimg_assets.radio.images.grid import ImageGrid
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,7 @@ class Gridder:
     """Wavelengths, shape (n_visibilities, 3)."""
     weights: NDArray[np.float32]
     """Shape (n_visibilities,), zero where flagged."""
-    n_pixels: int
-    cell_rad: float
+    grid: ImageGrid
     threads: int
     accuracy: float = 1e-5
     """Largest error, root mean square over the image, relative to what is gridded."""
@@ -31,8 +32,8 @@ class Gridder:
         image = ducc0.wgridder.vis2dirty(
             vis=visibilities[:, None],
             wgt=self.weights[:, None],
-            npix_x=self.n_pixels,
-            npix_y=self.n_pixels,
+            npix_x=self.grid.n_pixels,
+            npix_y=self.grid.n_pixels,
             do_wgridding=True,
             **self._geometry,
         )
@@ -60,9 +61,9 @@ class Gridder:
                 wgt=self.weights[:, None],
                 npix_x=n_west,
                 npix_y=n_north,
-                center_x=n_west // 2 * self.cell_rad,
+                center_x=n_west // 2 * self.grid.cell_rad,
                 # A flipped v flips the centre with it.
-                center_y=-(start - n_north // 2) * self.cell_rad,
+                center_y=-(start - n_north // 2) * self.grid.cell_rad,
                 do_wgridding=False,
                 **self._geometry,
             )
@@ -75,8 +76,8 @@ class Gridder:
             "uvw": self.uvw,
             # Wavelengths: the frequency at which a metre is one.
             "freq": np.array([SPEED_OF_LIGHT]),
-            "pixsize_x": self.cell_rad,
-            "pixsize_y": self.cell_rad,
+            "pixsize_x": self.grid.cell_rad,
+            "pixsize_y": self.grid.cell_rad,
             "epsilon": self.accuracy,
             "flip_v": True,
             "divide_by_n": False,

@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import numpy as np
 from astropy.io.fits import Header
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam, phasing
+from contimg_assets.radio import phasing
 from contimg_assets.radio.caltables.jones import read_jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import components, points_image
 from contimg_assets.radio.images.fits import celestial_wcs, image_header, write_image
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.source_finding import read_plane
@@ -27,106 +28,112 @@ from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.imaging.outlier_sources import OutsideSources
-from contimg_assets.radio.imaging.spectra import Spectra
-from contimg_assets.radio.imaging.start_model import Appearance, appearance, inside, outside
-from contimg_assets.radio.imaging.tclean import run_tclean
-from contimg_assets.radio.imaging.visibilities import (
-    StokesI,
-    channels_to_average,
-    read_stokes_i,
-    slots,
-    unflagged,
+from contimg_assets.radio.imaging.plan import Plan, plan, weigh
+from contimg_assets.radio.imaging.start_model import (
+    ApparentSources,
+    apparent_sources,
+    outlier_sources,
+    start_model,
 )
-from contimg_assets.radio.imaging.weights import Weights, imaging_weights
+from contimg_assets.radio.imaging.tclean import run_tclean
+from contimg_assets.radio.imaging.visibilities import StokesI, read_stokes_i
+from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.imaging.wgridder import run_wgridder
 from contimg_assets.radio.imaging.wsclean import run_wsclean
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 
-_ARCSEC = np.pi / 180 / 3600
-#: Sources outside the image that appear this many times the noise are named: a hundredth of that, which
-#: the dirty beam has along the array's arms, is the noise.
-_OUTSIDE_SIGMA = 100.0
-#: Peak memory of a process with our own engine: libraries and compiled code, …
-_BASE_BYTES = 340_000_000
-#: … and, of each averaged visibility and each pixel, what gridding and prediction hold, …
-_PREDICTION_BYTES = (95, 50)
-#: … or what restoring and the products do; whichever is more (measured, tiny to full, quick and full).
-_PRODUCTS_BYTES = (53, 90)
-
-
-def image_size(field_deg: float, cell_arcsec: float) -> int:
-    """Smallest multiple of ten with factors 2, 3 and 5 only that covers the field, in pixels.
-
-    CASA pads an image by 1.2 to the next even number of such factors, but computes its
-    w-projection kernels for 1.2 exactly. Only a multiple of ten makes the two the same; at
-    2592 pixels the kernels miss 5 % of w, 1.7" at 1.8° from the centre.
-    """
-    n = 10 * int(np.ceil(field_deg * 3600.0 / cell_arcsec / 10.0))
-    while True:
-        rest = n
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return n
-        n += 10
+#: Outlier sources that appear this many times the noise are named: a hundredth of that, which the
+#: dirty beam has along the array's arms, is the noise.
+_NAMED_SIGMA = 100.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an image will be, before a visibility is read."""
+class _Imaging:
+    """What any engine needs to make the image of a group."""
 
-    factors: NDArray[np.int64]
-    """Channels of each baseline to average into one."""
-    cell_arcsec: float
-    n_pixels: int
-    n_visibilities: int
-    """After averaging."""
-    memory_bytes: int
-    """Peak of the whole process, for our own engine."""
+    ms: Path
+    work: Path
+    column: str
+    options: ImagingOptions
+    plan: Plan
+    data: StokesI
+    drift: Drift
+    """With the group's geometry and imaging weights."""
+    apparent: ApparentSources
+    """The known sky as the group shows it."""
+    threads: int
 
+    @property
+    def shape(self) -> GroupShape:
+        """Geometry of the group."""
+        return self.drift.shape
 
-def plan(shape: GroupShape, choices: ImagingOptions) -> Plan:
-    """Averaging, pixels and memory of an image, from the group's geometry alone.
+    @property
+    def weights(self) -> Weights:
+        """Imaging weights."""
+        return self.drift.weights
 
-    The cell follows from the dirty beam that unflagged data would have, of
-    every eighth integration: the array turns little in between.
-    """
-    half_power = beam.half_power_radius(shape.frequencies_hz.mean())
-    lengths = (choices.shortest_wavelengths, choices.longest_wavelengths)
-    factors = channels_to_average(shape, half_power, uv_range=lengths)
-    if not factors.any():
-        raise ImagingError(f"{shape.path}: no baseline has a length of {lengths} wavelengths")
-    data = unflagged(replace(shape, times_jd=shape.times_jd[::8]), factors)
-    weights = _weights(shape, data, choices)
-    narrowest = weights.narrowest_beam_rad / _ARCSEC
-    cell = max(0.1, np.floor(narrowest / choices.samples_per_beam * 10) / 10)
-    n_pixels = image_size(choices.field_deg, cell)
-    n_visibilities = int(np.sum(slots(shape, factors))) * shape.n_times
-    return Plan(
-        factors,
-        float(cell),
-        n_pixels,
-        n_visibilities,
-        _BASE_BYTES
-        + max(v * n_visibilities + p * n_pixels**2 for v, p in (_PREDICTION_BYTES, _PRODUCTS_BYTES)),
-    )
+    @property
+    def grid(self) -> ImageGrid:
+        """Pixels of the image."""
+        return self.plan.grid
 
+    @property
+    def start(self) -> ApparentSources:
+        """The start model."""
+        least_jy = (self.options.seed_sigma or np.inf) * self.weights.expected_noise_jy
+        measured = self.options.engine == "wgridder"
+        return start_model(self.apparent, self.grid, least_jy, measured=measured)
 
-def _weights(shape: GroupShape, data: StokesI, choices: ImagingOptions) -> Weights:
-    lengths = (choices.shortest_wavelengths, choices.longest_wavelengths)
-    return imaging_weights(
-        shape, data, choices.weighting, choices.robust, np.deg2rad(choices.field_deg), lengths
-    )
+    @property
+    def least_outlier_jy(self) -> float:
+        """Apparent flux density from which outlier sources are subtracted."""
+        return (self.options.outside_sigma or np.inf) * self.weights.expected_noise_jy
+
+    def run(self, visibilities: NDArray[np.complex64]) -> EngineImages:
+        """Image visibilities with the engine that is asked for; the others than ours read their own."""
+        options = self.options
+        if options.engine == "wgridder":
+            return run_wgridder(
+                self.drift,
+                visibilities,
+                self.grid,
+                options,
+                threads=self.threads,
+                start=self.start,
+                outliers=outlier_sources(self.apparent, self.grid, self.least_outlier_jy),
+            )
+        start = points_image(self.start.points, self.grid) if len(self.start) else None
+        if options.engine == "wsclean":
+            return run_wsclean(
+                self.ms,
+                self.work,
+                self.grid,
+                options,
+                column=self.column,
+                threads=self.threads,
+                start=start,
+                centre=self.shape.centre,
+                frequency_hz=float(self.shape.frequencies_hz.mean()),
+            )
+        threshold_jy = options.threshold_sigma * self.weights.expected_noise_jy
+        return run_tclean(
+            self.ms,
+            self.work,
+            self.grid,
+            options,
+            column=self.column,
+            threshold_jy=threshold_jy,
+            start=start,
+        )
 
 
 def make_image(
     ms: Path,
     out: Path,
     work: Path,
-    choices: ImagingOptions,
+    options: ImagingOptions,
     *,
     name: str,
     provenance: dict[str, Any] | None,
@@ -144,7 +151,7 @@ def make_image(
         Folder for ``<name>.image.fits`` and the rest.
     work : Path
         Folder for CASA's images; the caller removes it.
-    choices : ImagingOptions
+    options : ImagingOptions
     name : str
         Stem of the products' names.
     provenance : dict, optional
@@ -156,7 +163,7 @@ def make_image(
         CORRECTED_DATA; our own engine only.
     sky : sequence of Source
         Known sources in and around the field, from which CLEAN may start and of which
-        those outside the image are named.
+        outlier sources are named.
 
     Returns
     -------
@@ -168,124 +175,23 @@ def make_image(
     ImagingError
         If there is nothing to image.
     """
-    from casacore.tables import table
-
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    shape = read_shape(ms)
-    with table(str(ms), ack=False) as main:
-        column = "corrected" if "CORRECTED_DATA" in main.colnames() else "data"
-    if tables:
-        if choices.engine != "wgridder":
-            raise ImagingError(f"{ms}: {choices.engine} cannot apply tables; expected the engine wgridder")
-        column = "data"
-    if choices.inject and choices.engine != "wgridder":
-        raise ImagingError(f"{ms}: {choices.engine} cannot inject sources; expected the engine wgridder")
-    if not tables and provenance is not None and column == "data":
-        raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
-    planned = plan(shape, choices)
-    data = read_stokes_i(
-        shape,
-        "CORRECTED_DATA" if column == "corrected" else "DATA",
-        planned.factors,
-        read_jones(tables, shape) if tables else None,
-    )
-    weights = _weights(shape, data, choices)
-    cell, n_pixels = planned.cell_arcsec, planned.n_pixels
-    seen = appearance(shape, weights, sky)
-    least_jy = (choices.seed_sigma or np.inf) * weights.expected_noise_jy
-    start = inside(seen, n_pixels, cell * _ARCSEC, least_jy, measured=choices.engine == "wgridder")
-    looked_for = (choices.outside_sigma or np.inf) * weights.expected_noise_jy
-    far = outside(seen, n_pixels, cell * _ARCSEC, looked_for)
-
-    def run(used: StokesI) -> EngineImages:
-        return _run(choices, ms, work, column, planned, threads, shape, used, weights, start, far)
-
-    result = run(data)
+    imaging = _read(ms, work, options, provenance, threads, tables, sky)
+    weights = imaging.weights
+    result = imaging.run(imaging.data.values)
     if not np.isfinite(result.image).all():
-        raise ImagingError(f"{ms}: {choices.engine} made an image that is not finite")
-    power = drift_beam(shape, weights.bin_frequencies_hz, weights.by_time_frequency, n_pixels, cell * _ARCSEC)
-    corrected = np.where(power >= choices.beam_cutoff, result.image / power, np.nan).astype(np.float32)
-    rms = robust_rms(result.residual)
-    frequency = float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
-    used = np.flatnonzero(weights.by_time_frequency.sum(axis=0))
-    band = float(np.ptp(shape.frequencies_hz)) + shape.channel_width_hz
-    settings = {
-        "column": column,
-        "channels_averaged": float(
-            shape.n_channels * shape.n_times * np.count_nonzero(planned.factors) / planned.n_visibilities
-        ),
-        **{key: value for key, value in sorted(choices.model_dump().items())},
-    }
-    header = image_header(
-        shape,
-        n_pixels,
-        cell,
-        result.beam,
-        frequency,
-        band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
-        settings,
-        {"NOISE": rms, "NOISEEXP": weights.expected_noise_jy, "PBCUT": choices.beam_cutoff},
-        provenance,
-    )
-    for kind, pixels, unit in (
-        ("image", result.image, "Jy/beam"),
-        ("pbcor", corrected, "Jy/beam"),
-        ("pb", power, ""),
-        ("residual", result.residual, "Jy/beam"),
-        ("model", result.model, "Jy/pixel"),
-        ("psf", result.psf, ""),
-        ("mask", result.mask, ""),
-    ):
-        write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
-    drift = Drift(shape, data, weights)
-    l, m, flux = result.components or components(result.model, cell * _ARCSEC)
-    index = np.full(len(l), TYPICAL_SPECTRAL_INDEX) if result.indices is None else result.indices
-    write_components(
-        out / f"{name}.components.fits",
-        Components(
-            *(l, m, flux, index, drift.mean_response(l, m, index), drift.reference_hz),
-            outside=result.outside_points,
-        ),
-        shape,
-    )
-    injected: dict[str, float] = {}
-    if choices.inject:
-        plane = read_plane(out / f"{name}.image.fits")
-        injected = inject_into_visibilities(
-            plane,
-            power,
-            local_noise(plane, result.residual, result.psf, power),
-            _gridder(planned, data, weights, threads),
-            drift,
-            lambda added: run(replace(data, values=data.values + added)),
-        )
-    peak = float(result.image.max())
-    beyond = min(looked_for, _OUTSIDE_SIGMA * weights.expected_noise_jy)
-    taken = {one["name"]: one for one in result.outside}
+        raise ImagingError(f"{ms}: {options.engine} made an image that is not finite")
+    power = drift_beam(imaging.shape, weights.bin_frequencies_hz, weights.by_time_frequency, imaging.grid)
+    settings = _settings(imaging)
+    header = _header(imaging, result, settings, provenance)
+    _write_images(out, name, result, power, header, options.beam_cutoff)
+    write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
+    injected = _inject(imaging, result, power, out / f"{name}.image.fits") if options.inject else {}
     summary = {
-        "group_centre": phasing.centre_name(*shape.centre),
-        "rms_mjy_beam": 1e3 * rms,
-        "expected_rms_mjy_beam": 1e3 * weights.expected_noise_jy,
-        "peak_jy_beam": peak,
-        "beam_major_arcsec": result.beam.major_arcsec,
-        "beam_minor_arcsec": result.beam.minor_arcsec,
-        "beam_pa_deg": result.beam.position_angle_deg,
-        "flag_fraction": data.flag_fraction,
-        "n_visibilities": weights.n_visibilities,
-        "n_pixels": n_pixels,
-        "cell_arcsec": cell,
-        "frequency_mhz": frequency / 1e6,
-        "n_iterations": result.n_iterations,
-        "n_major_cycles": result.n_major_cycles,
-        "n_seeds": len(start),
-        "outside_sources": [
-            one | taken.get(one["name"], {})
-            for one in outside(seen, n_pixels, cell * _ARCSEC, beyond).as_list()
-        ]
-        if sky
-        else None,
-        "spectra": _on_the_sky(result.spectra, header, n_pixels, cell * _ARCSEC),
+        **_numbers(imaging, result),
+        "outside_sources": _outlier_numbers(imaging, result) if sky else None,
+        "spectra": _on_the_sky(result.spectra, header, imaging.grid),
         **injected,
         "wall_seconds": time.monotonic() - began,
         # Of the process: all that it has done before, too.
@@ -297,12 +203,179 @@ def make_image(
     return summary
 
 
-def _on_the_sky(
-    spectra: Sequence[Spectrum], header: Header, n_pixels: int, cell_rad: float
-) -> list[dict[str, float]]:
+def _read(
+    ms: Path,
+    work: Path,
+    options: ImagingOptions,
+    provenance: dict[str, Any] | None,
+    threads: int,
+    tables: Sequence[Path],
+    sky: Sequence[Source],
+) -> _Imaging:
+    """Plan an image, read the visibilities and weigh them."""
+    shape = read_shape(ms)
+    column = _column(ms, options, provenance, tables)
+    planned = plan(shape, options)
+    data = read_stokes_i(
+        shape,
+        "CORRECTED_DATA" if column == "corrected" else "DATA",
+        planned.factors,
+        read_jones(tables, shape) if tables else None,
+    )
+    weights = weigh(shape, data, options)
+    return _Imaging(
+        ms=ms,
+        work=work,
+        column=column,
+        options=options,
+        plan=planned,
+        data=data,
+        drift=Drift(shape, data, weights),
+        apparent=apparent_sources(shape, weights, sky),
+        threads=threads,
+    )
+
+
+def _column(
+    ms: Path, options: ImagingOptions, provenance: dict[str, Any] | None, tables: Sequence[Path]
+) -> str:
+    """Column to image, as CASA calls it; ImagingError where what is asked for does not go together."""
+    from casacore.tables import table
+
+    with table(str(ms), ack=False) as main:
+        column = "corrected" if "CORRECTED_DATA" in main.colnames() else "data"
+    if tables:
+        if options.engine != "wgridder":
+            raise ImagingError(f"{ms}: {options.engine} cannot apply tables; expected the engine wgridder")
+        column = "data"
+    if options.inject and options.engine != "wgridder":
+        raise ImagingError(f"{ms}: {options.engine} cannot inject sources; expected the engine wgridder")
+    if not tables and provenance is not None and column == "data":
+        raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
+    return column
+
+
+def _frequency_hz(weights: Weights) -> float:
+    """Weighted mean frequency of an image."""
+    return float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
+
+
+def _settings(imaging: _Imaging) -> dict[str, Any]:
+    """What an image was made with, for its header and its summary."""
+    shape, planned = imaging.shape, imaging.plan
+    n_samples = shape.n_channels * shape.n_times * np.count_nonzero(planned.factors)
+    return {
+        "column": imaging.column,
+        "channels_averaged": float(n_samples / planned.n_visibilities),
+        **dict(sorted(imaging.options.model_dump().items())),
+    }
+
+
+def _header(
+    imaging: _Imaging, result: EngineImages, settings: dict[str, Any], provenance: dict[str, Any] | None
+) -> Header:
+    """Header that all products of the image share."""
+    shape, weights = imaging.shape, imaging.weights
+    used = np.flatnonzero(weights.by_time_frequency.sum(axis=0))
+    band = float(np.ptp(shape.frequencies_hz)) + shape.channel_width_hz
+    return image_header(
+        shape,
+        imaging.grid,
+        result.beam,
+        frequency_hz=_frequency_hz(weights),
+        bandwidth_hz=band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
+        settings=settings,
+        numbers={
+            "NOISE": robust_rms(result.residual),
+            "NOISEEXP": weights.expected_noise_jy,
+            "PBCUT": imaging.options.beam_cutoff,
+        },
+        provenance=provenance,
+    )
+
+
+def _write_images(
+    out: Path, name: str, result: EngineImages, power: NDArray[np.float32], header: Header, cutoff: float
+) -> None:
+    """Write the images; the one that is corrected for the beam is blank where that is below the cutoff."""
+    corrected = np.where(power >= cutoff, result.image / power, np.nan).astype(np.float32)
+    for kind, pixels, unit in (
+        ("image", result.image, "Jy/beam"),
+        ("pbcor", corrected, "Jy/beam"),
+        ("pb", power, ""),
+        ("residual", result.residual, "Jy/beam"),
+        ("model", result.model, "Jy/pixel"),
+        ("psf", result.psf, ""),
+        ("mask", result.mask, ""),
+    ):
+        write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
+
+
+def _components(imaging: _Imaging, result: EngineImages) -> Components:
+    """The model as points, with what their flux densities are means of."""
+    drift = imaging.drift
+    l, m, flux = result.components or components(result.model, imaging.grid)
+    index = np.full(len(l), TYPICAL_SPECTRAL_INDEX) if result.indices is None else result.indices
+    return Components(
+        l=l,
+        m=m,
+        flux=flux,
+        index=index,
+        mean_response=drift.mean_response(l, m, index),
+        reference_hz=drift.reference_hz,
+        outliers=result.outlier_points,
+    )
+
+
+def _inject(
+    imaging: _Imaging, result: EngineImages, power: NDArray[np.float32], image: Path
+) -> dict[str, float]:
+    """Completeness and flux densities of sources put into the visibilities."""
+    plane = read_plane(image)
+    data = imaging.data
+    return inject_into_visibilities(
+        plane,
+        power,
+        local_noise(plane, result.residual, result.psf, power),
+        Gridder(data.uvw, imaging.weights.values, imaging.grid, imaging.threads),
+        imaging.drift,
+        lambda added: imaging.run(data.values + added),
+    )
+
+
+def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
+    """Numbers about the image that every engine has."""
+    weights = imaging.weights
+    return {
+        "group_centre": phasing.centre_name(*imaging.shape.centre),
+        "rms_mjy_beam": 1e3 * robust_rms(result.residual),
+        "expected_rms_mjy_beam": 1e3 * weights.expected_noise_jy,
+        "peak_jy_beam": float(result.image.max()),
+        "beam_major_arcsec": result.beam.major_arcsec,
+        "beam_minor_arcsec": result.beam.minor_arcsec,
+        "beam_pa_deg": result.beam.position_angle_deg,
+        "flag_fraction": imaging.data.flag_fraction,
+        "n_visibilities": weights.n_visibilities,
+        "n_pixels": imaging.grid.n_pixels,
+        "cell_arcsec": imaging.grid.cell_arcsec,
+        "frequency_mhz": _frequency_hz(weights) / 1e6,
+        "n_iterations": result.n_iterations,
+        "n_major_cycles": result.n_major_cycles,
+        "n_seeds": len(imaging.start),
+    }
+
+
+def _outlier_numbers(imaging: _Imaging, result: EngineImages) -> list[dict[str, Any]]:
+    """Outlier sources that may show, with what was subtracted of them."""
+    subtracted = {one["name"]: one for one in result.outlier_sources}
+    least_jy = min(imaging.least_outlier_jy, _NAMED_SIGMA * imaging.weights.expected_noise_jy)
+    named = outlier_sources(imaging.apparent, imaging.grid, least_jy)
+    return [one | subtracted.get(one["name"], {}) for one in named.as_list()]
+
+
+def _on_the_sky(spectra: Sequence[Spectrum], header: Header, grid: ImageGrid) -> list[dict[str, float]]:
     """Spectra with ICRS positions."""
-    half = n_pixels // 2
-    pixels = np.array([[half - s.l / cell_rad, half + s.m / cell_rad] for s in spectra]).reshape(-1, 2)
+    pixels = np.array([grid.pixels(s.l, s.m) for s in spectra]).reshape(-1, 2)
     return [
         {
             "ra_deg": float(ra),
@@ -313,67 +386,3 @@ def _on_the_sky(
         }
         for s, (ra, dec) in zip(spectra, celestial_wcs(header).all_pix2world(pixels, 0), strict=True)
     ]
-
-
-def _run(
-    choices: ImagingOptions,
-    ms: Path,
-    work: Path,
-    column: str,
-    planned: Plan,
-    threads: int,
-    shape: GroupShape,
-    data: StokesI,
-    weights: Weights,
-    start: Appearance,
-    far: Appearance,
-) -> EngineImages:
-    """The engine that is asked for."""
-    if choices.engine == "wgridder":
-        return run_wgridder(
-            _gridder(planned, data, weights, threads),
-            data.values,
-            Drift(shape, data, weights),
-            iterations=choices.iterations,
-            gain=choices.gain,
-            threshold_sigma=choices.threshold_sigma,
-            expected_noise_jy=weights.expected_noise_jy,
-            major_cycles=choices.major_cycles,
-            scales_arcsec=choices.scales_arcsec,
-            start=start,
-            outside=OutsideSources(data, weights.values, far, planned.cell_arcsec * _ARCSEC)
-            if len(far)
-            else None,
-            spectra=Spectra(
-                data,
-                weights.values,
-                weights.expected_noise_jy,
-                choices.spectra_sigma * weights.expected_noise_jy,
-            )
-            if choices.spectra_sigma
-            else None,
-        )
-    shared: dict[str, Any] = {
-        "column": column,
-        "n_pixels": planned.n_pixels,
-        "cell_arcsec": planned.cell_arcsec,
-        "weighting": choices.weighting,
-        "robust": choices.robust,
-        "uv_range": (choices.shortest_wavelengths, choices.longest_wavelengths),
-        "iterations": choices.iterations,
-        "gain": choices.gain,
-        "scales_arcsec": choices.scales_arcsec,
-        "threshold_sigma": choices.threshold_sigma,
-        "start": points_image(start.points, planned.n_pixels, planned.cell_arcsec * _ARCSEC)
-        if len(start)
-        else None,
-    }
-    if choices.engine == "wsclean":
-        frequency = float(shape.frequencies_hz.mean())
-        return run_wsclean(ms, work, threads=threads, centre=shape.centre, frequency_hz=frequency, **shared)
-    threshold_jy = choices.threshold_sigma * weights.expected_noise_jy
-    return run_tclean(ms, work, threshold_jy=threshold_jy, w_planes=choices.w_planes, **shared)
-
-
-def _gridder(planned: Plan, data: StokesI, weights: Weights, threads: int) -> Gridder:
-    return Gridder(data.uvw, weights.values, planned.n_pixels, planned.cell_arcsec * _ARCSEC, threads)

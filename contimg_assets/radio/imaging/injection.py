@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.images.injection import choose_places, recover
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, ImagePlane, find_sources
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.drift_prediction import SeenPredictor
+from contimg_assets.radio.imaging.drift_prediction import DriftPredictor
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 
@@ -56,9 +56,8 @@ def inject_into_visibilities(
         return {}
     at = np.rint(places).astype(int)
     flux = (levels * noise[at[:, 1], at[:, 0]]).astype(np.float32)
-    half, cell = gridder.n_pixels // 2, gridder.cell_rad
-    l, m = cell * (half - places[:, 0]), cell * (places[:, 1] - half)
-    predictor = SeenPredictor.of(gridder, drift)
+    l, m = gridder.grid.directions(*places.T)
+    predictor = DriftPredictor.of(gridder, drift)
     nothing = np.zeros(len(gridder.uvw), np.complex64)
     added = predictor.subtract(nothing, l, m, -flux, _ERROR * float(flux.min()))
     recovery = recover(replace(plane, pixels=image_with(added).image), noise, places, levels, SOURCE_SIGMA)

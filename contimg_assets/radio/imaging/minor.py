@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.scales import Scales
 
 #: A minor cycle in which the peak grows by this is given up.
@@ -41,21 +42,21 @@ class Plane:
         return cls(float(a), float(b))
 
     def shear(
-        self, ys: NDArray[np.int64], xs: NDArray[np.int64], n_pixels: int, cell_rad: float
+        self, ys: NDArray[np.int64], xs: NDArray[np.int64], grid: ImageGrid
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sheared rows and columns of pixels, in pixels from the phase centre."""
-        l, m = -(xs - n_pixels // 2) * cell_rad, (ys - n_pixels // 2) * cell_rad
+        l, m = grid.directions(xs, ys)
         n1 = np.sqrt(1.0 - l * l - m * m) - 1.0
         return (
-            ((m + self.b * n1) / cell_rad).astype(np.float32),
-            (-(l + self.a * n1) / cell_rad).astype(np.float32),
+            ((m + self.b * n1) / grid.cell_rad).astype(np.float32),
+            (-(l + self.a * n1) / grid.cell_rad).astype(np.float32),
         )
 
-    def margin(self, n_pixels: int, cell_rad: float) -> int:
+    def margin(self, grid: ImageGrid) -> int:
         """Pixels by which two pixels' sheared distance can exceed their distance."""
-        corner = np.sqrt(2.0) * n_pixels / 2 * cell_rad
+        corner = np.sqrt(2.0) * grid.n_pixels / 2 * grid.cell_rad
         shift = max(abs(self.a), abs(self.b)) * (1.0 - np.sqrt(1.0 - corner**2))
-        return int(np.ceil(2.0 * shift / cell_rad)) + 4
+        return int(np.ceil(2.0 * shift / grid.cell_rad)) + 4
 
 
 @dataclass(frozen=True)
@@ -164,11 +165,11 @@ def _subtract_far(
 
 def minor_cycle(
     active: NDArray[np.bool_],
-    views: list[NDArray[np.float32]],
+    smoothed: list[NDArray[np.float32]],
     floor: NDArray[np.float32],
     scales: Scales,
     plane: Plane,
-    cell_rad: float,
+    grid: ImageGrid,
     *,
     near_pixels: float,
     gain: float,
@@ -186,7 +187,7 @@ def minor_cycle(
     ----------
     active : ndarray of bool, shape (n, n)
         Pixels to work on.
-    views : list of ndarray, shape (n, n)
+    smoothed : list of ndarray, shape (n, n)
         The residual at each scale, Jy/beam.
     floor : ndarray, shape (n, n)
         A pixel below it is left alone, Jy/beam.
@@ -194,7 +195,7 @@ def minor_cycle(
         With the dirty beams, which reach as far as any two pixels are apart: cut off, they
         would no longer be positive definite, and CLEAN could run away.
     plane : Plane
-    cell_rad : float
+    grid : ImageGrid
     near_pixels : float
         Islands this near are subtracted from at once.
     gain : float
@@ -208,45 +209,51 @@ def minor_cycle(
     -------
     MinorCycle
     """
-    labels, n_islands = label(active, np.ones((3, 3)))
-    ys, xs = np.nonzero(active)
-    if n_islands > _MOST_ISLANDS:
-        heights = np.zeros(n_islands + 1, np.float32)
-        for view in views:
-            np.maximum.at(heights, labels[ys, xs], np.abs(view[ys, xs]))
-        keep = np.isin(labels[ys, xs], np.argsort(heights, kind="stable")[-_MOST_ISLANDS:])
-        ys, xs = ys[keep], xs[keep]
-    order = np.argsort(labels[ys, xs], kind="stable")
-    ys, xs = ys[order], xs[order]
+    ys, xs, firsts, island = _islands(active, smoothed)
     # Each pixel once at every scale, those of an island together.
-    _, firsts, island = np.unique(labels[ys, xs], return_index=True, return_inverse=True)
-    n_scales, n_pixels = len(views), len(ys)
+    n_scales, n_pixels = len(smoothed), len(ys)
     order = np.argsort(np.tile(island, n_scales), kind="stable")
     place, scale = order % n_pixels, order // n_pixels
-    starts = n_scales * np.append(firsts, n_pixels)
     near = _near(ys, xs, np.append(firsts, n_pixels), near_pixels)
-    rows, columns = (f[place] for f in plane.shear(ys, xs, len(floor), cell_rad))
-    flux = np.stack([view[ys, xs] for view in views]).reshape(-1)[order]
+    rows, columns = (f[place] for f in plane.shear(ys, xs, grid))
+    flux = np.stack([image[ys, xs] for image in smoothed]).reshape(-1)[order]
     low, island = floor[ys, xs][place], island[place]
-    model, taken, used = np.zeros_like(floor), np.zeros_like(flux), 0
-    sums = np.zeros_like(flux)
+    taken, sums, used = np.zeros_like(flux), np.zeros_like(flux), 0
+    starts = n_scales * np.append(firsts, n_pixels)
     first = peak = _height(flux, low)
     shared = scales.halves, scales.steps, scale, island
     while stop < peak < _RUNAWAY * first and used < iterations:
         taken[:] = 0
-        target = max(stop, peak / 2)
-        used += _clean_near(
-            *(rows, columns, flux, low, *shared, starts, near, gain, target, iterations - used, taken)
-        )
+        target, most = max(stop, peak / 2), iterations - used
+        used += _clean_near(rows, columns, flux, low, *shared, starts, near, gain, target, most, taken)
         sums += taken
         _subtract_far(rows, columns, flux, *shared, near, taken, threads)
         peak = _height(flux, low)
+    model = np.zeros_like(floor)
     for s in range(n_scales):
         own = np.flatnonzero((scale == s) & (sums != 0))
         scales.add_components(model, s, ys[place[own]], xs[place[own]], sums[own])
     left = np.empty(n_pixels, np.float32)
     left[place[scale == 0]] = flux[scale == 0]
     return MinorCycle(model, used, ys, xs, left)
+
+
+def _islands(
+    active: NDArray[np.bool_], smoothed: list[NDArray[np.float32]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of pixels, island after island; the first of each island, and each pixel's island."""
+    labels, n_islands = label(active, np.ones((3, 3)))
+    ys, xs = np.nonzero(active)
+    if n_islands > _MOST_ISLANDS:
+        heights = np.zeros(n_islands + 1, np.float32)
+        for image in smoothed:
+            np.maximum.at(heights, labels[ys, xs], np.abs(image[ys, xs]))
+        keep = np.isin(labels[ys, xs], np.argsort(heights, kind="stable")[-_MOST_ISLANDS:])
+        ys, xs = ys[keep], xs[keep]
+    order = np.argsort(labels[ys, xs], kind="stable")
+    ys, xs = ys[order], xs[order]
+    _, firsts, island = np.unique(labels[ys, xs], return_index=True, return_inverse=True)
+    return ys, xs, firsts, island
 
 
 def _height(flux: NDArray[np.float32], floor: NDArray[np.float32]) -> float:

@@ -19,8 +19,9 @@ from scipy.interpolate import make_interp_spline
 
 from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.files import clone_tree
+from contimg_assets.radio.images.components import offsets_from_centre
 from contimg_assets.radio.imaging.drift import response
-from contimg_assets.radio.imaging.engine import OutsidePoints
+from contimg_assets.radio.imaging.engine import OutlierPoints
 from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
@@ -51,15 +52,15 @@ class Components:
     """Weighted mean of beam × spectrum; 0 where the beam is not known: constant then."""
     reference_hz: float
     """Frequency at which the spectrum is one."""
-    outside: OutsidePoints | None = None
-    """What was taken of sources beyond the image."""
+    outliers: OutlierPoints | None = None
+    """What was subtracted of outlier sources."""
 
     def at(self, shape: GroupShape, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
         one = replace(shape, times_jd=shape.times_jd[t : t + 1])
-        seen = response(one, self.l, self.m, frequencies_hz, self.reference_hz, self.index)[:, 0]
+        responses = response(one, self.l, self.m, frequencies_hz, self.reference_hz, self.index)[:, 0]
         known = self.mean_response > 0
-        share = seen / np.where(known, self.mean_response, 1.0)[:, None]
+        share = responses / np.where(known, self.mean_response, 1.0)[:, None]
         return self.flux.astype(np.float64)[:, None] * np.where(known[:, None], share, 1.0)
 
 
@@ -85,13 +86,13 @@ def write_components(path: Path, components: Components, shape: GroupShape) -> N
         },
     )
     tables = [fits.PrimaryHDU(), fits.table_to_hdu(table)]
-    if components.outside is not None:
-        tables.append(_outside_table(components.outside))
+    if components.outliers is not None:
+        tables.append(_outlier_table(components.outliers))
     fits.HDUList(tables).writeto(path)
 
 
-def _outside_table(points: OutsidePoints) -> fits.BinTableHDU:
-    """Points beyond the image, by integration and part of the band."""
+def _outlier_table(points: OutlierPoints) -> fits.BinTableHDU:
+    """Points of outlier sources, by integration and part of the band."""
     table = Table(
         [
             Column(points.names, "name", description="source that it belongs to"),
@@ -106,14 +107,14 @@ def _outside_table(points: OutsidePoints) -> fits.BinTableHDU:
     return fits.table_to_hdu(table, name=_OUTSIDE)
 
 
-def _read_outside(path: Path) -> OutsidePoints | None:
+def _read_outliers(path: Path) -> OutlierPoints | None:
     with fits.open(path) as tables:
         if _OUTSIDE not in tables:
             return None
         table = Table.read(tables[_OUTSIDE])
     l, m, amplitude = (np.asarray(table[name], np.float64) for name in ("l", "m", "amplitude_jy"))
     band = float(table.meta["BANDLOW"]), float(table.meta["BANDHIGH"])
-    return OutsidePoints(tuple(str(name) for name in table["name"]), l, m, amplitude, band)
+    return OutlierPoints(tuple(str(name) for name in table["name"]), l, m, amplitude, band)
 
 
 def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str, Any]:
@@ -158,10 +159,10 @@ def write_model_data(ms: Path, image: Path, out: Path, threads: int) -> dict[str
         if "MODEL_DATA" not in main.colnames():
             add_column_like_data(main, "MODEL_DATA")
         for t, axes in enumerate(shape.axes()):
-            seen = predict_integration(shape, t, axes, components, threads)
-            squares += float(np.mean(np.abs(seen) ** 2))
+            visibilities = predict_integration(shape, t, axes, components, threads)
+            squares += float(np.mean(np.abs(visibilities) ** 2))
             for hand in hands:
-                model[shape.cross, :, hand] = seen
+                model[shape.cross, :, hand] = visibilities
             main.putcol("MODEL_DATA", model, t * shape.n_baselines, shape.n_baselines)
     return {
         "n_components": len(components.l),
@@ -196,7 +197,15 @@ def read_components(image: Path, shape: GroupShape) -> Components:
     )
     flux = np.asarray(table["flux_jy"], np.float32)
     reference = float(table.meta["REFFREQ"])
-    return Components(l, m, flux, index, mean, reference, _read_outside(found[0]))
+    return Components(
+        l=l,
+        m=m,
+        flux=flux,
+        index=index,
+        mean_response=mean,
+        reference_hz=reference,
+        outliers=_read_outliers(found[0]),
+    )
 
 
 def predict_integration(
@@ -225,10 +234,10 @@ def predict_integration(
     total = np.zeros((len(lengths), len(frequencies)), np.complex64)
     if len(components.l):
         _add_components(total, shape, t, uvw, components, threads)
-    if components.outside is not None:
-        l, m = components.outside.l, components.outside.m
-        offsets = np.stack([l, m, np.sqrt(1.0 - l * l - m * m) - 1.0], axis=-1)
-        flux = components.outside.at(t, frequencies)
+    if components.outliers is not None:
+        l, m = components.outliers.l, components.outliers.m
+        offsets = offsets_from_centre(l, m)
+        flux = components.outliers.at(t, frequencies)
         total += point_source_visibilities(lengths, offsets[None], frequencies, flux[None])
     return total
 
@@ -253,5 +262,5 @@ def _add_components(
         part = (coefficients[:, k] * sizes[k]).astype(np.float32)
         spline = make_interp_spline(samples, functions[k], k=min(3, len(samples) - 1))
         accuracy = min(_COARSEST, _ACCURACY * float(sizes[0] / sizes[k]))
-        seen = predictor(components.l, components.m, part, accuracy)
-        total += seen.reshape(total.shape) * spline(frequencies).astype(np.float32)
+        visibilities = predictor(components.l, components.m, part, accuracy)
+        total += visibilities.reshape(total.shape) * spline(frequencies).astype(np.float32)

@@ -1,15 +1,14 @@
-"""Sources outside of the image, taken away as they are seen.
+"""Outlier sources, which lie outside of the image: subtracted as the visibilities show them.
 
 In the beam's sidelobes nobody knows how bright a source appears, or how that
 changes through a group and over the band.  So both are measured: visibilities
-turned to a source's catalogue place and averaged there tell in a small dirty image
+phased to a source's catalogue position and averaged tell in a small dirty image
 where it is, and its flux density in cells of time and frequency, as fine as its
 signal allows.  Every major cycle measures what the last has left.
 """
 
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import ducc0
@@ -18,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
-from contimg_assets.radio.imaging.engine import OutsidePoints, part_of_band
-from contimg_assets.radio.imaging.phasors import averaging_loss, phasor, turns_towards
-from contimg_assets.radio.imaging.start_model import Appearance
+from contimg_assets.radio.images.components import offsets_from_centre
+from contimg_assets.radio.images.grid import ImageGrid
+from contimg_assets.radio.imaging.engine import OutlierPoints, part_of_band
+from contimg_assets.radio.imaging.phasors import bandwidth_smearing, phasor, turns_towards
+from contimg_assets.radio.imaging.start_model import ApparentSources
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.robust import mad_sigma
 
-#: Bins of the band in which visibilities are averaged once they are turned to a source.
+#: Bins of the band in which visibilities are averaged once they are phased to a source.
 _BAND_BINS = 16
-#: Width of the small image, and how far from its catalogue place a source is looked for, in beams.
+#: Width of the small image, and how far from its catalogue position a source is looked for, in beams.
 _PATCH_BEAMS, _SEARCH_BEAMS = 8.0, 1.5
 #: A peak of the patch this many times its noise is a point of the source; one that falls below
 #: the other goes again.
@@ -42,7 +43,7 @@ def _collect(
     values: NDArray[np.complex64],
     weights: NDArray[np.float32],
     uvw: NDArray[np.float64],
-    place: NDArray[np.float64],
+    position: NDArray[np.float64],
     widths: NDArray[np.float64],
     cells: NDArray[np.int64],
     sums: NDArray[np.complex128],
@@ -53,17 +54,17 @@ def _collect(
         for i in range(n):
             r = t * n + i
             if weights[r] > 0:
-                turns = turns_towards(uvw[r], place)
-                left = averaging_loss(turns, widths[i])
-                sums[t, cells[i]] += weights[r] * left * values[r] * np.conj(phasor(turns))
-                totals[t, cells[i]] += weights[r] * left * left
+                turns = turns_towards(uvw[r], position)
+                smeared = bandwidth_smearing(turns, widths[i])
+                sums[t, cells[i]] += weights[r] * smeared * values[r] * np.conj(phasor(turns))
+                totals[t, cells[i]] += weights[r] * smeared * smeared
 
 
 @numba.njit(cache=True, parallel=True)
 def _subtract(
     values: NDArray[np.complex64],
     uvw: NDArray[np.float64],
-    place: NDArray[np.float64],
+    position: NDArray[np.float64],
     widths: NDArray[np.float64],
     cells: NDArray[np.int64],
     model: NDArray[np.complex128],
@@ -71,98 +72,159 @@ def _subtract(
     n = len(cells)
     for t in numba.prange(len(model)):
         for i in range(n):
-            turns = turns_towards(uvw[t * n + i], place)
-            values[t * n + i] -= model[t, cells[i]] * phasor(turns) * averaging_loss(turns, widths[i])
+            turns = turns_towards(uvw[t * n + i], position)
+            values[t * n + i] -= model[t, cells[i]] * phasor(turns) * bandwidth_smearing(turns, widths[i])
 
 
-@dataclass
-class _Point:
+@dataclass(frozen=True)
+class OutlierPoint:
+    """A point of an outlier source, as it was subtracted."""
+
     offset: tuple[float, float]
-    """In l and m from the catalogue place."""
+    """In l and m from the source's catalogue position."""
     amplitude: NDArray[np.float64]
     """Jy, shape (n_times, _BAND_BINS)."""
 
 
-@dataclass
-class OutsideSources:
-    """The sources of one group, and what has been taken of them."""
+#: Points of each source, in the order of the sources: a value, of which an earlier one may be kept.
+OutlierModel = tuple[tuple[OutlierPoint, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Averages:
+    """Visibilities phased to one source and averaged in bins of the band."""
+
+    sums: NDArray[np.complex128]
+    """Weighted sums, shape (n_times, n_cells)."""
+    totals: NDArray[np.float64]
+    """Sums of weights."""
+    uv: NDArray[np.float64]
+    """Wavelengths, shape (n_times, n_cells, 2)."""
+
+    def less(self, model: NDArray[np.complex128]) -> "_Averages":
+        """Without a model's visibilities."""
+        return replace(self, sums=self.sums - model * self.totals)
+
+    def phasors(self, offset: tuple[float, float]) -> NDArray[np.complex128]:
+        """Of a point at an offset from the source."""
+        return np.exp(2j * np.pi * (self.uv @ offset))
+
+
+@dataclass(frozen=True)
+class OutlierSources:
+    """The outlier sources of one group, and how they are measured."""
 
     data: StokesI
     weights: NDArray[np.float32]
     """Imaging weights, shape (n_visibilities,)."""
-    seen: Appearance
+    sources: ApparentSources
     """Where the catalogue has them."""
-    cell_rad: float
-    points: dict[int, list[_Point]] = field(default_factory=dict)
+    grid: ImageGrid
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _band(self) -> tuple[float, float]:
+        return float(self.data.frequencies_hz.min()), float(self.data.frequencies_hz.max())
+
+    @cached_property
+    def _bin_of_slot(self) -> NDArray[np.int64]:
+        return part_of_band(self._band, _BAND_BINS, self.data.frequencies_hz)
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.int64]:
+        """First slot of each cell, the channels of a baseline that share a bin: they follow one another."""
+        return np.flatnonzero(np.append(True, np.diff(self._bin_of_slot) != 0))
+
+    @cached_property
+    def _bins(self) -> NDArray[np.int64]:
+        """Bin of the band of each cell."""
+        return self._bin_of_slot[self._firsts]
+
+    @cached_property
+    def _cells(self) -> NDArray[np.int64]:
+        """Cell of each slot."""
+        return np.cumsum(np.append(False, np.diff(self._bin_of_slot) != 0))
+
+    @cached_property
+    def _widths(self) -> NDArray[np.float64]:
+        """Width of each slot relative to its frequency."""
         frequencies = self.data.frequencies_hz
-        self._band = float(frequencies.min()), float(frequencies.max())
-        bins = part_of_band(self._band, _BAND_BINS, frequencies)
-        # A baseline's channels follow one another; from one to the next the bin changes.
-        first = np.flatnonzero(np.append(True, np.diff(bins) != 0))
-        self._bins = bins[first]
-        self._cells = np.cumsum(np.append(False, np.diff(bins) != 0))
         steps = np.abs(np.diff(frequencies))
-        self._widths = np.minimum(np.append(steps, np.inf), np.append(np.inf, steps)) / frequencies
-        uvw = np.add.reduceat(self.data.uvw.reshape(self.data.n_times, -1, 3), first, axis=1)
-        self._uvw = uvw / np.diff(np.append(first, len(bins)))[:, None]
+        return np.minimum(np.append(steps, np.inf), np.append(np.inf, steps)) / frequencies
 
-    def take_from(self, left: NDArray[np.complex64], beam_rad: float) -> None:
-        """Measure the sources in what is left of the data, and take them away there.
+    @cached_property
+    def _uvw(self) -> NDArray[np.float64]:
+        """Mean of each cell, wavelengths, shape (n_times, n_cells, 3)."""
+        uvw = np.add.reduceat(self.data.uvw.reshape(self.data.n_times, -1, 3), self._firsts, axis=1)
+        return uvw / np.diff(np.append(self._firsts, len(self._cells)))[:, None]
+
+    def none(self) -> OutlierModel:
+        """The model in which nothing of any source was found yet."""
+        return ((),) * len(self.sources)
+
+    def subtract(
+        self, residuals: NDArray[np.complex64], known: OutlierModel, beam_rad: float
+    ) -> OutlierModel:
+        """Measure the sources in residual visibilities, and subtract there what is new.
 
         Parameters
         ----------
-        left : ndarray, complex64, shape (n_visibilities,)
-            Data less the model so far; changed.
+        residuals : ndarray, complex64, shape (n_visibilities,)
+            Data less the model so far; changed in place.
+        known : OutlierModel
+            What of the sources is in the model so far.
         beam_rad : float
             Major axis of the restoring beam.
+
+        Returns
+        -------
+        OutlierModel
+            What is in the model now.
         """
-        for s in range(len(self.seen)):
-            l, m = self.seen.l[s], self.seen.m[s]
-            n = np.sqrt(1.0 - l * l - m * m)
-            place = np.array([l, m, n - 1.0])
-            sums = np.zeros((self.data.n_times, len(self._bins)), np.complex128)
-            totals = np.zeros(sums.shape)
-            _collect(left, self.weights, self.data.uvw, place, self._widths, self._cells, sums, totals)
-            # Around the place w is a part of u and v.
-            uv = self._uvw[..., :2] - self._uvw[..., 2:] * (place[:2] / n)
-            points = self.points.setdefault(s, [])
-            model = np.zeros_like(sums)
-            noise = self._patch(sums, totals, uv, beam_rad)[3]
-            for point in list(points):
-                mean, phasors = float(np.mean(point.amplitude)), np.exp(2j * np.pi * (uv @ point.offset))
-                change = self._amplitude(sums - model * totals, totals, phasors, abs(mean) / noise)
-                if abs(mean + float(np.mean(change))) < _KEPT_SIGMA * noise:
-                    change = -point.amplitude
-                    points.remove(point)
-                point.amplitude += change
-                model += change[:, self._bins] * phasors
-            for _ in range(_NEW_POINTS):
-                *offset, peak, noise = self._patch(sums - model * totals, totals, uv, beam_rad)
-                if not abs(peak) > _FOUND_SIGMA * noise or len(points) == _MOST_POINTS:
-                    break
-                phasors = np.exp(2j * np.pi * (uv @ offset))
-                amplitude = self._amplitude(sums - model * totals, totals, phasors, abs(peak) / noise)
-                points.append(_Point((offset[0], offset[1]), amplitude))
-                model += amplitude[:, self._bins] * phasors
-            if model.any():
-                _subtract(left, self.data.uvw, place, self._widths, self._cells, model)
+        return tuple(self._subtract_source(residuals, s, points, beam_rad) for s, points in enumerate(known))
 
-    def remember(self) -> Callable[[], None]:
-        """What takes back all that comes after."""
-        known = deepcopy(self.points)
+    def _subtract_source(
+        self, residuals: NDArray[np.complex64], s: int, known: tuple[OutlierPoint, ...], beam_rad: float
+    ) -> tuple[OutlierPoint, ...]:
+        """Improve the known points of one source, look for new ones, and subtract what has changed."""
+        (position,) = offsets_from_centre(self.sources.l[[s]], self.sources.m[[s]])
+        averages = self._average(residuals, position)
+        model = np.zeros_like(averages.sums)
+        points: list[OutlierPoint] = []
+        noise = self._patch(averages, beam_rad)[3]
+        for point in known:
+            mean, phasors = float(np.mean(point.amplitude)), averages.phasors(point.offset)
+            change = self._amplitude(averages.less(model), phasors, abs(mean) / noise)
+            if abs(mean + float(np.mean(change))) < _KEPT_SIGMA * noise:
+                change = -point.amplitude
+            else:
+                points.append(replace(point, amplitude=point.amplitude + change))
+            model += change[:, self._bins] * phasors
+        for _ in range(_NEW_POINTS):
+            l, m, peak, noise = self._patch(averages.less(model), beam_rad)
+            if not abs(peak) > _FOUND_SIGMA * noise or len(points) == _MOST_POINTS:
+                break
+            phasors = averages.phasors((l, m))
+            amplitude = self._amplitude(averages.less(model), phasors, abs(peak) / noise)
+            points.append(OutlierPoint((l, m), amplitude))
+            model += amplitude[:, self._bins] * phasors
+        if model.any():
+            _subtract(residuals, self.data.uvw, position, self._widths, self._cells, model)
+        return tuple(points)
 
-        def take_back() -> None:
-            self.points = known
+    def _average(self, residuals: NDArray[np.complex64], position: NDArray[np.float64]) -> _Averages:
+        """Visibilities phased to a position (l, m, n − 1) and averaged there."""
+        sums = np.zeros((self.data.n_times, len(self._bins)), np.complex128)
+        totals = np.zeros(sums.shape)
+        _collect(residuals, self.weights, self.data.uvw, position, self._widths, self._cells, sums, totals)
+        # Around the position w is a part of u and v.
+        slope = position[:2] / np.sqrt(1.0 - position[0] * position[0] - position[1] * position[1])
+        return _Averages(sums, totals, self._uvw[..., :2] - self._uvw[..., 2:] * slope)
 
-        return take_back
-
-    def _patch(
-        self, sums: NDArray[np.complex128], totals: NDArray[np.float64], uv: NDArray[np.float64], beam: float
-    ) -> tuple[float, float, float, float]:
-        """Offset (l, m) and height of the peak near a place in its dirty image, and the noise around."""
-        n = 2 * int(np.ceil(_PATCH_BEAMS * beam / self.cell_rad / 2))
+    def _patch(self, averages: _Averages, beam: float) -> tuple[float, float, float, float]:
+        """Offset (l, m) and height of the peak near a source in a small dirty image, and the noise around."""
+        sums, totals, uv = averages.sums, averages.totals, averages.uv
+        n = 2 * int(np.ceil(_PATCH_BEAMS * beam / self.grid.cell_rad / 2))
+        grid = replace(self.grid, n_pixels=n)
         weights = totals.reshape(-1)
         used = weights > 0
         image = ducc0.wgridder.vis2dirty(
@@ -171,15 +233,15 @@ class OutsideSources:
             vis=sums.reshape(-1, 1)[used].astype(np.complex64),
             npix_x=n,
             npix_y=n,
-            pixsize_x=self.cell_rad,
-            pixsize_y=self.cell_rad,
+            pixsize_x=grid.cell_rad,
+            pixsize_y=grid.cell_rad,
             epsilon=1e-4,
             do_wgridding=False,
             flip_v=True,
             divide_by_n=False,
         ).T / np.float32(weights.sum())
-        y, x = np.ogrid[-(n // 2) : n // 2, -(n // 2) : n // 2]
-        near = np.hypot(x, y) * self.cell_rad <= _SEARCH_BEAMS * beam
+        l_columns, m_rows = grid.axes()
+        near = np.hypot(l_columns, m_rows[:, None]) <= _SEARCH_BEAMS * beam
         row, column = np.unravel_index(np.argmax(np.where(near, np.abs(image), 0)), image.shape)
 
         def between(before: float, at: float, after: float) -> float:
@@ -188,21 +250,14 @@ class OutsideSources:
 
         east = between(*image[row, column - 1 : column + 2])
         north = between(*image[row - 1 : row + 2, column])
-        return (
-            -self.cell_rad * (column + east - n // 2),
-            self.cell_rad * (row + north - n // 2),
-            float(image[row, column]),
-            mad_sigma(image),
-        )
+        l, m = grid.directions(float(column + east), float(row + north))
+        return l, m, float(image[row, column]), mad_sigma(image)
 
     def _amplitude(
-        self,
-        sums: NDArray[np.complex128],
-        totals: NDArray[np.float64],
-        phasors: NDArray[np.complex128],
-        signal_to_noise: float,
+        self, averages: _Averages, phasors: NDArray[np.complex128], signal_to_noise: float
     ) -> NDArray[np.float64]:
         """Flux density of a point in cells that have signal enough, Jy, shape (n_times, _BAND_BINS)."""
+        sums, totals = averages.sums, averages.totals
         n_times = len(sums)
         at = np.arange(n_times)[:, None] * _BAND_BINS + self._bins
         size = n_times * _BAND_BINS
@@ -215,26 +270,26 @@ class OutsideSources:
         flux, total = np.bincount(cell, flux, size), np.bincount(cell, total, size)
         return np.divide(flux, total, out=np.zeros(size), where=total > 0)[cell].reshape(n_times, _BAND_BINS)
 
-    def as_list(self) -> tuple[dict[str, Any], ...]:
-        """Name of each source and what was taken of it, mean over the group, Jy."""
+    def as_list(self, model: OutlierModel) -> tuple[dict[str, Any], ...]:
+        """Name of each source and what was subtracted of it, mean over the group, Jy."""
         return tuple(
             {
                 "name": name,
-                "taken_jy": float(sum(point.amplitude.mean() for point in self.points.get(s, []))),
-                "n_points": len(self.points.get(s, [])),
+                "taken_jy": float(sum(point.amplitude.mean() for point in points)),
+                "n_points": len(points),
             }
-            for s, name in enumerate(self.seen.names)
+            for name, points in zip(self.sources.names, model, strict=True)
         )
 
-    def as_points(self) -> OutsidePoints | None:
-        """All points that were taken, where they are; None if there are none."""
-        points = [(s, point) for s, own in self.points.items() for point in own]
+    def as_points(self, model: OutlierModel) -> OutlierPoints | None:
+        """All points that were subtracted, where they are; None if there are none."""
+        points = [(s, point) for s, own in enumerate(model) for point in own]
         if not points:
             return None
-        return OutsidePoints(
-            tuple(self.seen.names[s] for s, _ in points),
-            np.array([self.seen.l[s] + point.offset[0] for s, point in points]),
-            np.array([self.seen.m[s] + point.offset[1] for s, point in points]),
+        return OutlierPoints(
+            tuple(self.sources.names[s] for s, _ in points),
+            np.array([self.sources.l[s] + point.offset[0] for s, point in points]),
+            np.array([self.sources.m[s] + point.offset[1] for s, point in points]),
             np.array([point.amplitude for _, point in points]),
             self._band,
         )

@@ -1,4 +1,4 @@
-"""Turning visibilities to a place on the sky, compiled.
+"""Phasing visibilities to positions on the sky, compiled.
 
 Belongs here: what every loop over visibilities that looks at single sources shares.
 Does not belong here: Fourier sums over many components (``predict.py``).
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 
 @numba.njit(cache=True, inline="always")
-def turns_towards(uvw: NDArray[np.float64], place: NDArray[np.float64]) -> float:
-    """Phase of a source, in turns: uvw in wavelengths, the place (l, m, n − 1)."""
-    return uvw[0] * place[0] + uvw[1] * place[1] + uvw[2] * place[2]
+def turns_towards(uvw: NDArray[np.float64], position: NDArray[np.float64]) -> float:
+    """Phase of a source, in turns: uvw in wavelengths, the position (l, m, n − 1)."""
+    return uvw[0] * position[0] + uvw[1] * position[1] + uvw[2] * position[2]
 
 
 @numba.njit(cache=True, inline="always")
@@ -23,41 +23,41 @@ def phasor(turns: float) -> complex:
 
 
 @numba.njit(cache=True, inline="always")
-def averaging_loss(turns: float, width: float) -> float:
-    """What averaging channels leaves of a source, their width relative to their frequency."""
+def bandwidth_smearing(turns: float, width: float) -> float:
+    """Part of a source that averaged channels keep, their width relative to their frequency."""
     x = np.pi * turns * width
     return np.sin(x) / x if abs(x) > 1e-6 else 1.0
 
 
 @numba.njit(cache=True)
-def begin_baseline(
+def start_phasors(
     uvw: NDArray[np.float64],
     frequencies: NDArray[np.float64],
-    places: NDArray[np.float64],
+    positions: NDArray[np.float64],
     state: NDArray[np.float32],
 ) -> None:
-    """Phasors of places at a baseline's first slot, their turn from slot to slot, what averaging leaves.
+    """Phasors of positions at a baseline's first slot, their step from slot to slot, bandwidth smearing.
 
     The rows of ``state``: real and imaginary parts of the one and of the other, and the last.
     """
     # A slot is as wide as the step to the next.
     width = frequencies[1] / frequencies[0] - 1.0 if len(frequencies) > 1 else 0.0
-    for k in range(len(places)):
-        turns = turns_towards(uvw, places[k])
+    for k in range(len(positions)):
+        turns = turns_towards(uvw, positions[k])
         now, by = phasor(turns), phasor(turns * width)
         state[0, k], state[1, k] = now.real, now.imag
         state[2, k], state[3, k] = by.real, by.imag
-        state[4, k] = averaging_loss(turns, width)
+        state[4, k] = bandwidth_smearing(turns, width)
 
 
 @numba.njit(cache=True, inline="always")
-def turn_on(
+def advance_phasors(
     real: NDArray[np.float32],
     imag: NDArray[np.float32],
     by_real: NDArray[np.float32],
     by_imag: NDArray[np.float32],
 ) -> None:
-    """Turn phasors on to the next slot."""
+    """From one slot of a baseline to the next."""
     for k in range(len(real)):
         turned = real[k] * by_real[k] - imag[k] * by_imag[k]
         imag[k] = real[k] * by_imag[k] + imag[k] * by_real[k]

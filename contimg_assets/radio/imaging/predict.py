@@ -33,20 +33,22 @@ Mode = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @numba.njit(cache=True, parallel=True)
 def _add_term(
-    total: NDArray[np.complex64], seen: NDArray[np.complex64], x: NDArray[np.float32], order: int
+    total: NDArray[np.complex64], visibilities: NDArray[np.complex64], x: NDArray[np.float32], order: int
 ) -> None:
     """Add a sum times the Chebyshev polynomial T of an order at each visibility's x."""
     for i in numba.prange(len(total)):
         before, now = np.float32(1.0), np.float32(1.0)
         for k in range(order):
             before, now = now, x[i] if k == 0 else 2 * x[i] * now - before
-        total[i] += now * seen[i]
+        total[i] += now * visibilities[i]
 
 
 @numba.njit(cache=True, parallel=True)
-def _add_mode(total: NDArray[np.complex64], seen: NDArray[np.complex64], factor: NDArray[np.float32]) -> None:
+def _add_mode(
+    total: NDArray[np.complex64], visibilities: NDArray[np.complex64], factor: NDArray[np.float32]
+) -> None:
     for i in numba.prange(len(total)):
-        total[i] += factor[i] * seen[i]
+        total[i] += factor[i] * visibilities[i]
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,11 @@ class Predictor:
                 epsilon=max(accuracy, _FINEST),
                 nthreads=self.threads,
             )
-            for k, seen in enumerate(sums, start):
+            for k, visibilities in enumerate(sums, start):
                 if k < len(series):
-                    _add_term(total, seen, self.rest, k)
+                    _add_term(total, visibilities, self.rest, k)
                 else:
-                    _add_mode(total, seen, modes[k - len(series)][1])
+                    _add_mode(total, visibilities, modes[k - len(series)][1])
         return total
 
     def _series(

@@ -1,7 +1,7 @@
 """Scales of CLEAN: points, and Gaussians for what is resolved.
 
-At each scale the residual is looked at through the Gaussian that is looked for
-(Cornwell 2008, IEEE JSTSP 2, 793).  The view is divided by a norm with which
+At each scale the residual is smoothed with the Gaussian that is looked for
+(Cornwell 2008, IEEE JSTSP 2, 793) and divided by a norm with which
 noise is the same at all scales, and the highest pixel of all is the component
 that takes most off the sum of squares: so no bias between scales has to be chosen.
 
@@ -53,21 +53,21 @@ class Scales:
         """
         if len(sigmas) == 1:
             return cls(sigmas, (point,), np.ones(1, np.int64), np.ones(1))
-        square = np.sum(gridder.uvw[:, :2] ** 2, axis=1) * (2 * np.pi**2 * gridder.cell_rad**2)
+        square = np.sum(gridder.uvw[:, :2] ** 2, axis=1) * (2 * np.pi**2 * gridder.grid.cell_rad**2)
         halves, steps, totals = [], [], []
         for one in sigmas:
             for other in sigmas:
                 width = one**2 + other**2
                 weights = (gridder.weights * np.exp(-width * square)).astype(np.float32)
                 weights[weights < _UNSEEN * gridder.weights] = 0
-                seen = weights > 0
+                kept = weights > 0
                 step = max(1, int(np.sqrt(width) / _SAMPLES))
                 n = -(-point.shape[1] // step) + 2
                 tapered = replace(
                     gridder,
-                    uvw=gridder.uvw[seen],
-                    weights=weights[seen],
-                    cell_rad=step * gridder.cell_rad,
+                    uvw=gridder.uvw[kept],
+                    weights=weights[kept],
+                    grid=replace(gridder.grid, cell_arcsec=step * gridder.grid.cell_arcsec),
                 )
                 steps.append(step)
                 totals.append(tapered.total / gridder.total)
@@ -78,17 +78,17 @@ class Scales:
                 halves[k] *= np.float32(total / (norms[k // len(sigmas)] * norms[k % len(sigmas)]))
         return cls(sigmas, tuple(halves), np.array(steps), norms)
 
-    def views(self, residual: NDArray[np.float32], threads: int) -> list[NDArray[np.float32]]:
+    def smoothed(self, residual: NDArray[np.float32], threads: int) -> list[NDArray[np.float32]]:
         """The residual at each scale, Jy/beam, with the noise of the residual in each."""
-        views = [residual]
+        smoothed = [residual]
         if len(self.sigmas) > 1:
             n = len(residual)
             transform = fft.rfft2(residual, workers=threads)
             square = fft.fftfreq(n)[:, None] ** 2 + fft.rfftfreq(n)[None, :] ** 2
             for sigma, norm in zip(self.sigmas[1:], self.norms[1:], strict=True):
-                seen = transform * (np.exp(-2 * np.pi**2 * sigma**2 * square) / norm).astype(np.float32)
-                views.append(fft.irfft2(seen, s=residual.shape, workers=threads, overwrite_x=True))
-        return views
+                product = transform * (np.exp(-2 * np.pi**2 * sigma**2 * square) / norm).astype(np.float32)
+                smoothed.append(fft.irfft2(product, s=residual.shape, workers=threads, overwrite_x=True))
+        return smoothed
 
     def add_components(
         self,
@@ -98,7 +98,7 @@ class Scales:
         xs: NDArray[np.int64],
         heights: NDArray[np.float32],
     ) -> None:
-        """Add components to a model image, Jy/pixel, from their heights in the scale's view."""
+        """Add components to a model image, Jy/pixel, from their heights in the smoothed residual."""
         flux = heights / np.float32(self.norms[scale])
         if scale == 0:
             model[ys, xs] += flux

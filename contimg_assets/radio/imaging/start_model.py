@@ -18,6 +18,7 @@ from contimg_assets.radio import phasing
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import Catalogue, as_sources, cone
 from contimg_assets.radio.images.components import Points
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.beam_image import power_towards
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
@@ -27,35 +28,35 @@ from contimg_assets.radio.sky import Source
 _LEAST_BEAM = 0.1
 #: Beyond the image, sources are looked for within this of its centre, deg, from this flux density on, Jy:
 #: the beam's sidelobes are 0.02 at the most.
-_OUTSIDE_DEG, _OUTSIDE_JY = 10.0, 0.5
+_OUTLIER_DEG, _OUTLIER_JY = 10.0, 0.5
 
 
-def known_sky(folder: Path, choices: CatalogueOptions, shape: GroupShape, field_deg: float) -> list[Source]:
+def known_sky(folder: Path, options: CatalogueOptions, shape: GroupShape, field_deg: float) -> list[Source]:
     """Sources of the chosen catalogue in and around a group's image; none if it is not installed.
 
     Parameters
     ----------
     folder : Path
         Of the catalogues.
-    choices : CatalogueOptions
+    options : CatalogueOptions
     shape : GroupShape
     field_deg : float
         Width of the image.
     """
-    survey = choices.comparison
+    survey = options.comparison
     if not (folder / f"{survey}.json").is_file():
         return []
     ra, dec = np.rad2deg(shape.centre)
     inner = field_deg * np.sqrt(0.5)
     near = cone(folder, ra, dec, inner, survey=survey)
-    far = cone(folder, ra, dec, max(inner, _OUTSIDE_DEG), survey=survey, minimum_jy=_OUTSIDE_JY)
-    rows = np.concatenate([near, far[~np.isin(far["name"], near["name"])]])
-    return as_sources(rows, Catalogue(folder, survey).survey.frequency_hz, choices.typical_spectral_index)
+    distant = cone(folder, ra, dec, max(inner, _OUTLIER_DEG), survey=survey, minimum_jy=_OUTLIER_JY)
+    rows = np.concatenate([near, distant[~np.isin(distant["name"], near["name"])]])
+    return as_sources(rows, Catalogue(folder, survey).survey.frequency_hz, options.typical_spectral_index)
 
 
 @dataclass(frozen=True)
-class Appearance:
-    """Sources as a group's image shows them."""
+class ApparentSources:
+    """Sources of a catalogue as a group's image shows them: apparent flux densities."""
 
     names: tuple[str, ...]
     l: NDArray[np.float64]
@@ -66,6 +67,11 @@ class Appearance:
     power: NDArray[np.float64]
     """Apparent over true flux density."""
 
+    @classmethod
+    def none(cls) -> "ApparentSources":
+        """No source."""
+        return cls((), np.zeros(0), np.zeros(0), np.zeros(0, np.float32), np.zeros(0))
+
     def __len__(self) -> int:
         return len(self.l)
 
@@ -74,10 +80,10 @@ class Appearance:
         """Their l, m and flux densities."""
         return self.l, self.m, self.flux
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Appearance":
+    def where(self, chosen: NDArray[np.bool_]) -> "ApparentSources":
         """Some of them."""
         names = tuple(name for name, c in zip(self.names, chosen, strict=True) if c)
-        return Appearance(names, self.l[chosen], self.m[chosen], self.flux[chosen], self.power[chosen])
+        return ApparentSources(names, self.l[chosen], self.m[chosen], self.flux[chosen], self.power[chosen])
 
     def as_list(self) -> list[dict[str, Any]]:
         """Name, apparent flux density and distance of each, the brightest first."""
@@ -91,7 +97,7 @@ class Appearance:
         ]
 
 
-def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -> Appearance:
+def apparent_sources(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -> ApparentSources:
     """Where sources appear in a group's image, and how bright through the drifting beam.
 
     Parameters
@@ -103,39 +109,34 @@ def appearance(shape: GroupShape, weights: Weights, sources: Sequence[Source]) -
         Those below the plane of the image are left out.
     """
     if not sources:
-        return Appearance((), np.zeros(0), np.zeros(0), np.zeros(0, np.float32), np.zeros(0))
-    places = np.deg2rad([[s.ra_deg, s.dec_deg] for s in sources]).reshape(-1, 2)
+        return ApparentSources.none()
+    positions = np.deg2rad([[s.ra_deg, s.dec_deg] for s in sources]).reshape(-1, 2)
     middle = shape.times_jd[[shape.n_times // 2]]
     # In the frame of u, v and w a source stays where it is.
     axes = phasing.uvw_axes(middle, *shape.centre)[0]
-    local = phasing.apparent_vectors(middle, *places.T)[0] @ axes.T
+    local = phasing.apparent_vectors(middle, *positions.T)[0] @ axes.T
     frequencies, by = weights.bin_frequencies_hz, weights.by_time_frequency
     power = power_towards(shape, local, frequencies)
     flux = np.array([s.flux(frequencies) for s in sources]).reshape(-1, len(frequencies))
     apparent = np.einsum("tsf,sf,tf->s", power, flux, by) / by.sum()
     true = flux @ by.sum(axis=0) / by.sum()
-    all_of_them = Appearance(
+    all_of_them = ApparentSources(
         tuple(s.name for s in sources), local[:, 0], local[:, 1], apparent.astype(np.float32), apparent / true
     )
     return all_of_them.where(local[:, 2] > 0)
 
 
-def inside(
-    seen: Appearance, n_pixels: int, cell_rad: float, least_jy: float, *, measured: bool = False
-) -> Appearance:
-    """What a model of the image can start from: bright enough, and where the beam tells how bright.
+def start_model(
+    sources: ApparentSources, grid: ImageGrid, least_jy: float, *, measured: bool = False
+) -> ApparentSources:
+    """What CLEAN can start from: bright enough, in the image, and where the beam tells how bright.
 
     Where flux densities are measured all the same (``bright_points.py``), the beam need not tell.
     """
-    chosen = _within(seen, n_pixels, cell_rad) & (measured | (seen.power >= _LEAST_BEAM))
-    return seen.where(chosen & (seen.flux >= least_jy))
+    chosen = grid.contains(sources.l, sources.m) & (measured | (sources.power >= _LEAST_BEAM))
+    return sources.where(chosen & (sources.flux >= least_jy))
 
 
-def outside(seen: Appearance, n_pixels: int, cell_rad: float, least_jy: float) -> Appearance:
-    """What is not in the image and yet may be seen in it, as sidelobes."""
-    return seen.where(~_within(seen, n_pixels, cell_rad) & (seen.flux >= least_jy))
-
-
-def _within(seen: Appearance, n_pixels: int, cell_rad: float) -> NDArray[np.bool_]:
-    half = (n_pixels // 2 - 3) * cell_rad
-    return (np.abs(seen.l) < half) & (np.abs(seen.m) < half)
+def outlier_sources(sources: ApparentSources, grid: ImageGrid, least_jy: float) -> ApparentSources:
+    """What is not in the image and yet may show in it, by its sidelobes."""
+    return sources.where(~grid.contains(sources.l, sources.m) & (sources.flux >= least_jy))

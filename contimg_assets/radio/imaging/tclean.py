@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
+from contimg_assets.radio.imaging.options import ImagingOptions
 
 #: Wavelengths; beyond any baseline.
 _LONGEST = 1e9
@@ -19,19 +21,11 @@ _LONGEST = 1e9
 def run_tclean(
     ms: Path,
     work: Path,
+    grid: ImageGrid,
+    options: ImagingOptions,
     *,
     column: str,
-    n_pixels: int,
-    cell_arcsec: float,
-    weighting: str,
-    robust: float,
-    uv_range: tuple[float, float],
-    iterations: int,
-    gain: float,
-    scales_arcsec: tuple[float, ...],
     threshold_jy: float,
-    threshold_sigma: float,
-    w_planes: int,
     start: NDArray[np.float32] | None,
 ) -> EngineImages:
     """Image and deconvolve Stokes I.
@@ -42,14 +36,12 @@ def run_tclean(
         Autocorrelations flagged.
     work : Path
         Folder for CASA's images; the caller removes it.
+    grid : ImageGrid
+    options : ImagingOptions
     column : {"data", "corrected"}
-    n_pixels, cell_arcsec : int, float
-    weighting, robust, uv_range, iterations, gain, scales_arcsec, w_planes
-        See ``ImagingOptions``.
     threshold_jy : float
-        CLEAN stops at this residual, Jy/beam …
-    threshold_sigma : float
-        … or at this multiple of the residual's measured noise, whichever is higher.
+        CLEAN stops at this residual, Jy/beam, or at ``threshold_sigma`` times the residual's measured noise,
+        whichever is higher.
     start : ndarray, optional
         Model image to start with, Jy/pixel.
 
@@ -66,32 +58,7 @@ def run_tclean(
 
     ms, work = ms.resolve(), work.resolve()
     name = work / "image"
-    shortest, longest = uv_range
-    # CASA reads a single length as the shortest.
-    lengths = f"{shortest}~{min(longest, _LONGEST)}lambda" if uv_range != (0.0, np.inf) else ""
-    shared: dict[str, Any] = {
-        "vis": str(ms),
-        "imagename": str(name),
-        "datacolumn": column,
-        "imsize": [n_pixels, n_pixels],
-        # It grids with frequencies turned into LSRK, whatever ``outframe`` is: u, v and w scaled by this.
-        "cell": f"{cell_arcsec / lsrk_factor(ms)!r}arcsec",
-        "uvrange": lengths,
-        "stokes": "I",
-        "specmode": "mfs",
-        "gridder": "wproject",
-        "wprojplanes": w_planes,
-        # Beyond any response: the drifting beam is ours to apply, not CASA's.
-        "pblimit": -1e-6,
-        "pbcor": False,
-        **(
-            {"deconvolver": "multiscale", "scales": scale_pixels(scales_arcsec, cell_arcsec)}
-            if len(scales_arcsec) > 1
-            else {"deconvolver": "hogbom"}
-        ),
-        "weighting": weighting,
-        "robust": robust,
-    }
+    shared = _shared(ms, name, grid, options, column)
     seeded: dict[str, Any] = {}
     # Its images on the way lie in the current folder, whatever that is.
     with contextlib.chdir(work):
@@ -103,14 +70,46 @@ def run_tclean(
         report: Any = tclean(
             **shared,
             **seeded,
-            niter=iterations,
-            gain=gain,
+            niter=options.iterations,
+            gain=options.gain,
             threshold=f"{threshold_jy}Jy",
-            nsigma=threshold_sigma,
+            nsigma=options.threshold_sigma,
             restoringbeam="",
             interactive=False,
             savemodel="none",
         )
+    return _images(ms, name, report)
+
+
+def _shared(ms: Path, name: Path, grid: ImageGrid, options: ImagingOptions, column: str) -> dict[str, Any]:
+    """Arguments that all calls of tclean for one image have."""
+    shortest, longest = options.shortest_wavelengths, options.longest_wavelengths
+    # CASA reads a single length as the shortest.
+    limited = (shortest, longest) != (0.0, np.inf)
+    scales = scale_pixels(options.scales_arcsec, grid.cell_arcsec)
+    return {
+        "vis": str(ms),
+        "imagename": str(name),
+        "datacolumn": column,
+        "imsize": [grid.n_pixels, grid.n_pixels],
+        # It grids with frequencies turned into LSRK, whatever ``outframe`` is: u, v and w scaled by this.
+        "cell": f"{grid.cell_arcsec / lsrk_factor(ms)!r}arcsec",
+        "uvrange": f"{shortest}~{min(longest, _LONGEST)}lambda" if limited else "",
+        "stokes": "I",
+        "specmode": "mfs",
+        "gridder": "wproject",
+        "wprojplanes": options.w_planes,
+        # Beyond any response: the drifting beam is ours to apply, not CASA's.
+        "pblimit": -1e-6,
+        "pbcor": False,
+        **({"deconvolver": "multiscale", "scales": scales} if len(scales) > 1 else {"deconvolver": "hogbom"}),
+        "weighting": options.weighting,
+        "robust": options.robust,
+    }
+
+
+def _images(ms: Path, name: Path, report: dict[str, Any]) -> EngineImages:
+    """What tclean has made under a name."""
     if not name.with_suffix(".image").exists():
         raise ImagingError(f"{ms}: tclean made no image")
     image, beam = _read(name.with_suffix(".image"))

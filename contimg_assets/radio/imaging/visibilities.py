@@ -15,7 +15,7 @@ from contimg_assets.radio import phasing
 from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.prefetch import ahead
+from contimg_assets.radio.prefetch import prefetch
 
 #: Loss of any visibility of a source at the beam's half-power radius, by averaging
 #: channels, that is accepted.  Most baselines, and so the image's peak, lose far less.
@@ -165,7 +165,7 @@ def read_stokes_i(
             main.getcolnp(column, data, t * shape.n_baselines, shape.n_baselines)
             return data, flags
 
-        for t, (data, flags) in enumerate(ahead(shape.n_times, integration)):
+        for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
             used = (data, flags) if jones is None else jones.apply(t, data, flags)
             _average(*used, rows, factors, starts, values[t], counts[t])
     samples = float(counts.sum(dtype=np.float64))

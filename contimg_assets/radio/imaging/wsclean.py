@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
+from contimg_assets.radio.imaging.options import ImagingOptions
 
 #: Its own defaults want a mask from what stands out, and go deep there, as ours does.
 _MASK_SIGMA = 5.0
@@ -20,17 +22,10 @@ _MASK_SIGMA = 5.0
 def run_wsclean(
     ms: Path,
     work: Path,
+    grid: ImageGrid,
+    options: ImagingOptions,
     *,
     column: str,
-    n_pixels: int,
-    cell_arcsec: float,
-    weighting: str,
-    robust: float,
-    uv_range: tuple[float, float],
-    iterations: int,
-    gain: float,
-    scales_arcsec: tuple[float, ...],
-    threshold_sigma: float,
     threads: int,
     start: NDArray[np.float32] | None,
     centre: tuple[float, float],
@@ -44,12 +39,9 @@ def run_wsclean(
         Autocorrelations flagged.
     work : Path
         Folder for WSClean's images; the caller removes it.
+    grid : ImageGrid
+    options : ImagingOptions
     column : {"data", "corrected"}
-    n_pixels, cell_arcsec : int, float
-    weighting, robust, uv_range, iterations, gain, scales_arcsec
-        See ``ImagingOptions``.
-    threshold_sigma : float
-        CLEAN stops at this multiple of the residual's measured noise.
     threads : int
     start : ndarray, optional
         Model image to start with, Jy/pixel.  WSClean wants its visibilities in the Measurement Set:
@@ -71,35 +63,18 @@ def run_wsclean(
     program = shutil.which("wsclean")
     if program is None:
         raise ImagingError("found no program wsclean; expected it on the path (Debian package wsclean)")
-    scheme = [weighting, str(robust)] if weighting == "briggs" else [weighting]
-    shortest, longest = uv_range
-    # Without limits it keeps all.
-    limits = [*(["-minuv-l", str(shortest)] if shortest > 0 else [])]
-    limits += ["-maxuv-l", str(longest)] if np.isfinite(longest) else []
-    widths = ",".join(str(scale) for scale in scale_pixels(scales_arcsec, cell_arcsec))
-    limits += ["-multiscale", "-multiscale-scales", widths] if len(scales_arcsec) > 1 else []
+    # It runs in the work folder.
+    ms, work = ms.resolve(), work.resolve()
     shared = [program, "-j", str(threads), "-use-wgridder", "-name", str(work / "image"), "-pol", "I"]
     data = ms
     if start is not None:
         data = work / "seeded.ms"
         clone_tree(ms, data)
-        _write_model(work / "image-model.fits", start, cell_arcsec, centre, frequency_hz)
+        _write_model(work / "image-model.fits", start, grid, centre, frequency_hz)
         _run([*shared, "-predict", str(data)], ms, work, work / "image-model.fits")
         shared += ["-continue"]
-    _run(
-        [
-            *shared,
-            *("-data-column", "CORRECTED_DATA" if column == "corrected" else "DATA"),
-            *("-no-update-model-required", "-temp-dir", str(work)),
-            *("-size", str(n_pixels), str(n_pixels), "-scale", f"{cell_arcsec}asec", "-weight", *scheme),
-            *(*limits, "-niter", str(iterations), "-gain", str(gain), "-mgain", "0.8"),
-            *("-auto-mask", str(max(_MASK_SIGMA, threshold_sigma)), "-auto-threshold", str(threshold_sigma)),
-            str(data),
-        ],
-        ms,
-        work,
-        work / "image-image.fits",
-    )
+    command = [*shared, *_arguments(grid, options, column, work), str(data)]
+    _run(command, ms, work, work / "image-image.fits")
     if data != ms:
         shutil.rmtree(data)
     header = fits.getheader(work / "image-image.fits")
@@ -117,6 +92,25 @@ def run_wsclean(
     )
 
 
+def _arguments(grid: ImageGrid, options: ImagingOptions, column: str, work: Path) -> list[str]:
+    """What WSClean is told of the image and of CLEAN; thresholds are multiples of its measured noise."""
+    shortest, longest = options.shortest_wavelengths, options.longest_wavelengths
+    scheme = [options.weighting, *([str(options.robust)] if options.weighting == "briggs" else [])]
+    # Without limits it keeps all.
+    limits = [*(["-minuv-l", str(shortest)] if shortest > 0 else [])]
+    limits += ["-maxuv-l", str(longest)] if np.isfinite(longest) else []
+    widths = ",".join(str(scale) for scale in scale_pixels(options.scales_arcsec, grid.cell_arcsec))
+    limits += ["-multiscale", "-multiscale-scales", widths] if len(options.scales_arcsec) > 1 else []
+    sigma, size = options.threshold_sigma, str(grid.n_pixels)
+    return [
+        *("-data-column", "CORRECTED_DATA" if column == "corrected" else "DATA"),
+        *("-no-update-model-required", "-temp-dir", str(work)),
+        *("-size", size, size, "-scale", f"{grid.cell_arcsec}asec", "-weight", *scheme),
+        *(*limits, "-niter", str(options.iterations), "-gain", str(options.gain), "-mgain", "0.8"),
+        *("-auto-mask", str(max(_MASK_SIGMA, sigma)), "-auto-threshold", str(sigma)),
+    ]
+
+
 def _run(command: list[str], ms: Path, work: Path, made: Path) -> None:
     """Run WSClean; ImagingError if it does not end well with the file that it should make."""
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
@@ -126,12 +120,12 @@ def _run(command: list[str], ms: Path, work: Path, made: Path) -> None:
 
 
 def _write_model(
-    path: Path, model: NDArray[np.float32], cell_arcsec: float, centre: tuple[float, float], frequency: float
+    path: Path, model: NDArray[np.float32], grid: ImageGrid, centre: tuple[float, float], frequency: float
 ) -> None:
     """A model image as WSClean leaves one: pixels as imaged, not scaled by aberration."""
     header = fits.Header()
     ra, dec = np.rad2deg(centre)
-    cell, middle = cell_arcsec / 3600, len(model) // 2 + 1
+    cell, middle = grid.cell_arcsec / 3600, grid.centre + 1
     for axis, (kind, value, step, pixel) in enumerate(
         [
             ("RA---SIN", ra, -cell, middle),
