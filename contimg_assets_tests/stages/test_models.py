@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from contimg_assets.stages.apply import ApplyInputs
 from contimg_assets.stages.image import ImageInputs, ImageOptions
 from contimg_assets.stages.predict import PredictResult
 
-PATHS = {"ms": Path("a.ms"), "out": Path("out")}
+PATHS: dict[str, Any] = {"ms": Path("a.ms"), "out": Path("out")}
 MODULES = sorted(path.stem for path in Path(contimg_assets.stages.__path__[0]).glob("[a-z]*.py"))
 PROGRAM = """
 import sys
