@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from contimg_assets.simulation.independent import geometry, group, instrument, visibilities
 from contimg_assets.simulation.independent.dishes import draw_dishes
 from contimg_assets.simulation.independent.options import FaultOptions, GlitchOptions, Options
+from contimg_assets.simulation.independent.scene import Observation
 from contimg_assets.simulation.independent.sky import Source, calibrator, population_limit_jy, random_field
 
 _DAY_S = 86400.0
@@ -97,9 +98,9 @@ def simulate_pair(
         if s.kind != "listed" or not _near(s, source, options.sky.separation_arcsec)
     ]
     begin = float(start.jd)
-    scan = group.Observation(size, start, declination, [source, *around], quiet, seed, seed, begin)
+    scan = Observation(size, start, declination, [source, *around], quiet, seed, seed, begin)
     sources = field(size, later, declination, options, seed + 11, seed)
-    target = group.Observation(size, later, declination, sources, options, seed + 1, seed, begin, True)
+    target = Observation(size, later, declination, sources, options, seed + 1, seed, begin, True)
     return [group.simulate(scan, folder), group.simulate(target, folder)]
 
 

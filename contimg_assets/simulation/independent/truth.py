@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from contimg_assets.simulation.independent import instrument
-from contimg_assets.simulation.independent.group import Scene
+from contimg_assets.simulation.independent.scene import Scene
 
 
 def write_truth(scene: Scene, files: dict[str, str], folder: Path) -> Path:
