@@ -4,9 +4,12 @@ Belongs here: illumination, shadows, their Fourier transform, its table and the 
 up.  Which dish points where stands in ``dishes.py``.
 """
 
+from functools import lru_cache
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from scipy.special import j0
 
 from contimg_assets.simulation.independent.instrument import DISH_M
@@ -16,6 +19,7 @@ from contimg_assets.simulation.independent.options import BeamOptions
 TABLE_REACH, TABLE_STEP = 6.0, 0.02
 #: Nodes over the radius and along a leg: 100 are exact to rounding for the 20 rad across the table.
 _NODES = 100
+_RADIAL_STEP = 0.01
 _LEG_ANGLES_RAD = (np.pi / 4, 3 * np.pi / 4, 5 * np.pi / 4, 7 * np.pi / 4)
 
 
@@ -31,7 +35,9 @@ def _open_aperture(rho: NDArray[np.float64], options: BeamOptions) -> NDArray[np
     x, w = np.polynomial.legendre.leggauss(_NODES)
     radius = inner + (1.0 - inner) * (x + 1.0) / 2.0
     weight = 2 * np.pi * w * (1.0 - inner) / 2.0 * radius * _illumination(radius, options.edge_taper_db)
-    return np.tensordot(weight, j0(np.pi * radius[:, None, None] * rho), axes=1)
+    # Round, so it is computed along a radius: the spline is good to 1e-9 at this step.
+    grid = np.arange(0.0, float(rho.max()) + _RADIAL_STEP, _RADIAL_STEP)
+    return CubicSpline(grid, weight @ j0(np.pi * np.outer(radius, grid)))(rho)
 
 
 def _legs(east: NDArray[np.float64], north: NDArray[np.float64], options: BeamOptions) -> NDArray[np.float64]:
@@ -49,6 +55,7 @@ def _legs(east: NDArray[np.float64], north: NDArray[np.float64], options: BeamOp
     return total
 
 
+@lru_cache(maxsize=4)
 def voltage_table(options: BeamOptions) -> NDArray[np.float64]:
     """Voltage over D l / λ (rows) and D m / λ (columns), 1 on the axis, shape (n, n)."""
     n = 2 * round(TABLE_REACH / TABLE_STEP) + 1
