@@ -34,7 +34,7 @@ _NOT_INDEPENDENT = (
 @click.option(
     "--preset",
     type=click.Choice([*PRESETS, *NIGHTS]),
-    help=f"Size ({', '.join(PRESETS)}; default demo), or with --independent the night (the others; default plain).",
+    help=f"Size ({', '.join(PRESETS)}; default demo); with --independent the night (default plain).",
 )
 @click.option("--size", type=click.Choice(list(PRESETS)), help="With --independent (default demo).")
 @click.option("--declination", type=float, default=16.27, show_default=True, help="Apparent pointing, deg.")
