@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import j0
 
 from contimg_assets.simulation.independent.instrument import DISH_M
-from contimg_assets.simulation.independent.options import BeamOptions
+from contimg_assets.simulation.independent.options import Aperture
 
 #: The table reaches to D l / λ = ± this (14° at 1.4 GHz), in steps of this.
 TABLE_REACH, TABLE_STEP = 6.0, 0.02
@@ -29,7 +29,7 @@ def _illumination(radius: NDArray[np.float64], taper_db: float) -> NDArray[np.fl
     return edge + (1.0 - edge) * (1.0 - radius**2)
 
 
-def _open_aperture(rho: NDArray[np.float64], options: BeamOptions) -> NDArray[np.float64]:
+def _open_aperture(rho: NDArray[np.float64], options: Aperture) -> NDArray[np.float64]:
     """2π ∫ A(r) J₀(π ρ r) r dr from the cabin's shadow to the rim, ρ = D sin θ / λ."""
     inner = options.blockage_m / DISH_M
     x, w = np.polynomial.legendre.leggauss(_NODES)
@@ -40,7 +40,7 @@ def _open_aperture(rho: NDArray[np.float64], options: BeamOptions) -> NDArray[np
     return CubicSpline(grid, weight @ j0(np.pi * np.outer(radius, grid)))(rho)
 
 
-def _legs(east: NDArray[np.float64], north: NDArray[np.float64], options: BeamOptions) -> NDArray[np.float64]:
+def _legs(east: NDArray, north: NDArray, options: Aperture) -> NDArray[np.float64]:
     """What four legs from the cabin to the rim take away; their pairs are opposite, so it is real."""
     inner, width = options.blockage_m / DISH_M, 2.0 * options.leg_m / DISH_M
     x, w = np.polynomial.legendre.leggauss(_NODES)
@@ -56,7 +56,7 @@ def _legs(east: NDArray[np.float64], north: NDArray[np.float64], options: BeamOp
 
 
 @lru_cache(maxsize=4)
-def voltage_table(options: BeamOptions) -> NDArray[np.float64]:
+def voltage_table(options: Aperture) -> NDArray[np.float64]:
     """Voltage over D l / λ (rows) and D m / λ (columns), 1 on the axis, shape (n, n)."""
     n = 2 * round(TABLE_REACH / TABLE_STEP) + 1
     axis = (np.arange(n) - n // 2) * TABLE_STEP

@@ -95,7 +95,7 @@ def draw_dishes(n_antennas: int, options: BeamOptions, seed: int) -> Dishes:
     """The dishes of one night."""
     rng = np.random.default_rng([seed, 1])
     return Dishes(
-        aperture.voltage_table(options),
+        aperture.voltage_table(options.aperture),
         options.pointing_rms_deg * rng.standard_normal(n_antennas),
         options.pointing_rms_deg * rng.standard_normal(n_antennas),
         options.width_factor * (1.0 + options.width_scatter * rng.standard_normal(n_antennas)),

@@ -46,7 +46,7 @@ class Gains:
             * np.sin(2 * np.pi * f / self.ripple_period_hz[:, None] + self.ripple_phase_rad[:, None])
         )
         phase = self.phase_rad[:, None] + 2 * np.pi * (f - CENTRE_HZ) * self.delay_s[:, None]
-        return size * np.exp(1j * phase)
+        return np.asarray(size * np.exp(1j * phase), dtype=np.complex128)
 
     def walk(self, seconds: NDArray[np.float64]) -> NDArray[np.complex128]:
         """Change since the night's start, shape (n_times, n_antennas, 2).

@@ -43,8 +43,8 @@ class SkyOptions(_Options):
     """q of a calibrator: the feeds see (1 ± q) of its flux density."""
 
 
-class BeamOptions(_Options):
-    """Dishes (``aperture.py``, ``dishes.py``)."""
+class Aperture(_Options):
+    """What a dish's beam comes from (``aperture.py``)."""
 
     blockage_m: float = Field(default=0.0, ge=0, lt=4)
     """Diameter of the shadow of the feed's cabin."""
@@ -52,6 +52,15 @@ class BeamOptions(_Options):
     """Width of each of four legs at 45° to the horizon."""
     edge_taper_db: float = Field(default=0.0, le=0)
     """Illumination at the rim over that at the centre (power)."""
+
+    def __hash__(self) -> int:
+        return hash((self.blockage_m, self.leg_m, self.edge_taper_db))
+
+
+class BeamOptions(_Options):
+    """Dishes (``dishes.py``)."""
+
+    aperture: Aperture = Aperture()
     width_factor: float = Field(default=1.0, gt=0)
     """Of every beam over the diffraction's."""
     width_scatter: float = Field(default=0.0, ge=0)

@@ -1,6 +1,7 @@
 """Combinations of options by name, from a perfect night to a bad one."""
 
 from contimg_assets.simulation.independent.options import (
+    Aperture,
     AtmosphereOptions,
     BeamOptions,
     FaultOptions,
@@ -51,9 +52,7 @@ PRESETS: dict[str, Options] = {
     "real_beam": Options(
         gains=_RECEIVERS,
         beam=BeamOptions(
-            blockage_m=0.6,
-            leg_m=0.06,
-            edge_taper_db=-10.0,
+            aperture=Aperture(blockage_m=0.6, leg_m=0.06, edge_taper_db=-10.0),
             width_scatter=0.01,
             pointing_rms_deg=0.03,
             feed_ellipticity=0.02,

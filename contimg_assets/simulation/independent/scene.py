@@ -47,7 +47,7 @@ class Observation:
     def times_jd(self) -> NDArray[np.float64]:
         """Middles of the integrations, UTC."""
         seconds = (np.arange(self.size.n_integrations) + 0.5) * instrument.INTEGRATION_S
-        return float(self.start.utc.jd) + seconds / _SECONDS
+        return np.asarray(float(self.start.utc.jd) + seconds / _SECONDS, dtype=np.float64)
 
     @property
     def key(self) -> str:

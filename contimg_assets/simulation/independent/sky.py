@@ -253,10 +253,9 @@ def points(sources: list[Source], longest_m: float) -> Points:
         dec.append(dec0 + north)
         part.append(weight)
         owner.append(np.full(len(weight), index))
-    return Points(
-        *(np.concatenate(v) if v else np.zeros(0) for v in (ra, dec, part)),
-        np.concatenate(owner).astype(np.int64) if owner else np.zeros(0, np.int64),
-    )
+    if not sources:
+        return Points(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
+    return Points(np.concatenate(ra), np.concatenate(dec), np.concatenate(part), np.concatenate(owner))
 
 
 def _nodes(source: Source, longest_m: float) -> tuple[NDArray, NDArray, NDArray]:
