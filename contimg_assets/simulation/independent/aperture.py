@@ -46,12 +46,13 @@ def _legs(east: NDArray, north: NDArray, options: Aperture) -> NDArray[np.float6
     x, w = np.polynomial.legendre.leggauss(_NODES)
     radius = inner + (1.0 - inner) * (x + 1.0) / 2.0
     weight = w * (1.0 - inner) / 2.0 * _illumination(radius, options.edge_taper_db) * width
+    grid = np.arange(0.0, float(np.hypot(east, north).max()) + _RADIAL_STEP, _RADIAL_STEP)
+    lengthwise = CubicSpline(grid, weight @ np.cos(np.pi * np.outer(radius, grid)))
     total = np.zeros_like(east)
     for angle in _LEG_ANGLES_RAD:
         along = east * np.cos(angle) + north * np.sin(angle)
         across = -east * np.sin(angle) + north * np.cos(angle)
-        lengthwise = np.tensordot(weight, np.cos(np.pi * radius[:, None, None] * along), axes=1)
-        total += lengthwise * np.sinc(across * width / 2.0)
+        total += lengthwise(np.abs(along)) * np.sinc(across * width / 2.0)
     return total
 
 
