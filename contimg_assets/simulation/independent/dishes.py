@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from contimg_assets.simulation.independent import aperture, geometry
 from contimg_assets.simulation.independent.instrument import DISH_M, LIGHT_M_S
 from contimg_assets.simulation.independent.options import BeamOptions
+from contimg_assets.simulation.independent.threads import threads_for
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,16 @@ class Dishes:
         axes = np.stack([_turned(nominal, e, n) for e, n in zip(east, north, strict=True)])
         stretch = sign * self.options.feed_ellipticity / 2
         width = self.width[kept, None] * np.array([1.0 + stretch, 1.0 - stretch])
-        found = aperture.voltages(
-            self.table,
-            axes,
-            DISH_M / LIGHT_M_S / width,
-            np.ascontiguousarray(directions),
-            np.asarray(frequencies_hz, dtype=np.float64),
-        )
+        frequencies_hz = np.asarray(frequencies_hz, dtype=np.float64)
+        # A look-up is sixteen steps.
+        with threads_for(16 * len(axes) * len(directions) * len(frequencies_hz)):
+            found = aperture.voltages(
+                self.table,
+                axes,
+                DISH_M / LIGHT_M_S / width,
+                np.ascontiguousarray(directions),
+                frequencies_hz,
+            )
         if np.isnan(found).any():
             raise ValueError(f"a source is farther than D l / λ = {aperture.TABLE_REACH} from the axis")
         return found

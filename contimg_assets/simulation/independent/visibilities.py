@@ -23,6 +23,7 @@ from contimg_assets.simulation.independent.instrument import (
     channel_width_hz,
 )
 from contimg_assets.simulation.independent.sky import Points, Source, fluxes
+from contimg_assets.simulation.independent.threads import threads_for
 
 #: Columns that are held at once: 75 MB with 96 antennas and 48 channels.
 _CHUNK = 2048
@@ -192,20 +193,22 @@ def subband_visibilities(
         part = slice(first, first + _CHUNK)
         shape = (n_channels, n_even, len(sky.row[part]))
         real, imaginary = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        _fill(
-            delay,
-            amplitude,
-            beam_of,
-            sky.row[part],
-            sky.offset_hz[part],
-            np.sqrt(sky.weight[part]),
-            frequencies_hz[0],
-            step,
-            half,
-            real,
-            imaginary,
-        )
-        _add_products(real, imaginary, out)
+        with threads_for(real.size):
+            _fill(
+                delay,
+                amplitude,
+                beam_of,
+                sky.row[part],
+                sky.offset_hz[part],
+                np.sqrt(sky.weight[part]),
+                frequencies_hz[0],
+                step,
+                half,
+                real,
+                imaginary,
+            )
+        with threads_for(real.size * n_even // 16):
+            _add_products(real, imaginary, out)
     return out[:, :n_antennas, :n_antennas]
 
 
