@@ -19,6 +19,9 @@ _RECEIVERS = GainOptions(
 #: Faintest that are compared where sources are to stand alone, and where they crowd.
 _SKY = SkyOptions()
 _CROWD = SkyOptions(faintest_apparent_jy=1e-3, separation_arcsec=60.0)
+#: Error of smearing where ten thousand faint sources are in the sky: a sixth of the noise of a full image, on
+#: the longest baseline, in half the time.
+_COARSE_JY = 3e-5
 
 
 def _walking(amplitude: float, phase_deg: float) -> GainOptions:
@@ -31,7 +34,10 @@ PRESETS: dict[str, Options] = {
     # No gains either: the sky, the beam and noise; sources of 1 mJy apparent and up.
     "crowded": Options(sky=_CROWD),
     # The same with everything fainter, to a third of the noise, anywhere.
-    "deep": Options(sky=_CROWD.model_copy(update={"population_to_noise": 1 / 3, "spectral_scatter": 0.25})),
+    "deep": Options(
+        sky=_CROWD.model_copy(update={"population_to_noise": 1 / 3, "spectral_scatter": 0.25}),
+        tolerance_jy=_COARSE_JY,
+    ),
     "two_died": Options(gains=_RECEIVERS, faults=FaultOptions(n_died=2)),
     "antennas": Options(
         gains=_RECEIVERS,
@@ -80,6 +86,7 @@ PRESETS: dict[str, Options] = {
     "extended": Options(gains=_RECEIVERS, sky=SkyOptions(extended_fraction=0.3, spectral_scatter=0.25)),
     # All together.
     "bad_night": Options(
+        tolerance_jy=_COARSE_JY,
         gains=_walking(0.03, 3.0),
         sky=_CROWD.model_copy(
             update={

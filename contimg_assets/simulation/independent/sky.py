@@ -272,7 +272,12 @@ def _nodes(source: Source, longest_m: float) -> tuple[NDArray, NDArray, NDArray]
         offset, weight = _gauss_hermite(int(np.ceil(4 * reach)))
         rules.append((sigma * offset, weight))
     (along, w1), (across, w2) = rules
-    return np.repeat(along, len(across)), np.tile(across, len(along)), np.outer(w1, w2).ravel()
+    weight = np.outer(w1, w2).ravel()
+    # The outermost nodes weigh next to nothing: left out as long as all of them do not matter.
+    order = np.argsort(weight)
+    kept = np.sort(order[np.cumsum(weight[order]) > _SHAPE_ERROR / 2])
+    part = weight[kept] / weight[kept].sum()
+    return np.repeat(along, len(across))[kept], np.tile(across, len(along))[kept], part
 
 
 def population_limit_jy(options: SkyOptions, image_noise_jy: float) -> float | None:
