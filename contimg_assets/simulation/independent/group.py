@@ -65,12 +65,11 @@ def simulate_subband(scene: Scene, subband: int) -> tuple[NDArray[np.complex64],
             correlated += _emission(scene, state, t, feed, subband)
             response = (np.conj(voltage[scene.one]) * voltage[scene.two]).astype(np.complex64)
             noise = _noise(scene, state, t, feed, rng)
+            response[state.zero[t, scene.one, feed] | state.zero[t, scene.two, feed]] = 0
             out[t, :, :, feed] = (correlated + noise) * response
-            silent = state.zero[t, scene.one, feed] | state.zero[t, scene.two, feed]
-            out[t, silent, :, feed] = 0
             if extra is not None:
-                again = _noise(scene, state, t, feed, rng)
-                extra[t, :, :, feed] = np.where((scene.one == scene.two)[:, None], 0, again * response)
+                extra[t, :, :, feed] = _noise(scene, state, t, feed, rng) * response
+                extra[t, scene.one == scene.two, :, feed] = 0
     samples = np.full(len(scene.times_jd), instrument.SAMPLES, np.float32)
     glitches.apply_glitches(out, samples, mine, scene.one != scene.two, extra)
     return out, samples
