@@ -11,14 +11,33 @@ from rich.console import Console
 from rich.table import Table
 
 from contimg_assets.cli.common import json_option, told_plainly
-from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Corruption
+from contimg_assets.simulation.independent.presets import PRESETS as NIGHTS
+from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Corruption, Preset
 
 _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corruption()}
+#: Options that --independent has no use for: its presets say what is wrong.
+_NOT_INDEPENDENT = (
+    "start",
+    "catalogue",
+    "sources",
+    "quality",
+    "faintest",
+    "dead_antenna",
+    "zero_antenna",
+    "missing_subband",
+    "truncated_subband",
+)
 
 
 @click.command("simulate")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="demo", show_default=True, help="Size.")
+@click.option("--independent", is_flag=True, help="By the simulator that shares no code with the pipeline.")
+@click.option(
+    "--preset",
+    type=click.Choice([*PRESETS, *NIGHTS]),
+    help=f"Size ({', '.join(PRESETS)}; default demo); with --independent the night (default plain).",
+)
+@click.option("--size", type=click.Choice(list(PRESETS)), help="With --independent (default demo).")
 @click.option("--declination", type=float, default=16.27, show_default=True, help="Apparent pointing, deg.")
 @click.option("--calibrator", default="3C454.3", show_default=True, help="Of the calibrator transit.")
 @click.option(
@@ -37,10 +56,14 @@ _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corru
 @click.option("--truncated-subband", multiple=True, type=click.IntRange(0, 15))
 @click.option("--seed", type=int, default=1, show_default=True)
 @json_option
+@click.pass_context
 @told_plainly
 def simulate(
+    context: click.Context,
     folder: Path,
-    preset: str,
+    independent: bool,
+    preset: str | None,
+    size: str | None,
     declination: float,
     calibrator: str,
     after: str,
@@ -61,13 +84,8 @@ def simulate(
     The sky is also written as NVSS would publish it (nvss.dat), for `contimg catalogs import`.
     Without --start: a calibrator transit and a target of the same night.
     """
-    from astropy.time import Time
-
-    from contimg_assets.radio.sky import Source, read_sources
     from contimg_assets.simulation.catalogue import write_nvss_of
-    from contimg_assets.simulation.night import field_of, simulate_pair
-    from contimg_assets.simulation.observation import Observation
-    from contimg_assets.simulation.observation import simulate as run
+    from contimg_assets.simulation.night import simulate_pair
 
     corruption = replace(
         _QUALITIES[quality],
@@ -76,12 +94,17 @@ def simulate(
         missing_subbands=missing_subband,
         truncated_subbands=truncated_subband,
     )
-    if start is None:
+    if independent:
+        _refuse_others(context)
+        truths = _independent_pair(folder, preset, size, calibrator, declination, after, seed)
+    elif size is not None or (preset or "demo") not in PRESETS:
+        raise click.UsageError(f"--size, and presets other than {', '.join(PRESETS)}, go with --independent")
+    elif start is None:
         if catalogue or sources:
             raise click.UsageError("--catalogue and --source go with --start")
         truths = simulate_pair(
             folder,
-            PRESETS[preset],
+            PRESETS[preset or "demo"],
             calibrator,
             declination,
             after=after,
@@ -90,21 +113,70 @@ def simulate(
             corruption=corruption,
         )
     else:
-        begin, radians = Time(start, scale="utc"), float(np.deg2rad(declination))
-        sky = read_sources(catalogue) if catalogue else []
-        for number, text in enumerate(sources):
-            try:
-                ra, dec, flux, *index = (float(part) for part in text.split(","))
-            except ValueError as error:
-                raise click.BadParameter(f"{text!r}: expected RA,DEC,JY[,INDEX]") from error
-            sky.append(Source(f"G{number:03d}", ra, dec, flux, index[0] if index else 0.0))
-        if not sky:
-            sky = field_of(PRESETS[preset], begin, radians, seed + 11, faintest)
-        observation = Observation(
-            PRESETS[preset], begin, radians, sky, corruption, seed=seed, night_seed=seed
-        )
-        truths = [run(observation, folder)]
-    survey = write_nvss_of(folder, truths)
+        chosen = PRESETS[preset or "demo"]
+        truths = [_group(folder, chosen, declination, start, catalogue, sources, faintest, corruption, seed)]
+    _tell(folder, truths, write_nvss_of(folder, truths), as_json)
+
+
+def _refuse_others(context: click.Context) -> None:
+    for name in _NOT_INDEPENDENT:
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.rstrip('s').replace('_', '-')} does not go with --independent")
+
+
+def _independent_pair(
+    folder: Path,
+    preset: str | None,
+    size: str | None,
+    calibrator: str,
+    declination: float,
+    after: str,
+    seed: int,
+) -> list[Path]:
+    """A calibrator transit and a target by the independent simulator; their truths."""
+    from contimg_assets.simulation.independent.instrument import SIZES
+    from contimg_assets.simulation.independent.night import simulate_pair
+
+    if preset is not None and preset not in NIGHTS:
+        raise click.UsageError(f"with --independent, --preset is one of {', '.join(NIGHTS)}; see --size")
+    night, large = NIGHTS[preset or "plain"], SIZES[size or "demo"]
+    return simulate_pair(folder, large, night, calibrator, declination, after=after, seed=seed)
+
+
+def _group(
+    folder: Path,
+    preset: Preset,
+    declination: float,
+    start: str,
+    catalogue: Path | None,
+    sources: tuple[str, ...],
+    faintest: float,
+    corruption: Corruption,
+    seed: int,
+) -> Path:
+    """One target group that starts at a given time; its truth."""
+    from astropy.time import Time
+
+    from contimg_assets.radio.sky import Source, read_sources
+    from contimg_assets.simulation.night import field_of
+    from contimg_assets.simulation.observation import Observation
+    from contimg_assets.simulation.observation import simulate as run
+
+    begin, radians = Time(start, scale="utc"), float(np.deg2rad(declination))
+    sky = read_sources(catalogue) if catalogue else []
+    for number, text in enumerate(sources):
+        try:
+            ra, dec, flux, *index = (float(part) for part in text.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{text!r}: expected RA,DEC,JY[,INDEX]") from error
+        sky.append(Source(f"G{number:03d}", ra, dec, flux, index[0] if index else 0.0))
+    if not sky:
+        sky = field_of(preset, begin, radians, seed + 11, faintest)
+    return run(Observation(preset, begin, radians, sky, corruption, seed=seed, night_seed=seed), folder)
+
+
+def _tell(folder: Path, truths: list[Path], survey: Path, as_json: bool) -> None:
+    """Say what was written."""
     if as_json:
         click.echo(
             json.dumps(

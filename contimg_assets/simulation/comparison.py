@@ -39,7 +39,7 @@ class Match:
 
 
 def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: float = 20.0) -> list[Match]:
-    """Measure every true source that is bright enough to be seen.
+    """Measure every true point source that is bright enough to be seen.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
     centre = plane.sky(nx // 2, ny // 2)
     matches = []
     for source in truth["sources"]:
-        if source["mean_apparent_jy"] < n_sigma * noise:
+        # The restoring beam is fitted, which says nothing of a source that is no point.
+        if source["mean_apparent_jy"] < n_sigma * noise or source.get("shape", "point") != "point":
             continue
         x, y = plane.pixel(source["ra_deg"], source["dec_deg"])
         if not (0 <= x < nx - 1 and 0 <= y < ny - 1):

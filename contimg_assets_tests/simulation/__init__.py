@@ -1,0 +1,1 @@
+"""Tests of ``contimg_assets.simulation``."""
