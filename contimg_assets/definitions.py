@@ -25,7 +25,7 @@ from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_c
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
-from contimg_assets.sensors.workers import dead_workers
+from contimg_assets.sensors.workers import dead_workers, lost_runs
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -63,6 +63,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             calibrator_scans,
             images_due,
             dead_workers,
+            lost_runs,
             failed_runs,
             failed_checks,
             pointing_changes,

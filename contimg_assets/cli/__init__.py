@@ -19,6 +19,7 @@ _MODULES = {
     "pointing": "history",
     "simulate": "simulate",
     "compare": "simulate",
+    "workers": "workers",
 }
 
 

@@ -88,14 +88,10 @@ def _one_at_a_time(engine: Engine) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         return
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-        connection.commit()
-        try:
-            yield
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
-            connection.commit()
+    # For one transaction: behind PgBouncer the next may be on another connection, without the lock.
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        yield
 
 
 def revision(engine: Engine) -> str | None:
@@ -121,8 +117,12 @@ def upgrade(url: str) -> None:
 
 def _upgrade(engine: Engine) -> None:
     config = _config()
+    head = ScriptDirectory.from_config(config).get_current_head()
+    # A station's processes start by the dozen: none waits for another unless there is something to do.
+    if engine.dialect.name != "sqlite" and revision(engine) == head:
+        return
     with _one_at_a_time(engine):
-        if revision(engine) == ScriptDirectory.from_config(config).get_current_head():
+        if revision(engine) == head:
             return
         with engine.execution_options(contimg_writes=True).begin() as connection:
             config.attributes["connection"] = connection
