@@ -59,8 +59,8 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def make_worker_app(url: str) -> Celery:
-    """Celery's application for workers and for whoever asks them.
+def make_celery(url: str) -> Celery:
+    """Celery's application with the station's settings, for workers and for whoever asks them.
 
     Parameters
     ----------
@@ -70,8 +70,6 @@ def make_worker_app(url: str) -> Celery:
     app = make_app()
     app.conf.update(SETTINGS, broker_url=url, result_backend=url)
     app.conf.task_queues = [Queue(name) for name in QUEUES]
-    create_execute_job_task(app)
-    create_resume_job_task(app)
     return app
 
 
@@ -127,5 +125,7 @@ def __getattr__(name: str) -> Celery:
     # Made when `celery -A` asks for it, not when the module is imported: only a worker needs the address.
     if name != "app":
         raise AttributeError(name)
-    app = globals()["app"] = make_worker_app(redis_url())
+    app = globals()["app"] = make_celery(redis_url())
+    create_execute_job_task(app)
+    create_resume_job_task(app)
     return app

@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from contimg_assets.radio.errors import StateError
-from contimg_assets.resources.celery_app import QUEUES, make_worker_app, redis_url
+from contimg_assets.resources.celery_app import QUEUES, make_celery, redis_url
 
 #: Time that workers have to answer, s.
 ANSWER_S = 3.0
@@ -142,7 +142,7 @@ def control_app() -> Celery:
     MissingInputError
         If the environment does not say where Redis is.
     """
-    app = make_worker_app(redis_url())
+    app = make_celery(redis_url())
     app.conf.broker_transport_options = {
         **app.conf.broker_transport_options,
         **{"max_retries": 1, "interval_start": 0.2, "interval_step": 0.2, "interval_max": 0.5},

@@ -190,10 +190,10 @@ class Station:
         workspace = str(self.folder / "workspace.yaml")
         self._start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
 
-    def start_worker(self, name: str, queues: str = "live,bulk") -> subprocess.Popen[bytes]:
-        """A worker "machine": a session of its own."""
+    def start_worker(self, name: str, queues: str = "live,bulk", runs: int = 1) -> subprocess.Popen[bytes]:
+        """A worker "machine": a session of its own, for one run at a time unless a test wants many."""
         app = ["-A", "contimg_assets.resources.celery_app", "worker"]
-        options = ["-Q", queues, "-n", f"{name}@%h", "--loglevel", "INFO"]
+        options = ["-Q", queues, "-n", f"{name}@%h", "-c", str(runs), "--loglevel", "INFO"]
         return self._start(name, [sys.executable, "-m", "celery", *app, *options])
 
     def _start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
