@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from dagster import DagsterInstance
 
 from contimg_assets.cli.home import INSTANCE_SOURCE, initialise
@@ -62,20 +61,14 @@ def test_an_install_without_the_repository_says_what_is_missing(
         initialise(settings)
 
 
-def test_the_two_configurations_differ_in_storage_only() -> None:
-    local = yaml.safe_load(INSTANCE_SOURCE.read_text())
-    station = yaml.safe_load((REPOSITORY / "deploy" / "dagster.postgres.yaml").read_text())
-    assert station.pop("storage")["postgres"]["postgres_url"] == {"env": "CONTIMG_DAGSTER_DATABASE_URL"}
-    assert local == station
-
-
 def test_the_stations_configuration_works_on_postgresql(
     settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTIMG_DAGSTER_DATABASE_URL", postgres_server.new_database())
     folder = settings.home / "dagster"
     folder.mkdir()
-    text = (REPOSITORY / "deploy" / "dagster.postgres.yaml").read_text()
+    monkeypatch.setenv("CONTIMG_REDIS_URL", "redis://127.0.0.1:1/0")
+    text = (REPOSITORY / "deploy" / "celery" / "dagster.yaml").read_text()
     (folder / "dagster.yaml").write_text(text)
     initialise(settings)
     with DagsterInstance.from_config(str(folder)) as instance:

@@ -142,18 +142,23 @@ def times(store: Store) -> dict[str, int]:
     return found
 
 
-def processes_of(home: Path) -> list[str]:
-    """Processes that carry a home in their environment, this one excepted, with their command lines."""
-    wanted = f"CONTIMG_HOME={home}".encode()
-    found = []
+def carrying(variable: str, value: str) -> dict[int, str]:
+    """Processes with a variable in their environment, this one excepted: command lines by number."""
+    wanted = f"{variable}={value}".encode()
+    found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         try:
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found.append(f"{folder.name} {command}".strip())
+                found[int(folder.name)] = command.strip()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             # It ended while it was looked at, or belongs to another user, whose home is not this one.
             continue
     return found
+
+
+def processes_of(home: Path) -> list[str]:
+    """Processes that carry a home in their environment, this one excepted: numbers and command lines."""
+    return [f"{pid} {command}" for pid, command in carrying("CONTIMG_HOME", str(home)).items()]

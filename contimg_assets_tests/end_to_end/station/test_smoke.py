@@ -1,4 +1,4 @@
-"""Two groups through real services: sensors, queue, launcher, Redis, PgBouncer, PostgreSQL, a Celery worker."""
+"""Two groups through real services: sensors, queue, Redis, PgBouncer, PostgreSQL, a Celery worker."""
 
 from contimg_assets_tests.end_to_end.station.checker import Expected
 from contimg_assets_tests.end_to_end.station.services import Station, wait_until

@@ -1,0 +1,71 @@
+"""Workers on two nodes of a Slurm cluster, as pilots: drained by their walltime, lost with their node."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets_tests.end_to_end.station.checker import Expected, leases_of
+from contimg_assets_tests.end_to_end.station.services import Station, wait_until
+from contimg_assets_tests.end_to_end.station.slurm import Cluster, cluster
+from contimg_assets_tests.end_to_end.station.stream import LONG_S, check, completed, observe
+
+pytestmark = pytest.mark.long
+
+
+@pytest.fixture
+def nodes(two_slots: Station) -> Iterator[Cluster]:
+    """Two nodes; the station outlives them."""
+    assert two_slots.home.is_dir()
+    with cluster() as made:
+        yield made
+
+
+def runs_of(nodes: Cluster, job: str) -> int:
+    """Runs that a pilot has ended well."""
+    return nodes.log(job).count("succeeded in")
+
+
+def test_a_pilot_drains_before_its_walltime_and_the_other_goes_on(two_slots: Station, nodes: Cluster) -> None:
+    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    keys = observe(two_slots.incoming, 11)
+    two_slots.start_daemon()
+    # Slurm may send the signal a minute early: two to three minutes after the start.
+    short = nodes.submit(two_slots, "n1", minutes=4, drain_s=60)
+    long = nodes.submit(two_slots, "n2", minutes=60, drain_s=60)
+    wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
+    wait_until(lambda: nodes.job(short)["JobState"] != "RUNNING", LONG_S, "the pilot does not end")
+    ended = nodes.job(short)
+    assert (ended["JobState"], ended["ExitCode"], ended["Restarts"]) == ("COMPLETED", "0:0", "0")
+    assert "draining before the walltime" in nodes.log(short)
+    assert runs_of(nodes, short) > 0
+    assert runs_of(nodes, long) > 0
+    assert nodes.job(long)["JobState"] == "RUNNING"
+    # No run was cut short: no group went back.
+    catalog = CatalogResource().catalog()
+    assert {[step.to_state for step in catalog.transitions(key)].count("pending") for key in keys} == {1}
+    check(two_slots, Expected(keys))
+
+
+def test_a_node_is_lost_and_the_controller_restarted(two_slots: Station, nodes: Cluster) -> None:
+    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    keys = observe(two_slots.incoming, 11)
+    two_slots.start_daemon()
+    doomed = nodes.submit(two_slots, "n1", minutes=60, drain_s=60)
+    other = nodes.submit(two_slots, "n2", minutes=60, drain_s=60)
+    catalog = CatalogResource().catalog()
+
+    def both_hold_a_group() -> bool:
+        owners = {owner for _, owner in leases_of(catalog)()}
+        holders = {state.name for state in two_slots.workers().states() if state.run in owners}
+        return {name.partition("@")[0] for name in holders} == {f"slurm-{doomed}", f"slurm-{other}"}
+
+    wait_until(both_hold_a_group, LONG_S, "the pilots got no runs")
+    nodes.lose("n1", doomed)
+    nodes.kill_controller()
+    nodes.start_controller()
+    wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
+    gone = [step for key in keys for step in catalog.transitions(key) if "no sign of life" in step.reason]
+    assert len(gone) == 1
+    assert nodes.job(other)["JobState"] == "RUNNING"
+    check(two_slots, Expected(keys))
