@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ BINARIES = "/opt/contimg/.venv/bin"
 EXPOSURE = 40
 
 
-def station_file() -> dict[str, object]:
+def station_file() -> dict[str, Any]:
     return yaml.safe_load((DEPLOY / "celery" / "dagster.yaml").read_text())
 
 
@@ -35,7 +36,7 @@ def test_the_stations_instance_differs_where_workers_demand_it() -> None:
 
 
 def test_addresses_travel_by_name_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(URL_VARIABLE, "redis://:secret@127.0.0.1:1/0")
+    monkeypatch.setenv(URL_VARIABLE, "redis://:swordfish@127.0.0.1:1/0")
     folder = home / "dagster"
     folder.mkdir()
     # Without PostgreSQL: a storage would be opened.
@@ -45,7 +46,7 @@ def test_addresses_travel_by_name_only(home: Path, monkeypatch: pytest.MonkeyPat
         launcher = instance.run_launcher
         assert isinstance(launcher, CeleryRunLauncher)
         assert launcher.default_queue in QUEUES
-        assert "secret" not in str(instance.get_ref().to_dict())
+        assert "swordfish" not in str(instance.get_ref().to_dict())
 
 
 def test_workers_take_runs_one_by_one_and_results_outlive_them() -> None:

@@ -169,7 +169,8 @@ def _state(name: str, answer: dict[str, Any]) -> WorkerState:
         host=name.partition("@")[2],
         queues=answer["queues"],
         drained=answer["drained"],
-        run=arguments.get("run_id"),
+        # Dagster packs it by its old name.
+        run=arguments.get("pipeline_run_id"),
         task=task["id"] if task else None,
         since=datetime.fromtimestamp(task["since"], UTC) if task and task["since"] else None,
     )

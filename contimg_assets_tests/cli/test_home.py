@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dagster import DagsterInstance
 
-from contimg_assets.cli.home import INSTANCE_SOURCE, initialise
+from contimg_assets.cli.home import initialise
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import Settings
 from contimg_assets.station.database import engine_for, revision

@@ -5,7 +5,7 @@ naming every violation.  Does not belong here: faults, or starting anything.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Expected:
 
 
 #: Who holds which group: ``(group, owner)`` of every lease that is not given back.
-Leases = Callable[[], Iterable[tuple[str, str]]]
+Leases = Callable[[], Sequence[tuple[str, str]]]
 
 
 def leases_of(catalog: ProductCatalog) -> Leases:

@@ -37,7 +37,7 @@ def with_a_run(made: Station, name: str) -> WorkerState:
 
 
 def test_two_workers_make_every_group_once(two_slots: Station) -> None:
-    keys = observe(two_slots.incoming, 6)
+    keys = observe(two_slots.incoming, 4)
     for name in ("one", "two"):
         two_slots.start_worker(name)
     two_slots.start_daemon()
