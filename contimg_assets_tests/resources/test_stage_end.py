@@ -77,3 +77,13 @@ def test_a_stage_whose_parent_is_gone_already_does_not_begin(home: Path) -> None
     done = subprocess.run(script, cwd=REPOSITORY, env=environment, check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL
     assert not (home / "processes").exists()
+
+
+def test_the_command_itself_is_bound_to_its_parent_before_anything_else(home: Path) -> None:
+    command = [sys.executable, "-m", "contimg_assets.cli", "--version"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    codes = []
+    for parent in (os.getpid(), os.getppid()):
+        told = environment | {"CONTIMG_STAGE_PARENT": str(parent)}
+        codes.append(subprocess.run(command, cwd=home, env=told, check=False, capture_output=True).returncode)
+    assert codes == [0, -signal.SIGKILL]
