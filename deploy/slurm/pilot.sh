@@ -24,6 +24,9 @@ set +a
 worker=$!
 # The worker ends the run in hand, takes no other, and is gone; then so is the job.
 trap 'echo "draining before the walltime"; kill -TERM "$worker"' TERM
+code=0
+wait "$worker" || code=$?
+# The signal ended that wait, not the worker.
 while kill -0 "$worker" 2>/dev/null; do
     code=0
     wait "$worker" || code=$?
