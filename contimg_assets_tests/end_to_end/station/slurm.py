@@ -133,7 +133,8 @@ class Cluster:
 
     def log(self, number: str) -> str:
         """What a pilot has written."""
-        return (self.folder / f"contimg-worker-{number}.log").read_text(errors="replace")
+        path = self.folder / f"contimg-worker-{number}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def lose(self, node: str, number: str) -> None:
         """Kill a node: its daemon, the job on it and everything that the job has started."""

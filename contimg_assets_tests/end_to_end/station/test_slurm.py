@@ -1,5 +1,6 @@
 """Workers on two nodes of a Slurm cluster, as pilots: drained by their walltime, lost with their node."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -23,16 +24,17 @@ def nodes(two_slots: Station) -> Iterator[Cluster]:
 
 def runs_of(nodes: Cluster, job: str) -> int:
     """Runs that a pilot has ended well."""
-    return nodes.log(job).count("succeeded in")
+    return len(re.findall(r"Task execute_job\[.*\] succeeded in", nodes.log(job)))
 
 
 def test_a_pilot_drains_before_its_walltime_and_the_other_goes_on(two_slots: Station, nodes: Cluster) -> None:
     two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
     keys = observe(two_slots.incoming, 11)
     two_slots.start_daemon()
+    long = nodes.submit(two_slots, "n2", minutes=60, drain_s=60)
+    wait_until(lambda: runs_of(nodes, long) > 0, LONG_S, "the first pilot makes nothing")
     # Slurm may send the signal a minute early: two to three minutes after the start.
     short = nodes.submit(two_slots, "n1", minutes=4, drain_s=60)
-    long = nodes.submit(two_slots, "n2", minutes=60, drain_s=60)
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     wait_until(
         lambda: nodes.job(short).get("JobState") not in (None, "RUNNING", "COMPLETING"),
