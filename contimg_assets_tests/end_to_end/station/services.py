@@ -82,6 +82,19 @@ def session_of(leader: int) -> list[int]:
     return found
 
 
+def children_of(parent: int) -> list[int]:
+    """Children of a process's main thread."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def command_of(pid: int) -> str:
+    """Command line of a process; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def lose_machine(process: subprocess.Popen[bytes]) -> None:
     """Kill everything of a session at once, as when a machine loses power."""
     for _ in range(3):

@@ -12,7 +12,14 @@ from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.resources.workers import WorkerState
 from contimg_assets.station.store import Store
 from contimg_assets_tests.end_to_end.station.checker import Expected, contents, leases_of, processes_of, times
-from contimg_assets_tests.end_to_end.station.services import Station, lose_machine, session_of, wait_until
+from contimg_assets_tests.end_to_end.station.services import (
+    Station,
+    children_of,
+    command_of,
+    lose_machine,
+    session_of,
+    wait_until,
+)
 from contimg_assets_tests.end_to_end.station.stream import LONG_S, check, completed, observe
 
 pytestmark = pytest.mark.long
@@ -95,6 +102,42 @@ def test_redis_is_killed_and_comes_back(two_slots: Station) -> None:
     for key in keys:
         steps = [step.to_state for step in catalog.transitions(key)]
         assert steps.count("pending") == 1, f"group {key} went back: {' > '.join(steps)}"
+    check(two_slots, Expected(keys))
+
+
+def test_the_process_of_a_run_is_killed(two_slots: Station) -> None:
+    keys = observe(two_slots.incoming, 2)
+    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "5"
+    worker = two_slots.start_worker("one")
+    two_slots.start_daemon()
+    held = with_a_run(two_slots, "one")
+    catalog = CatalogResource().catalog()
+    (key,) = [group for group, owner in leases_of(catalog)() if owner == held.run]
+    (run,) = children_of(worker.pid)
+    stages = [pid for pid in session_of(worker.pid) if "tiny_stage" in command_of(pid)]
+    os.kill(run, signal.SIGKILL)
+    time.sleep(1)
+    assert [pid for pid in stages if "tiny_stage" in command_of(pid)] == []
+    wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
+    assert [step.to_state for step in catalog.transitions(key)].count("pending") == 2
+    check(two_slots, Expected(keys), swept=False)
+
+
+def test_daemon_and_code_server_are_killed_and_started_again(two_slots: Station) -> None:
+    keys = observe(two_slots.incoming, 3)
+    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    for name in ("one", "two"):
+        two_slots.start_worker(name)
+    two_slots.start_daemon()
+    with_a_run(two_slots, "one")
+    two_slots.kill("daemon")
+    two_slots.kill("code")
+    two_slots.start_code_server()
+    two_slots.start_daemon()
+    wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
+    # Runs are no children of either: none was ended, no group went back.
+    catalog = CatalogResource().catalog()
+    assert {[step.to_state for step in catalog.transitions(key)].count("pending") for key in keys} == {1}
     check(two_slots, Expected(keys))
 
 
