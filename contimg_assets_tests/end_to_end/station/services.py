@@ -232,15 +232,23 @@ class Station:
         """End a service, and whatever it has started, with SIGKILL."""
         lose_machine(self.processes.pop(name))
 
-    def stop(self, name: str) -> None:
-        """End a service as systemd does: SIGTERM to its main process, SIGKILL to what is left after that."""
-        process = self.processes.pop(name)
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            print(f"{name} did not end within {STOP_S:g} s")
-        lose_machine(process)
+    def stop(self, *names: str) -> None:
+        """End services as systemd does: SIGTERM to their main processes, SIGKILL to what is left then."""
+        processes = {name: self.processes.pop(name) for name in names}
+        for process in processes.values():
+            process.terminate()
+        for name, process in processes.items():
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                print(f"{name} did not end within {STOP_S:g} s")
+            lose_machine(process)
+
+    def end(self) -> None:
+        """End all services: those that use others first."""
+        used = [name for name in ("redis", "pgbouncer") if name in self.processes]
+        self.stop(*(name for name in self.processes if name not in used))
+        self.stop(*used)
 
     def workers(self) -> StationWorkers:
         """Who asks the workers."""
@@ -288,13 +296,10 @@ def station(home: Path, server: PostgresServer, slots: int) -> Iterator[Station]
             made.initialise()
             made.start_code_server()
             yield made
-        except BaseException:
-            print(made.logs())
-            raise
         finally:
-            # Those that use others before those that are used.
-            for service in [*reversed(made.processes)]:
-                made.stop(service)
+            # Shown when the test has failed.
+            print(made.logs())
+            made.end()
             os.environ.clear()
             os.environ.update(before)
             get_settings.cache_clear()

@@ -202,9 +202,8 @@ def cluster() -> Iterator[Cluster]:
         try:
             made.start()
             yield made
-        except BaseException:
+        finally:
+            # Shown when the test has failed.
             for path in sorted([*folder.glob("*.log"), *folder.glob("*.out")]):
                 print(f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-15:]))
-            raise
-        finally:
             made.end()
