@@ -40,7 +40,6 @@ SHORT = {
     "CONTIMG_INGEST__SETTLE_S": "0.5",
     "CONTIMG_INGEST__TIMEOUT_S": "10",
     "CONTIMG_INGEST__HEARTBEAT_S": "1",
-    "CONTIMG_INGEST__DEAD_AFTER_S": "10",
     "CONTIMG_INGEST__ATTEMPTS": "5",
     "CONTIMG_THREADS": "1",
     "CONTIMG_TEST_STAGE_S": "0.3",
@@ -120,9 +119,13 @@ class Station:
         A cluster of the test's own.
     slots : int
         Runs in progress at most.
+    dead_after_s : float
+        A worker without a sign of life for this long is dead, s.
     """
 
-    def __init__(self, folder: Path, home: Path, server: PostgresServer, slots: int) -> None:
+    def __init__(
+        self, folder: Path, home: Path, server: PostgresServer, slots: int, dead_after_s: float
+    ) -> None:
         self.folder, self.home, self.server, self.slots = folder, home, server, slots
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.redis_port, self.bouncer_port, self.code_port = free_port(), free_port(), free_port()
@@ -133,6 +136,7 @@ class Station:
         )
         self.environment = {
             **SHORT,
+            "CONTIMG_INGEST__DEAD_AFTER_S": str(dead_after_s),
             "CONTIMG_HOME": str(home),
             "CONTIMG_INCOMING": str(home.parent / "incoming"),
             "DAGSTER_HOME": str(home / "dagster"),
@@ -278,7 +282,7 @@ class Station:
 
 
 @contextmanager
-def station(home: Path, server: PostgresServer, slots: int) -> Iterator[Station]:
+def station(home: Path, server: PostgresServer, slots: int, dead_after_s: float) -> Iterator[Station]:
     """A station without workers, its folder of incoming files empty; nothing of it is left afterwards.
 
     The environment of this process is the station's for the length of the block.
@@ -286,7 +290,7 @@ def station(home: Path, server: PostgresServer, slots: int) -> Iterator[Station]
     with tempfile.TemporaryDirectory(prefix="contimg-station-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        made = Station(folder, home, server, slots)
+        made = Station(folder, home, server, slots, dead_after_s)
         before = dict(os.environ)
         os.environ.update(made.environment)
         get_settings.cache_clear()

@@ -12,6 +12,7 @@ from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.resources.workers import WorkerState
 from contimg_assets.station.store import Store
 from contimg_assets_tests.end_to_end.station.checker import Expected, contents, leases_of, processes_of, times
+from contimg_assets_tests.end_to_end.station.conftest import QUICK_S
 from contimg_assets_tests.end_to_end.station.services import (
     Station,
     children_of,
@@ -59,20 +60,20 @@ def test_two_workers_make_every_group_once(two_slots: Station) -> None:
     check(two_slots, Expected(keys))
 
 
-def test_a_machine_is_lost_in_the_middle_of_a_run(two_slots: Station) -> None:
-    keys = observe(two_slots.incoming, 3)
+def test_a_machine_is_lost_in_the_middle_of_a_run(quick_to_bury: Station) -> None:
+    keys = observe(quick_to_bury.incoming, 3)
     # Long enough to be hit.
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "3"
-    doomed = two_slots.start_worker("one")
-    two_slots.start_worker("two")
-    two_slots.start_daemon()
-    held = with_a_run(two_slots, "one")
+    quick_to_bury.environment["CONTIMG_TEST_STAGE_S"] = "3"
+    doomed = quick_to_bury.start_worker("one")
+    quick_to_bury.start_worker("two")
+    quick_to_bury.start_daemon()
+    held = with_a_run(quick_to_bury, "one")
     catalog = CatalogResource().catalog()
     (key,) = [group for group, owner in leases_of(catalog)() if owner == held.run]
     # Another run may be just publishing.
     done = {slug(group.key) for group in catalog.groups("completed")}
     finished = {
-        name: when for name, when in times(Store(two_slots.home)).items() if name.split("/")[1] in done
+        name: when for name, when in times(Store(quick_to_bury.home)).items() if name.split("/")[1] in done
     }
     lost = session_of(doomed.pid)
     assert len(lost) > 3, "worker, its child, and a stage with its program are a machine's at least"
@@ -83,7 +84,7 @@ def test_a_machine_is_lost_in_the_middle_of_a_run(two_slots: Station) -> None:
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     (freed,) = [step for step in catalog.transitions(key) if "no sign of life" in step.reason]
     assert freed.at.timestamp() - killed_at < TAKEN_UP.total_seconds()
-    check(two_slots, Expected(keys, finished=finished), swept=False)
+    check(quick_to_bury, Expected(keys, finished=finished), swept=False)
 
 
 def test_redis_is_killed_and_comes_back(two_slots: Station) -> None:
@@ -135,28 +136,32 @@ def test_daemon_and_code_server_are_killed_and_started_again(two_slots: Station)
     two_slots.start_code_server()
     two_slots.start_daemon()
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
-    # Runs are no children of either: none was ended, no group went back.
+    # Runs are no children of either: none was ended. One that was just being handed over may have been lost.
     catalog = CatalogResource().catalog()
-    assert {[step.to_state for step in catalog.transitions(key)].count("pending") for key in keys} == {1}
+    reasons = [
+        step.reason for key in keys for step in catalog.transitions(key) if step.from_state == "in_progress"
+    ]
+    back = [reason for reason in reasons if "attempt" in reason]
+    assert [reason for reason in back if "neither Redis nor a worker has it" not in reason] == []
     check(two_slots, Expected(keys))
 
 
-def test_a_worker_is_paused_for_longer_than_its_lease(two_slots: Station) -> None:
-    keys = observe(two_slots.incoming, 3)
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+def test_a_worker_is_paused_for_longer_than_its_lease(quick_to_bury: Station) -> None:
+    keys = observe(quick_to_bury.incoming, 3)
+    quick_to_bury.environment["CONTIMG_TEST_STAGE_S"] = "2"
     for name in ("one", "two"):
-        two_slots.start_worker(name)
-    two_slots.start_daemon()
-    with_a_run(two_slots, "one")
+        quick_to_bury.start_worker(name)
+    quick_to_bury.start_daemon()
+    with_a_run(quick_to_bury, "one")
     # It is not dead: its group is taken from it, and its run must publish nothing when it goes on.
-    stopped = session_of(two_slots.processes["one"].pid)
+    stopped = session_of(quick_to_bury.processes["one"].pid)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(25)
+    time.sleep(2 * QUICK_S)
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
-    check(two_slots, Expected(keys))
+    check(quick_to_bury, Expected(keys))
 
 
 def test_eight_runs_at_once_need_ten_connections(eight_slots: Station) -> None:

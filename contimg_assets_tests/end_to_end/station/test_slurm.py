@@ -15,9 +15,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-def nodes(two_slots: Station) -> Iterator[Cluster]:
-    """Two nodes; the station outlives them."""
-    assert two_slots.home.is_dir()
+def nodes() -> Iterator[Cluster]:
+    """Two nodes; ask for the station before them, so that it outlives them."""
     with cluster() as made:
         yield made
 
@@ -53,17 +52,17 @@ def test_a_pilot_drains_before_its_walltime_and_the_other_goes_on(two_slots: Sta
     check(two_slots, Expected(keys))
 
 
-def test_a_node_is_lost_and_the_controller_restarted(two_slots: Station, nodes: Cluster) -> None:
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
-    keys = observe(two_slots.incoming, 5)
-    two_slots.start_daemon()
-    doomed = nodes.submit(two_slots, "n1", minutes=60, drain_s=60)
-    other = nodes.submit(two_slots, "n2", minutes=60, drain_s=60)
+def test_a_node_is_lost_and_the_controller_restarted(quick_to_bury: Station, nodes: Cluster) -> None:
+    quick_to_bury.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    keys = observe(quick_to_bury.incoming, 5)
+    quick_to_bury.start_daemon()
+    doomed = nodes.submit(quick_to_bury, "n1", minutes=60, drain_s=60)
+    other = nodes.submit(quick_to_bury, "n2", minutes=60, drain_s=60)
     catalog = CatalogResource().catalog()
 
     def both_hold_a_group() -> bool:
         owners = {owner for _, owner in leases_of(catalog)()}
-        holders = {state.name for state in two_slots.workers().states() if state.run in owners}
+        holders = {state.name for state in quick_to_bury.workers().states() if state.run in owners}
         return {name.partition("@")[0] for name in holders} == {f"slurm-{doomed}", f"slurm-{other}"}
 
     wait_until(both_hold_a_group, LONG_S, "the pilots got no runs")
@@ -74,4 +73,4 @@ def test_a_node_is_lost_and_the_controller_restarted(two_slots: Station, nodes: 
     gone = [step for key in keys for step in catalog.transitions(key) if "no sign of life" in step.reason]
     assert len(gone) == 1
     assert nodes.job(other)["JobState"] == "RUNNING"
-    check(two_slots, Expected(keys), swept=False)
+    check(quick_to_bury, Expected(keys), swept=False)
