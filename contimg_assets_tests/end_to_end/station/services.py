@@ -266,7 +266,11 @@ class Station:
         """Connections of others to the station's two databases."""
         with psycopg2.connect(host=str(self.server.socket), user=self.server.user, dbname="postgres") as own:
             cursor = own.cursor()
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = ANY(%s)", (self.databases,))
+            # Not PostgreSQL's own, such as autovacuum.
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = ANY(%s) AND backend_type = 'client backend'",
+                (self.databases,),
+            )
             row = cursor.fetchone()
         own.close()
         assert row is not None
