@@ -267,10 +267,8 @@ class Station:
         with psycopg2.connect(host=str(self.server.socket), user=self.server.user, dbname="postgres") as own:
             cursor = own.cursor()
             # Not PostgreSQL's own, such as autovacuum.
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = ANY(%s) AND backend_type = 'client backend'",
-                (self.databases,),
-            )
+            others = "datname = ANY(%s) AND backend_type = 'client backend'"
+            cursor.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {others}", (self.databases,))
             row = cursor.fetchone()
         own.close()
         assert row is not None
