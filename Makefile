@@ -114,6 +114,9 @@ system-check:
 	fi
 	command -v wsclean >/dev/null || missing+=(wsclean)
 	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+	command -v redis-server >/dev/null || missing+=(redis-server)
+	[ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+	command -v systemd-analyze >/dev/null || missing+=(systemd)
 	if [ $${#missing[@]} -gt 0 ]; then
 		echo "The tests need Debian packages that are not installed: $${missing[*]}" >&2
 		echo "As root: apt-get install $${missing[*]}" >&2

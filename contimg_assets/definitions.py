@@ -24,7 +24,7 @@ from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
 from contimg_assets.sensors.retention import hourly_retention, retention_job
-from contimg_assets.sensors.workers import dead_workers
+from contimg_assets.sensors.workers import dead_workers, lost_runs
 from contimg_assets.settings import read_settings
 
 
@@ -69,6 +69,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             calibrator_scans,
             images_due,
             dead_workers,
+            lost_runs,
             failed_runs,
             failed_checks,
             pointing_changes,

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "provenance": ("calibration", "Tell from the header of IMAGE.fits what made it; exit code..."),
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
     "settings": ("settings", "Show every setting, its present value, and where that comes..."),
+    "workers": ("workers", "Show a station's workers, or have one take no more runs."),
     "ui": ("operations", "Start Dagster's web UI (with its daemon), and the route..."),
     "convert": ("stages", "Convert one group (a folder that holds one, or its files)..."),
     "flag": ("stages", "Flag the Measurement Set MS; write the flags and their..."),

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.processes import bound
 
 #: Files are read in pieces of this size, bytes.
 PIECE = 1 << 20
@@ -60,9 +61,8 @@ def file_sha256(path: Path) -> str:
 
 def clone_tree(source: Path, destination: Path) -> None:
     """Copy a folder, sharing blocks where the file system can (reflink)."""
-    subprocess.run(
-        ["cp", "--recursive", "--dereference", "--reflink=auto", str(source), str(destination)], check=True
-    )
+    copy = ["cp", "--recursive", "--dereference", "--reflink=auto", str(source), str(destination)]
+    subprocess.run(bound(copy), check=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from dagster import (
 )
 
 from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.radio.processes import PARENT_VARIABLE
 from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.settings import get_settings
 from contimg_assets.station.database import engine_for
@@ -47,18 +48,23 @@ def _message(messages: Sequence[Any], name: str) -> dict[str, Any] | None:
     return found[-1] if found else None
 
 
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signal a stage and all that it has started; nothing, if none of it is left."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
 def _wait(process: subprocess.Popen[bytes]) -> float:
-    """Wait for a process; its peak memory, MiB."""
+    """Wait for a process that leads a group; its peak memory, MiB."""
     try:
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
         # The run is cancelled, or this process is asked to end: the stage must not outlive it.
-        process.send_signal(signal.SIGINT)
-        try:
+        _signal_group(process, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
         raise
     process.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_maxrss / KIB_PER_MIB
@@ -105,7 +111,8 @@ class StageRunner(ConfigurableResource):
         ------
         dagster.Failure
             Without retries if the stage found fault with its input; with
-            retries allowed if it crashed.
+            retries allowed if it crashed, or reported nothing (a node that is
+            lost can look like a good end).
         """
         settings = get_settings()
         name = f"contimg {' '.join(stage)}"
@@ -121,7 +128,10 @@ class StageRunner(ConfigurableResource):
             context.log.info("$ %s", " ".join(command))
             environment = {**os.environ, **_environment(), **session.get_bootstrap_env_vars()}
             began = time.monotonic()
-            process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL)
+            # It dies with this thread, which waits for it. Of its group, a cancelled run ends all.
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, process_group=0
+            )
             peak_memory_mb = _wait(process)
             stage_seconds = time.monotonic() - began
         messages = session.get_custom_messages()
@@ -134,7 +144,7 @@ class StageRunner(ConfigurableResource):
         if process.returncode > 0:
             raise Failure(f"{name} crashed with exit code {process.returncode}: see the stderr of this step")
         if reported is None:
-            raise Failure(f"{name} ended without reporting a result", allow_retries=False)
+            raise Failure(f"{name} ended without reporting a result")
         return {"stage_seconds": stage_seconds, "peak_memory_mb": peak_memory_mb, **reported["result"]}
 
 
@@ -142,4 +152,9 @@ def _environment() -> Mapping[str, str]:
     """What a stage's environment has beyond this process's own."""
     settings = get_settings()
     threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
-    return {**threads, "MPLBACKEND": "Agg", "CONTIMG_HOME": str(settings.home)}
+    return {
+        **threads,
+        "MPLBACKEND": "Agg",
+        "CONTIMG_HOME": str(settings.home),
+        PARENT_VARIABLE: str(os.getpid()),
+    }

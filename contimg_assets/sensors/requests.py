@@ -13,6 +13,8 @@ from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
 
 PRIORITY_TAG = "dagster/priority"
+#: Which of a station's workers may take a run: the station's own, or all of them.
+QUEUE_TAG = "dagster-celery/queue"
 #: Groups younger than this are live: they go before a catch-up's.
 LIVE = timedelta(hours=1)
 
@@ -64,7 +66,7 @@ def run_requests(groups: Iterable[ObservationGroup], job_name: str) -> list[RunR
                 run_key=group.key if group.retries == 0 else f"{group.key} retry {group.retries}",
                 partition_key=group.key,
                 job_name=job_name,
-                tags={PRIORITY_TAG: str(priority)},
+                tags={PRIORITY_TAG: str(priority), QUEUE_TAG: "live" if is_live(group) else "bulk"},
             )
         )
     return requests

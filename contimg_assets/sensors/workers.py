@@ -2,6 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
+from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.station.lease_judge import Judge
@@ -20,3 +21,32 @@ def dead_workers(
     for buried in found:
         alerts.notifier().send("worker_died", buried.key, f"{buried.message}; the group is {buried.state}")
     return SkipReason(f"{len(found)} workers had died")
+
+
+@sensor(
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="At a station: ends runs that no worker will ever begin, so that their groups go on.",
+)
+def lost_runs(
+    context: SensorEvaluationContext, database: CatalogResource, alerts: NotifierResource
+) -> SkipReason:
+    if type(context.instance.run_launcher).__module__ != "dagster_celery.launcher":
+        return SkipReason("runs are not handed to workers here")
+    # Celery takes half a second to import, which every run of a laptop would pay.
+    from contimg_assets.resources.workers import StationWorkers, control_app
+    from contimg_assets.resources.workers import lost_runs as find
+
+    leases, runs = database.leases(), DagsterRuns(context.instance)
+    limit_s = leases.settings.dead_after_s
+    owners = {held.owner for held in leases.held().values()}
+    found = find(context.instance, StationWorkers(control_app()), owners, limit_s)
+    for run in found:
+        message = f"run {run.run_id} was handed over {limit_s:g} s ago, and neither Redis nor a worker has it"
+        runs.end(run.run_id, message)
+        key = run.tags.get(PARTITION_TAG)
+        group = database.catalog().find(key) if key else None
+        if group is not None:
+            leases.could_not_begin(group.key, run.run_id, message)
+        alerts.notifier().send("run_lost", key or run.run_id, message)
+    return SkipReason(f"{len(found)} runs were lost")

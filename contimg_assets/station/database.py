@@ -117,14 +117,10 @@ def _one_at_a_time(engine: Engine) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         return
-    with engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-        connection.commit()
-        try:
-            yield
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
-            connection.commit()
+    # For one transaction: behind PgBouncer the next may be on another connection, without the lock.
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        yield
 
 
 def revision(engine: Engine) -> str | None:
@@ -185,6 +181,7 @@ def upgrade(url: str) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
+    # A station's processes start by the dozen: none waits for another unless there is something to do.
     if revision(engine) == head():
         return
     from alembic import command

@@ -408,6 +408,7 @@ def test_a_catch_up_keeps_the_queue_short_and_live_groups_always_find_room(
     pending(catalog, home, live)
     (request,) = requests(tick(incoming_groups, instance))
     assert (request.partition_key, request.tags["dagster/priority"]) == (live, "10")
+    assert request.tags["dagster-celery/queue"] == "live"
 
 
 def test_a_reopened_group_gets_a_run_key_of_its_own(

@@ -2,13 +2,25 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from dagster_pipes import open_dagster_pipes
 
+from contimg_assets.radio.processes import bound, die_with_parent
+
+die_with_parent()
+stage = sys.argv[1]
+if stage == "linger":
+    # Writes down its own process and that of a program that it has started, as WSClean is; waits for it.
+    child = subprocess.Popen(bound(["sleep", "600"]))
+    written = Path(os.environ["CONTIMG_HOME"]) / "processes"
+    staged = written.with_suffix(".new")
+    staged.write_text(f"{os.getpid()} {child.pid}")
+    staged.replace(written)
+    child.wait()
 with open_dagster_pipes() as pipes:
-    stage = sys.argv[1]
     if stage == "work":
         result = {
             "answer": 42,

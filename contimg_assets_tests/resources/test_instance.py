@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from dagster import DagsterInstance
 
 from contimg_assets.resources.instance import initialise, instance_configuration
@@ -59,20 +58,14 @@ def test_the_repositorys_configuration_is_the_packages() -> None:
     assert (REPOSITORY / "dagster.yaml").resolve().is_relative_to(REPOSITORY / "contimg_assets")
 
 
-def test_the_two_configurations_differ_in_storage_only() -> None:
-    local = yaml.safe_load(instance_configuration())
-    station = yaml.safe_load((REPOSITORY / "deploy" / "dagster.postgres.yaml").read_text())
-    assert station.pop("storage")["postgres"]["postgres_url"] == {"env": "CONTIMG_DAGSTER_DATABASE_URL"}
-    assert local == station
-
-
 def test_the_stations_configuration_works_on_postgresql(
     settings: Settings, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTIMG_DAGSTER_DATABASE_URL", postgres_server.new_database())
     folder = settings.home / "dagster"
     folder.mkdir()
-    text = (REPOSITORY / "deploy" / "dagster.postgres.yaml").read_text()
+    monkeypatch.setenv("CONTIMG_REDIS_URL", "redis://127.0.0.1:1/0")
+    text = (REPOSITORY / "deploy" / "celery" / "dagster.yaml").read_text()
     (folder / "dagster.yaml").write_text(text)
     initialise(settings)
     with DagsterInstance.from_config(str(folder)) as instance:

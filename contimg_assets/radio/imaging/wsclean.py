@@ -14,6 +14,7 @@ from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.processes import bound
 
 #: Its own defaults want a mask from what stands out, and go deep there, as ours does.
 _MASK_SIGMA = 5.0
@@ -113,7 +114,7 @@ def _arguments(grid: ImageGrid, options: ImagingOptions, column: str, work: Path
 
 def _run(command: list[str], ms: Path, work: Path, made: Path) -> None:
     """Run WSClean; ImagingError if it does not end well with the file that it should make."""
-    done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+    done = subprocess.run(bound(command), cwd=work, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not made.exists():
         lines = (done.stdout + done.stderr).strip().splitlines()
         raise ImagingError(f"{ms}: wsclean ended with {done.returncode}: {' / '.join(lines[-3:])}")

@@ -1,0 +1,49 @@
+"""A process that ends when the one that started it does.
+
+Belongs here: how a stage, and a program that a stage starts, are bound to the
+life of their parent.  Does not belong here: starting and waiting for stages
+(``resources/stage_runner.py``).
+"""
+
+import ctypes
+import os
+import signal
+from collections.abc import Sequence
+
+#: Variable in which the process that starts a stage gives its own number.
+PARENT_VARIABLE = "CONTIMG_STAGE_PARENT"
+#: ``prctl``'s option (linux/prctl.h).
+_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process as soon as its parent is gone.
+
+    The parent gives its number in the environment; without one (a stage that a
+    person starts) nothing changes.  "Gone" is the *thread* that started this
+    process: it must be one that waits for it.
+
+    Raises
+    ------
+    OSError
+        If the kernel refuses.
+    """
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    if parent is None:
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
+    # It may have died before that: then nobody would ever tell.
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def bound(command: Sequence[str]) -> list[str]:
+    """A command whose process dies with the one that starts it.
+
+    ``setpriv`` is of util-linux, which every Debian has.  A function between fork and
+    exec would do the same, but may hang in a process that has threads.
+    """
+    return ["setpriv", "--pdeathsig", "KILL", "--", *command]

@@ -1,0 +1,1 @@
+"""A station with workers: its services, its faults, and what must be true after them."""

@@ -1,0 +1,60 @@
+"""A stream of small groups: a calibrator's scan and targets after it, and what must come of them."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from contimg_assets.radio import telescope
+from contimg_assets.radio.uvh5 import group_key
+from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.station.store import Store
+from contimg_assets_tests.end_to_end.station.checker import Expected, leases_of, violations
+from contimg_assets_tests.end_to_end.station.services import Station
+from contimg_assets_tests.radio.subband_files import first_time_jd, write_group
+
+#: J0834+555 is on the meridian; an hour later no calibrator is in the beam.
+SCAN = datetime(2026, 1, 15, 8, 50, 35, tzinfo=UTC)
+TARGETS = SCAN + timedelta(hours=1)
+LENGTH = timedelta(seconds=24 * telescope.INTEGRATION_S)
+#: Far more than any of these tests takes, s.
+LONG_S = 900.0
+#: In which the last run ends after its group is completed, s.
+END_S = 60.0
+
+
+def observe(folder: Path, n_targets: int) -> set[str]:
+    """Drop the files of a calibrator scan and of targets after it; the groups' keys."""
+    keys = set()
+    for start in (SCAN, *(TARGETS + number * LENGTH for number in range(n_targets))):
+        write_group(folder, start)
+        keys.add(group_key(first_time_jd(start), telescope.INTEGRATION_S))
+    return keys
+
+
+def completed(keys: set[str]) -> bool:
+    """Whether all groups are, and there is no other."""
+    groups = CatalogResource().catalog().groups()
+    return {group.key for group in groups if group.state == "completed"} == keys
+
+
+def check(made: Station, expected: Expected, swept: bool = True) -> None:
+    """Demand that nothing is violated, once the last run has ended.
+
+    Parameters
+    ----------
+    made : Station
+    expected : Expected
+    swept : bool
+        Whether folders of what was killed must be gone as well.
+    """
+    catalog = CatalogResource().catalog()
+    with made.instance() as instance:
+
+        def found() -> list[str]:
+            told = violations(expected, catalog, instance, Store(made.home), leases_of(catalog))
+            return [sentence for sentence in told if swept or not sentence.endswith("is left over")]
+
+        deadline = time.monotonic() + END_S
+        while (told := found()) and time.monotonic() < deadline:
+            time.sleep(1)
+    assert not told, "\n".join(told)

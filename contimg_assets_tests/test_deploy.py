@@ -1,0 +1,102 @@
+"""The files of ``deploy/`` are what their programs accept, and agree with the package."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from contimg_assets.cli.home import INSTANCE_SOURCE
+from dagster import DagsterInstance
+from dagster_celery.launcher import CeleryRunLauncher
+
+from contimg_assets.resources.celery_app import QUEUES, SETTINGS, URL_VARIABLE
+from contimg_assets.sensors.requests import QUEUE_TAG
+
+DEPLOY = Path(__file__).parent.parent / "deploy"
+UNITS = DEPLOY / "celery" / "systemd"
+BINARIES = "/opt/contimg/.venv/bin"
+#: Of systemd's score from 0 (safe) to 10, in tenths.
+EXPOSURE = 40
+
+
+def station_file() -> dict[str, Any]:
+    return yaml.safe_load((DEPLOY / "celery" / "dagster.yaml").read_text())
+
+
+def test_the_stations_instance_differs_where_workers_demand_it() -> None:
+    local, station = yaml.safe_load(INSTANCE_SOURCE.read_text()), station_file()
+    differing = {name for name in local.keys() | station.keys() if local.get(name) != station.get(name)}
+    assert differing == {"storage", "run_launcher", "run_monitoring", "concurrency", "run_queue"}
+    assert "pools" not in station["concurrency"]
+    # What waits for a worker is not failed for it.
+    assert station["run_monitoring"]["start_timeout_seconds"] > 30 * 86_400
+
+
+def test_addresses_travel_by_name_only(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL_VARIABLE, "redis://:swordfish@127.0.0.1:1/0")
+    folder = home / "dagster"
+    folder.mkdir()
+    # Without PostgreSQL: a storage would be opened.
+    configured = {name: value for name, value in station_file().items() if name != "storage"}
+    (folder / "dagster.yaml").write_text(yaml.safe_dump(configured))
+    with DagsterInstance.from_config(str(folder)) as instance:
+        launcher = instance.run_launcher
+        assert isinstance(launcher, CeleryRunLauncher)
+        assert launcher.default_queue in QUEUES
+        assert "swordfish" not in str(instance.get_ref().to_dict())
+
+
+def test_workers_take_runs_one_by_one_and_results_outlive_them() -> None:
+    assert SETTINGS["worker_disable_prefetch"] is True
+    assert SETTINGS["task_acks_late"] is False
+    assert SETTINGS["result_expires"] >= 86_400
+    assert QUEUE_TAG == "dagster-celery/queue"
+
+
+def test_redis_keeps_what_it_was_given() -> None:
+    lines = (DEPLOY / "celery" / "redis.conf").read_text().splitlines()
+    settings = dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    assert settings["appendonly"] == "yes"
+    assert settings["appendfsync"] == "always"
+    assert settings["bind"] == "127.0.0.1"
+    assert settings["maxmemory-policy"] == "noeviction"
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The units, with programs that are there; the worker's as its first instance."""
+    assert shutil.which("systemd-analyze"), "no systemd-analyze: install Debian's package systemd"
+    copies = []
+    for unit in sorted(UNITS.glob("*.service")):
+        text = unit.read_text()
+        assert f"ExecStart={BINARIES}/" in text
+        copies.append(tmp_path / unit.name.replace("@", "@1"))
+        copies[-1].write_text(re.sub(rf"{BINARIES}/[\w-]+", "/bin/true", text))
+    return copies
+
+
+def test_systemd_accepts_the_units_and_finds_them_closed(units: list[Path]) -> None:
+    assert len(units) == 5
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, units)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    about_ours = [line for line in verified.stderr.splitlines() if "contimg" in line]
+    assert about_ours == []
+    for unit in units:
+        judged = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}", str(unit)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert judged.returncode == 0, judged.stdout.splitlines()[-1:]
+
+
+def test_the_pilot_is_a_script_that_the_shell_accepts() -> None:
+    subprocess.run(["bash", "-n", str(DEPLOY / "slurm" / "pilot.sh")], check=True)
