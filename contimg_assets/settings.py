@@ -8,7 +8,7 @@ Nested groups use a double underscore: ``CONTIMG_IMAGING__ROBUST=0.5``.
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
@@ -46,6 +46,19 @@ class IngestOptions(Options):
     """Age at which a group's partition key is retired from Dagster, days."""
 
 
+class WebOptions(Options):
+    """Under which names the web server is reached, and by which proxies."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, without port, that browsers may use besides those of the loopback interface."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses or networks of proxies that say who the user is; the peer of a Unix socket is one anyhow."""
+    user_header: str = "X-Contimg-User"
+    """Header in which a trusted proxy gives the user's name."""
+    role_header: str = "X-Contimg-Role"
+    """Header in which it gives viewer, operator or admin; without it the user is a viewer."""
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -61,14 +74,13 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of the catalogue; None: SQLite in ``home``."""
     threads: int = Field(default=2, ge=1)
     """Threads that one stage may use."""
-    products_url: str = "http://localhost:3001"
-    """Where the small static route serves pictures and reports from."""
     ingest: IngestOptions = IngestOptions()
     conversion: ConversionOptions = ConversionOptions()
     flagging: FlaggingOptions = FlaggingOptions()
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    web: WebOptions = WebOptions()
 
     @property
     def catalogues_folder(self) -> Path:

@@ -10,7 +10,9 @@ from contimg_assets import __version__
 #: stages start a hundred times an hour and Dagster takes a second to import.
 _MODULES = {
     **dict.fromkeys(("convert", "flag", "solve", "apply", "selfcal", "image", "predict", "qa"), "stages"),
-    **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products", "ui"), "operations"),
+    **dict.fromkeys(("init", "register", "process", "reprocess", "status", "products"), "operations"),
+    **dict.fromkeys(("serve", "ui"), "serve"),
+    "token": "token",
     **dict.fromkeys(("calibrators", "registry", "provenance"), "calibration"),
     "flags": "flags",
     "groups": "groups",

@@ -52,3 +52,7 @@ class StateError(ContimgError):
 
 class VerdictError(ContimgError):
     """A product whose last quality verdict forbids its use downstream."""
+
+
+class AccessError(ContimgError):
+    """The web server cannot be opened as asked, or its tokens are not in order."""
