@@ -7,12 +7,14 @@ import getpass
 import json
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+from contimg_assets.cli.common import console, json_option, told_plainly
+from contimg_assets.settings import get_settings
 from contimg_assets.web.audit import Action, AuditFile
 from contimg_assets.web.roles import NAME, Principal, Role
 from contimg_assets.web.tokens import Token, Tokens
@@ -38,9 +40,14 @@ def _described(token: Token) -> dict[str, Any]:
     }
 
 
-def _record(opened: Opened, command: str) -> None:
-    user = Principal(getpass.getuser(), Role.ADMIN, "command line")
-    AuditFile(opened.settings.home).record(Action.of(user, "", "COMMAND", command))
+def _home(command: str | None) -> Path:
+    """``CONTIMG_HOME``, where a command that changes tokens has been recorded."""
+    home = get_settings().home
+    (home / "logs").mkdir(parents=True, exist_ok=True)
+    if command is not None:
+        user = Principal(getpass.getuser(), Role.ADMIN, "command line")
+        AuditFile(home).record(Action.of(user, "", "COMMAND", command))
+    return home
 
 
 @click.group("token")
@@ -60,9 +67,8 @@ def token() -> None:
 @told_plainly
 def add(name: str, role: str, days: float | None, as_json: bool) -> None:
     """Make a token called NAME and show it: this once, as only its hash is kept."""
-    opened = Opened()
-    _record(opened, f"token add {name} --role {role}")
-    secret, made = Tokens(opened.settings.home).add(name, Role(role), days)
+    home = _home(f"token add {name} --role {role}")
+    secret, made = Tokens(home).add(name, Role(role), days)
     if as_json:
         click.echo(json.dumps({"token": secret, **_described(made)}))
         return
@@ -76,7 +82,7 @@ def add(name: str, role: str, days: float | None, as_json: bool) -> None:
 @told_plainly
 def list_tokens(as_json: bool) -> None:
     """Show the tokens: names, roles and times."""
-    rows = [_described(each) for each in Tokens(Opened().settings.home).known()]
+    rows = [_described(each) for each in Tokens(_home(None)).known()]
     if as_json:
         click.echo(json.dumps({"tokens": rows}))
         return
@@ -95,9 +101,7 @@ def list_tokens(as_json: bool) -> None:
 @told_plainly
 def revoke(name: str, as_json: bool) -> None:
     """Remove the token called NAME; a running server refuses it from then on."""
-    opened = Opened()
-    _record(opened, f"token revoke {name}")
-    Tokens(opened.settings.home).revoke(name)
+    Tokens(_home(f"token revoke {name}")).revoke(name)
     click.echo(json.dumps({"revoked": name}) if as_json else f"revoked {name}")
 
 

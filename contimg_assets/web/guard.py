@@ -13,7 +13,6 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
@@ -76,7 +75,7 @@ def check_same_origin(headers: Headers) -> None:
     if site:
         ours = site in (["same-origin"], ["none"])
     elif origin:
-        ours = len(origin) == 1 and urlsplit(origin[0].lower()).netloc == headers["host"].lower()
+        ours = origin in [[f"{scheme}://{headers['host'].lower()}"] for scheme in ("http", "https")]
     else:
         ours = True  # no browser
     if not ours:

@@ -9,7 +9,6 @@ speaks through a Unix socket, says who the user is; tokens are taken as well.
 """
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -131,7 +130,7 @@ class Access:
         if kind.lower() == "basic":
             try:
                 secret = base64.b64decode(secret, validate=True).decode().partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 secret = ""
         elif kind.lower() != "bearer":
             secret = ""

@@ -1,6 +1,6 @@
 """The files of published products, for browsers and for whoever reads an image from elsewhere.
 
-Belongs here: which files are served, and as what.  Does not belong here: what they are (``station/store.py``).
+Belongs here: which files are served, and as what.  Does not belong here: how they come there (``station/``).
 
 Read only, no listing.  Measurement Sets and calibration tables are not served: their files have none
 of the suffixes.  A path's links are followed, as products are links to their current version; then it is
@@ -51,12 +51,12 @@ def served_file(root: Path, path: str) -> Path:
     ProblemError
         404 if there is none, or none that may be served: the two are not told apart.
     """
-    # Neither "..", nor what is being built, nor a version that is not the current one.
-    if any(part.startswith(".") for part in path.split("/")):
+    # Neither "..", nor what is being built, nor a version that is not the current one, nor an absolute path.
+    if any(not part or part.startswith(".") for part in path.split("/")):
         raise ProblemError(404, _NOT_THERE)
     try:
         # A loop of links is a RuntimeError, a name that no file can have a ValueError.
-        found = (root / path.lstrip("/")).resolve(strict=True)
+        found = (root / path).resolve(strict=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise ProblemError(404, _NOT_THERE) from error
     inside = found.is_relative_to(root) and ".staging" not in found.parts

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvicorn
 from dagster import DagsterInstance
+from starlette.types import ASGIApp
 
 from contimg_assets.radio.errors import AccessError
 from contimg_assets.settings import Settings
@@ -146,6 +147,21 @@ def access_for(settings: Settings, listening: Listener) -> Access:
     return Access(mode_of(listening.address, settings.web, tokens), settings.web, tokens)
 
 
+def http_server(app: ASGIApp) -> uvicorn.Server:
+    """The HTTP server for an app, not running yet."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        # Proxies are believed by rules of our own, which need the true peer.
+        proxy_headers=False,
+        server_header=False,
+        ws_max_size=MAX_MESSAGE,
+        timeout_graceful_shutdown=CONNECTIONS_GRACE_S,
+    )
+    return uvicorn.Server(config)
+
+
 def serve(
     settings: Settings,
     instance: DagsterInstance,
@@ -183,17 +199,7 @@ def serve(
         dagster = stack.enter_context(dagster_app(instance, workspace))
         own = own_app(catalog, settings.home / "products")
         app = guarded_app(own, dagster, access, AuditFile(settings.home), _names(settings, listening))
-        # Proxies are believed by rules of our own, which need the true peer: not `proxy_headers`.
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            ws_max_size=MAX_MESSAGE,
-            timeout_graceful_shutdown=CONNECTIONS_GRACE_S,
-        )
-        server = uvicorn.Server(config)
+        server = http_server(app)
         child = stack.enter_context(_daemon(workspace, settings.home)) if workspace is not None else None
         if not ending.is_set():
             with _ended_with(server, child):
