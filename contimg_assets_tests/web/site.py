@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 from contimg_assets.web.server import Listener, http_server, listener
 
 JSON = {"Content-Type": "application/json"}
+#: Time that an answer may take on a machine that does other things as well, s.
+PATIENCE_S = 300
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Site:
         body: bytes | str | None = None,
     ) -> Answer:
         """Ask with these headers and no others; the path goes out as it is."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         sent = {"Host": self.host, **(headers or {})}
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in sent.items():

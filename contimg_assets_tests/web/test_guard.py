@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from dagster import DagsterInstance
+from dagster_graphql.schema import create_schema
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -25,11 +26,12 @@ from contimg_assets.settings import Settings, WebOptions, get_settings
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.audit import Action, AuditFile
 from contimg_assets.web.dagster_app import dagster_app
+from contimg_assets.web.dagster_documents import OPERATOR_MUTATIONS
 from contimg_assets.web.guard import PRINCIPAL
 from contimg_assets.web.principals import LOCAL, Access, Mode
 from contimg_assets.web.roles import Role
 from contimg_assets.web.tokens import Tokens
-from contimg_assets_tests.web.site import JSON, Site, running
+from contimg_assets_tests.web.site import JSON, PATIENCE_S, Site, running
 
 KEY = "2026-01-15T03:00:00"
 WHERE = '{repositoryName: "__repository__", repositoryLocationName: "contimg"}'
@@ -242,7 +244,7 @@ def test_our_own_page_opens_one_and_mutations_close_it(clean: Installation, site
         ours.send(json.dumps({"type": "connection_init"}))
         assert json.loads(ours.recv())["type"] == "connection_ack"
         ours.send(json.dumps({"id": "1", "type": "start", "payload": {"query": LOGS}}))
-        assert json.loads(ours.recv(10))["payload"]["data"]["pipelineRunLogs"]
+        assert json.loads(ours.recv(PATIENCE_S))["payload"]["data"]["pipelineRunLogs"]
         ours.send(json.dumps({"id": "2", "type": "start", "payload": {"query": ADD}}))
         with pytest.raises(ConnectionClosed) as closed:
             list(iter(ours.recv, None))
@@ -256,7 +258,7 @@ def test_what_cannot_be_read_closes_a_websocket(site: Site, message: str) -> Non
     with socket_of(site) as ours:
         ours.send(message)
         with pytest.raises(ConnectionClosed):
-            ours.recv(10)
+            ours.recv(PATIENCE_S)
 
 
 # -- what our pages and scripts may do -----------------------------------------------------------
@@ -410,7 +412,7 @@ def test_a_viewer_looks_and_cannot_launch(
 def test_a_viewer_reads_live_logs(closed: Site, bearers: dict[Role, dict[str, str]]) -> None:
     with socket_of(closed, **bearers[Role.VIEWER]) as logs:
         logs.send(json.dumps({"id": "1", "type": "start", "payload": {"query": LOGS}}))
-        assert json.loads(logs.recv(10))["type"] == "data"
+        assert json.loads(logs.recv(PATIENCE_S))["type"] == "data"
 
 
 def test_a_mutation_is_found_wherever_it_hides(
@@ -430,6 +432,12 @@ def test_a_mutation_is_found_wherever_it_hides(
             assert (document, answer.status) == (document, status)
     assert clean.partitions() == [KEY]
     assert [record["mutations"] for record in clean.recorded()] == [["addDynamicPartition"]] * 5
+
+
+def test_what_an_operator_may_do_exists_in_dagster() -> None:
+    mutation_type = create_schema().graphql_schema.mutation_type
+    assert mutation_type is not None
+    assert set(mutation_type.fields) >= OPERATOR_MUTATIONS
 
 
 def test_an_operator_launches_and_removes_nothing(

@@ -29,7 +29,7 @@ from contimg_assets_tests.web.conftest import Made
 from contimg_assets_tests.web.site import JSON, Site, serving
 
 #: Time that starting and ending may take on a machine that does other things as well, s.
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 def command(*arguments: str) -> list[str]:
