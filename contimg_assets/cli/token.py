@@ -21,7 +21,7 @@ from contimg_assets.web.tokens import Token, Tokens
 
 
 def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    if not re.match(NAME, value):
+    if not re.fullmatch(NAME, value):
         raise click.BadParameter(f"found {value!r}, expected letters, digits and _.@+- (64 at most)")
     return value
 

@@ -117,7 +117,7 @@ class Access:
             raise ProblemError(
                 403, f"{self.options.user_header} or {self.options.role_header} was sent twice"
             )
-        if not re.match(NAME, names[0]):
+        if not re.fullmatch(NAME, names[0]):
             raise ProblemError(403, f"{self.options.user_header} holds no name: expected {NAME}")
         role = roles[0] if roles else Role.VIEWER
         if role not in list(Role):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 #: Names of users: they go into logs and tags.
-NAME = r"^[\w.@+-]{1,64}$"
+NAME = r"^[A-Za-z0-9_.@+-]{1,64}$"
 
 
 class Role(StrEnum):
