@@ -1,7 +1,7 @@
 # What people do with a checkout: install, demo, ui, test, test-long, lint.
 #
 #   make demo                  install, simulate a calibrator transit and a target, process both
-#   make ui                    Dagster's web UI on CONTIMG_HOME (default: the demo's)
+#   make ui                    the web UI on CONTIMG_HOME (default: the demo's)
 #   make ui PORT=8080          the same on another port
 #   make test                  the tests that every change must pass
 #   make test-long             the full-size and minutes-long ones
@@ -81,7 +81,7 @@ demo: install
 	printf '  %-34s %s\n' \
 		"image, corrected for the beam" "$$(echo "$$products"/image/*.pbcor.fits)" \
 		"report (open it in a browser)" "$$products/image_qa/report.html" \
-		"everything, in Dagster's web UI" "make ui, then http://localhost:$(PORT)"
+		"everything, in a browser" "make ui, then http://localhost:$(PORT)"
 
 ui: install
 	@if [ -z "$${CONTIMG_HOME:-}" ]; then

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_origin
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, IPvAnyNetwork, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -88,6 +88,19 @@ class RetentionOptions(Options):
     or person that reads it."""
 
 
+class WebOptions(Options):
+    """Under which names the web server is reached, and by which proxies."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, without port, that browsers may use besides those of the loopback interface."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses or networks of proxies that say who the user is; the peer of a Unix socket is one anyhow."""
+    user_header: str = "X-Contimg-User"
+    """Header in which a trusted proxy gives the user's name."""
+    role_header: str = "X-Contimg-Role"
+    """Header in which it gives viewer, operator or admin; without it the user is a viewer."""
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -108,8 +121,6 @@ class Settings(BaseSettings):
     in ``home``."""
     threads: int = Field(default=2, ge=1)
     """Threads that one stage may use."""
-    products_url: str = "http://localhost:3001"
-    """Where browsers reach pictures and reports of products; the port is the one that is served."""
     ingest: IngestOptions = IngestOptions()
     conversion: ConversionOptions = ConversionOptions()
     flagging: FlaggingOptions = FlaggingOptions()
@@ -117,6 +128,7 @@ class Settings(BaseSettings):
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
     retention: RetentionOptions = RetentionOptions()
+    web: WebOptions = WebOptions()
 
     @property
     def catalogues_folder(self) -> Path:

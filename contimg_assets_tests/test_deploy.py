@@ -79,7 +79,7 @@ def units(tmp_path: Path) -> list[Path]:
 
 
 def test_systemd_accepts_the_units_and_finds_them_closed(units: list[Path]) -> None:
-    assert len(units) == 5
+    assert len(units) == 4
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, units)],
         capture_output=True,

@@ -1,7 +1,7 @@
-"""The operational commands: registering, processing, looking, and the web UI.
+"""The operational commands: registering, processing, looking.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``station/operations.py``, ``ui.py``), the stages (``stages.py``), or
+(``station/operations.py``), the stages (``stages.py``), or
 calibrators and their sets (``calibration.py``).
 """
 
@@ -325,28 +325,5 @@ def products(key: str | None, as_json: bool) -> None:
             )
 
 
-@click.command("ui")
-@click.option("--port", default=3000, show_default=True, help="Port of Dagster's web UI.")
-@click.option("--products-only", is_flag=True, help="Serve the products' pictures only, without Dagster.")
-@json_option
-@told_plainly
-def ui(port: int, products_only: bool, as_json: bool) -> None:
-    """Start Dagster's web UI (with its daemon), and the route that serves pictures of products.
-
-    The sensors start with it: files that arrive in the incoming folder are processed.
-    """
-    from contimg_assets.cli.ui import products_server, run_ui
-
-    settings = Opened().settings
-    addresses = {"products": settings.products_url, "incoming": str(settings.incoming_folder)}
-    if not products_only:
-        addresses["dagster"] = f"http://localhost:{port}"
-    click.echo(json.dumps(addresses) if as_json else "\n".join(f"{k}: {v}" for k, v in addresses.items()))
-    if products_only:
-        products_server(settings).run()
-        return
-    raise SystemExit(run_ui(settings, port))
-
-
 #: Commands that ``contimg`` takes from this module.
-commands: list[click.Command] = [init, register, process, reprocess, status, products, ui]
+commands: list[click.Command] = [init, register, process, reprocess, status, products]

@@ -60,3 +60,7 @@ class VerdictError(ContimgError):
 
 class RetentionError(ContimgError):
     """What should go from the disk cannot be removed."""
+
+
+class AccessError(ContimgError):
+    """The web server cannot be opened as asked, or its tokens are not in order."""

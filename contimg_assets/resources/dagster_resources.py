@@ -19,6 +19,9 @@ from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import ProductCatalog
 from contimg_assets.station.store import Store
 
+#: Where the web server has the products.
+PRODUCTS_URL = "/products"
+
 
 class CatalogResource(ConfigurableResource):
     """The database: product catalogue and calibration registry."""
@@ -52,10 +55,8 @@ class StoreResource(ConfigurableResource):
         return Installation(get_settings()).store
 
     def url(self, path: Path) -> str:
-        """Address at which the static route serves a file of a product."""
-        settings = get_settings()
-        relative = path.relative_to(Store(settings.home).products).as_posix()
-        return f"{settings.products_url.rstrip('/')}/{relative}"
+        """Address of a product's file below the web server's own, whatever host and port lead there."""
+        return f"{PRODUCTS_URL}/{path.relative_to(self.store().products).as_posix()}"
 
 
 class NotifierResource(ConfigurableResource):

@@ -143,7 +143,7 @@ def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Stat
     assert "not_a_number" not in metadata
     picture = str(metadata["picture"].value)
     assert len(picture) < 1000
-    prefix = "![image](http://localhost:3001/"
+    prefix = "![image](/products/"
     assert picture.startswith(prefix)
     assert (home / "products" / picture.removeprefix(prefix).removesuffix(")")).is_file()
     assert Path(str(metadata["beam_corrected_image"].value)).name == "20260115T030000.pbcor.fits"
