@@ -17,6 +17,7 @@ from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.spectra import Spectra, SpectraModel
 from contimg_assets.radio.imaging.visibilities import StokesI
+from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
@@ -46,6 +47,7 @@ def _image(ms: Path, folder: Path, sigma: float | None) -> tuple[dict[str, Any],
     (folder / "work").mkdir(parents=True)
     choices = ImagingOptions(field_deg=2.4, spectra_sigma=sigma)
     make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=1)
+    complete_products(folder, "x")
     residual = fits.getdata(folder / "x.residual.fits")[0, 0]
     return json.loads((folder / "summary.json").read_text()), residual
 
