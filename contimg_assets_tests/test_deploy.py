@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from contimg_assets.cli.home import INSTANCE_SOURCE
 from dagster import DagsterInstance
 from dagster_celery.launcher import CeleryRunLauncher
 
 from contimg_assets.resources.celery_app import QUEUES, SETTINGS, URL_VARIABLE
+from contimg_assets.resources.instance import instance_configuration
 from contimg_assets.sensors.requests import QUEUE_TAG
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -27,7 +27,7 @@ def station_file() -> dict[str, Any]:
 
 
 def test_the_stations_instance_differs_where_workers_demand_it() -> None:
-    local, station = yaml.safe_load(INSTANCE_SOURCE.read_text()), station_file()
+    local, station = yaml.safe_load(instance_configuration()), station_file()
     differing = {name for name in local.keys() | station.keys() if local.get(name) != station.get(name)}
     assert differing == {"storage", "run_launcher", "run_monitoring", "concurrency", "run_queue"}
     assert "pools" not in station["concurrency"]

@@ -18,7 +18,7 @@ from celery.worker.control import control_command, inspect_command
 from celery.worker.state import active_requests
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
-from kombu import Queue
+from kombu.entity import Queue
 
 from contimg_assets.radio.errors import MissingInputError
 

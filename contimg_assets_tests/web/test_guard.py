@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from contimg_assets.cli.home import initialise
 from dagster import DagsterInstance
 from dagster_graphql.schema import create_schema
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +21,7 @@ from websockets.typing import Subprotocol
 
 from contimg_assets.partitions import OBSERVATION_GROUP
 from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings, WebOptions, get_settings
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.audit import Action, AuditFile

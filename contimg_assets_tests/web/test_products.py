@@ -20,6 +20,12 @@ GROUP = "/products/20260115T030000"
 IMAGE = bytes(range(256)) * 12
 
 
+def show(store: Store, built: Path, product: str) -> None:
+    """Publish a product as far as the disk goes."""
+    placed = store.place(built, TARGET, product)
+    store.point(placed.link, placed.path)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two published products and one that is being built, with files that must stay inside."""
@@ -33,13 +39,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             (built / name).write_text(f"content of {name}")
         for name in ("a.fits.gz", "a.svg", "a.py", "a.PNG", "png", ".png"):
             (built / name).write_text("not served")
-        store.publish(built, TARGET, "image")
+        show(store, built, "image")
     with store.staging(TARGET, "measurement_set") as folder:
         table = folder / "built" / "20260115T030000.ms"
         (table / "ANTENNA").mkdir(parents=True)
         for name in ("table.dat", "table.f0", "table.f0_TSM0", "table.info", "ANTENNA/table.f0"):
             (table / name).write_text("visibilities")
-        store.publish(folder / "built", TARGET, "measurement_set")
+        show(store, folder / "built", "measurement_set")
     group = store.path(TARGET, "image").parent
     (group / ".staging" / "image-x").mkdir(parents=True)
     (group / ".staging" / "image-x" / "half.png").write_text("half")
@@ -176,7 +182,7 @@ def test_what_a_browser_has_is_not_sent_again_until_it_is_another(site: Site, st
     with store.staging(TARGET, "image_qa") as folder:
         (folder / "built").mkdir()
         (folder / "built" / "thumbnail.png").write_text("a picture")
-        store.publish(folder / "built", TARGET, "image_qa")
+        show(store, folder / "built", "image_qa")
     path = f"{GROUP}/image_qa/thumbnail.png"
     first = site.get(path)
     assert first.headers["Cache-Control"] == "no-cache"
@@ -185,7 +191,7 @@ def test_what_a_browser_has_is_not_sent_again_until_it_is_another(site: Site, st
     with store.staging(TARGET, "image_qa") as folder:
         (folder / "built").mkdir()
         (folder / "built" / "thumbnail.png").write_text("a newer picture")
-        store.publish(folder / "built", TARGET, "image_qa")
+        show(store, folder / "built", "image_qa")
     assert site.get(path, known).body == b"a newer picture"
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from contimg_assets.cli.home import initialise
 
 from contimg_assets.cli import main
 from contimg_assets.radio.errors import AccessError
+from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings
 from contimg_assets.web.principals import Mode
 from contimg_assets.web.roles import Role

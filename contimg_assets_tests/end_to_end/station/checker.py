@@ -13,7 +13,7 @@ from dagster import DagsterInstance, RunsFilter
 
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.group_key import slug
-from contimg_assets.sensors.requests import UNFINISHED
+from contimg_assets.resources.dagster_runs import UNFINISHED
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.products import ProductCatalog

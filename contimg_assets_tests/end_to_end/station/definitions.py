@@ -13,7 +13,7 @@ from dagster import AssetExecutionContext
 from contimg_assets.definitions import build_defs
 from contimg_assets.resources import stage_runner
 from contimg_assets.resources.stage_runner import StageRunner
-from contimg_assets_tests.fake_stages import FakeStages
+from contimg_assets_tests.fake_stages import FakeStages, parsed
 
 stage_runner.ENTRY_MODULE = "contimg_assets_tests.end_to_end.station.tiny_stage"
 #: Sensors look this often, s: minutes of waiting for ticks prove nothing.
@@ -28,7 +28,7 @@ class StationStages(FakeStages):
     ) -> dict[str, Any]:
         """Run the stage's process, then make its files."""
         timing = StageRunner.run(self, context, stage, *arguments)
-        return {**timing, **self._make(" ".join(stage), context.partition_key, arguments)}
+        return {**timing, **self._make(" ".join(stage), context.partition_key, parsed(stage, arguments))}
 
 
 defs = build_defs({"stages": StationStages()})

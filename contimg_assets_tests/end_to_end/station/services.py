@@ -20,10 +20,10 @@ from pathlib import Path
 
 import psycopg2
 import yaml
-from contimg_assets.cli.home import initialise
 from dagster import DagsterInstance
 from sqlalchemy.engine import make_url
 
+from contimg_assets.resources.instance import initialise
 from contimg_assets.resources.workers import StationWorkers, control_app
 from contimg_assets.settings import get_settings
 from contimg_assets_tests.conftest import PostgresServer
