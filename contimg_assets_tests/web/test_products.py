@@ -1,6 +1,7 @@
 """Of published products the files for people are served, whole or in part, and nothing else."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.responses import PlainTextResponse
