@@ -45,10 +45,14 @@ SETTINGS_FILE = "contimg.toml"
 PREFIX, DELIMITER = "CONTIMG_", "__"
 #: A setting that has a number otherwise is switched off by this word.
 NONE = "none"
-#: Variables that begin like settings and are none: PostgreSQL of Dagster's instance (``deploy/``), and
-#: what ``radio/casa.py`` tells CASA in this process and those that it starts.
+#: Variables that begin like settings and are none: PostgreSQL and Redis of Dagster's instance (``deploy/``),
+#: what a Slurm job finds the installation by, and what ``radio/casa.py`` tells CASA in this process and
+#: those that it starts.
 OTHER_VARIABLES = frozenset(
-    {"CONTIMG_DAGSTER_DATABASE_URL", "CONTIMG_CASA_DATA", "CONTIMG_CASA_LOG", "CONTIMG_CASA_CACHE"}
+    {
+        *("CONTIMG_DAGSTER_DATABASE_URL", "CONTIMG_REDIS_URL", "CONTIMG_ENVIRONMENT", "CONTIMG_BIN"),
+        *("CONTIMG_CASA_DATA", "CONTIMG_CASA_LOG", "CONTIMG_CASA_CACHE"),
+    }
 )
 
 

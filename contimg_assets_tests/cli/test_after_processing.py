@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 
-from contimg_assets.cli import operations
+from contimg_assets import definitions
 from contimg_assets.definitions import build_defs
 from contimg_assets.resources.dagster_resources import CatalogResource
 from contimg_assets.settings import get_settings
@@ -33,7 +33,7 @@ def processed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processed]:
         patch.setenv("CONTIMG_HOME", str(home))
         patch.setenv("DAGSTER_HOME", str(home / "dagster"))
         only_one_calibrator(patch)
-        patch.setattr(operations, "build_defs", lambda: build_defs({"stages": FakeStages()}))
+        patch.setattr(definitions, "build_defs", lambda: build_defs({"stages": FakeStages()}))
         get_settings.cache_clear()
         folder = make_data(home, target=True)
         report = contimg("process", folder)

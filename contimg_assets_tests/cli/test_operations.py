@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance
 
-from contimg_assets.cli import operations
+from contimg_assets import definitions
 from contimg_assets.definitions import build_defs
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.resources.dagster_resources import CatalogResource
@@ -39,7 +39,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
 
     def behave(**options: Any) -> None:
         overrides = {"stages": FakeStages(**options)}
-        monkeypatch.setattr(operations, "build_defs", lambda: build_defs(overrides))
+        monkeypatch.setattr(definitions, "build_defs", lambda: build_defs(overrides))
 
     return behave
 
@@ -176,6 +176,7 @@ def test_registering_prints_keys_that_dagster_then_knows(folder: Path) -> None:
 PROGRAM = """
 import os, sys, time
 import pytest
+from contimg_assets import definitions
 from contimg_assets.cli import operations
 from contimg_assets.definitions import build_defs
 from contimg_assets.settings import get_settings
@@ -189,7 +190,7 @@ class Hanging(fake_stages.FakeStages):
         return super().run(context, stage, *arguments)
 
 fake_stages.only_one_calibrator(pytest.MonkeyPatch())
-operations.build_defs = lambda: build_defs({"stages": Hanging()})
+definitions.build_defs = lambda: build_defs({"stages": Hanging()})
 operations.process([sys.argv[1]])
 """
 

@@ -19,6 +19,7 @@ from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.limits import judge, worst
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.quality.image import image_numbers
+from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe
@@ -57,6 +58,7 @@ def _image(ms: Path, folder: Path) -> tuple[Path, dict[str, Any], str]:
         provenance=None,
         threads=1,
     )
+    complete_products(folder / "out", "x")
     (folder / "qa").mkdir()
     numbers = image_numbers(folder / "out", folder / "qa", folder / "catalogues", CatalogueOptions())
     judged = worst(found.status for found in judge("image_qa", numbers))

@@ -42,7 +42,7 @@ SHORT = {
     "CONTIMG_INGEST__HEARTBEAT_S": "1",
     "CONTIMG_INGEST__ATTEMPTS": "5",
     "CONTIMG_THREADS": "1",
-    "CONTIMG_TEST_STAGE_S": "0.3",
+    "TINY_STAGE_S": "0.3",
 }
 
 

@@ -63,7 +63,7 @@ def test_two_workers_make_every_group_once(two_slots: Station) -> None:
 def test_a_machine_is_lost_in_the_middle_of_a_run(quick_to_bury: Station) -> None:
     keys = observe(quick_to_bury.incoming, 3)
     # Long enough to be hit.
-    quick_to_bury.environment["CONTIMG_TEST_STAGE_S"] = "3"
+    quick_to_bury.environment["TINY_STAGE_S"] = "3"
     doomed = quick_to_bury.start_worker("one")
     quick_to_bury.start_worker("two")
     quick_to_bury.start_daemon()
@@ -89,7 +89,7 @@ def test_a_machine_is_lost_in_the_middle_of_a_run(quick_to_bury: Station) -> Non
 
 def test_redis_is_killed_and_comes_back(two_slots: Station) -> None:
     keys = observe(two_slots.incoming, 3)
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    two_slots.environment["TINY_STAGE_S"] = "2"
     for name in ("one", "two"):
         two_slots.start_worker(name)
     two_slots.start_daemon()
@@ -108,7 +108,7 @@ def test_redis_is_killed_and_comes_back(two_slots: Station) -> None:
 
 def test_the_process_of_a_run_is_killed(two_slots: Station) -> None:
     keys = observe(two_slots.incoming, 2)
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "5"
+    two_slots.environment["TINY_STAGE_S"] = "5"
     worker = two_slots.start_worker("one")
     two_slots.start_daemon()
     held = with_a_run(two_slots, "one")
@@ -126,7 +126,7 @@ def test_the_process_of_a_run_is_killed(two_slots: Station) -> None:
 
 def test_daemon_and_code_server_are_killed_and_started_again(two_slots: Station) -> None:
     keys = observe(two_slots.incoming, 3)
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    two_slots.environment["TINY_STAGE_S"] = "2"
     for name in ("one", "two"):
         two_slots.start_worker(name)
     two_slots.start_daemon()
@@ -148,7 +148,7 @@ def test_daemon_and_code_server_are_killed_and_started_again(two_slots: Station)
 
 def test_a_worker_is_paused_for_longer_than_its_lease(quick_to_bury: Station) -> None:
     keys = observe(quick_to_bury.incoming, 3)
-    quick_to_bury.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    quick_to_bury.environment["TINY_STAGE_S"] = "2"
     for name in ("one", "two"):
         quick_to_bury.start_worker(name)
     quick_to_bury.start_daemon()
@@ -166,7 +166,7 @@ def test_a_worker_is_paused_for_longer_than_its_lease(quick_to_bury: Station) ->
 
 def test_eight_runs_at_once_need_ten_connections(eight_slots: Station) -> None:
     keys = observe(eight_slots.incoming, 9)
-    eight_slots.environment["CONTIMG_TEST_STAGE_S"] = "5"
+    eight_slots.environment["TINY_STAGE_S"] = "5"
     eight_slots.start_worker("one", runs=8)
     eight_slots.start_daemon()
     most_runs = most_connections = 0

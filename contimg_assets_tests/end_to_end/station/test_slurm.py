@@ -27,7 +27,7 @@ def runs_of(nodes: Cluster, job: str) -> int:
 
 
 def test_a_pilot_drains_before_its_walltime_and_the_other_goes_on(two_slots: Station, nodes: Cluster) -> None:
-    two_slots.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    two_slots.environment["TINY_STAGE_S"] = "2"
     keys = observe(two_slots.incoming, 11)
     two_slots.start_daemon()
     long = nodes.submit(two_slots, "n2", minutes=60, drain_s=60)
@@ -53,7 +53,7 @@ def test_a_pilot_drains_before_its_walltime_and_the_other_goes_on(two_slots: Sta
 
 
 def test_a_node_is_lost_and_the_controller_restarted(quick_to_bury: Station, nodes: Cluster) -> None:
-    quick_to_bury.environment["CONTIMG_TEST_STAGE_S"] = "2"
+    quick_to_bury.environment["TINY_STAGE_S"] = "2"
     keys = observe(quick_to_bury.incoming, 5)
     quick_to_bury.start_daemon()
     doomed = nodes.submit(quick_to_bury, "n1", minutes=60, drain_s=60)

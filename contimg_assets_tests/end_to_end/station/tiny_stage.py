@@ -1,6 +1,6 @@
 """A stage that takes as long as it is told, with a program that it waits for: a process like any stage's.
 
-``CONTIMG_TEST_STAGE_S`` is its length.  It makes nothing: ``definitions.py`` does.
+``TINY_STAGE_S`` is its length.  It makes nothing: ``definitions.py`` does.
 """
 
 import os
@@ -12,6 +12,6 @@ from contimg_assets.radio.processes import bound, die_with_parent
 
 if __name__ == "__main__":
     die_with_parent()
-    subprocess.run(bound(["sleep", os.environ["CONTIMG_TEST_STAGE_S"]]), check=True)
+    subprocess.run(bound(["sleep", os.environ["TINY_STAGE_S"]]), check=True)
     with open_dagster_pipes() as pipes:
         pipes.report_custom_message({"result": {}})
