@@ -26,7 +26,7 @@ from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
 from contimg_assets.station.group_states import get_group, move
-from contimg_assets.station.models import GroupTransition, Lease
+from contimg_assets.station.models import GroupTransition, Lease, ObservationGroup
 from contimg_assets.station.processes import process_identity
 
 #: How the identity of a foreground command begins; any other owner is a run.
@@ -127,6 +127,12 @@ def take_lease(session: Session, key: str, owner: str) -> bool:
     return before is not None
 
 
+def _take_up(session: Session, group: ObservationGroup, owner: str) -> None:
+    """Let a failed group go on from where it stands."""
+    move(session, group, "pending", f"taken up again by {named(owner)}")
+    move(session, group, "in_progress", f"started by {named(owner)}")
+
+
 def _insert(session: Session, key: str, owner: str, holder: str) -> None:
     """Enter a lease, unless there is one."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
@@ -197,16 +203,32 @@ class Leases:
         Raises
         ------
         StateError
-            If somebody else works on the group, or its first stage has not been started.
+            If somebody else works on the group, its first stage has not been started, or it
+            failed while it was the owner's: then its reason stands, and other steps leave it alone.
         """
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            take_lease(session, key, owner)
+            held_before = take_lease(session, key, owner)
+            if group.state == "failed" and held_before:
+                raise StateError(f"group {key} has failed: {group.reason}")
             if group.state == "failed":
-                move(session, group, "pending", f"taken up again by {named(owner)}")
-                move(session, group, "in_progress", f"started by {named(owner)}")
+                _take_up(session, group, owner)
             elif group.state not in ("in_progress", "completed"):
                 raise StateError(f"group {key} is {group.state}, expected in_progress: convert it first")
+
+    def take_up(self, key: str, owner: str) -> None:
+        """Let a failed group that is the owner's go on after its first stage; another one stays as it is.
+
+        Raises
+        ------
+        StateError
+            If it is not the owner's.
+        """
+        with transaction(self.engine) as session:
+            group = get_group(session, key, lock=True)
+            require_lease(session, key, owner)
+            if group.state == "failed":
+                _take_up(session, group, owner)
 
     def restart(self, key: str, owner: str, reason: str) -> None:
         """Put a group in progress that is the owner's, and that nobody works on, back to its first stage.

@@ -279,9 +279,12 @@ class Operations:
         """
         self.launcher.announce(key, {}, calibrator=self.catalog.group(key).calibrator_name is not None)
         with self._holding([key]) as (owner, keys, busy):
-            for free in keys if not keep_flags else ():
-                self._reopen(free, owner, "completed", "failed")
-                self._look_again(free)
+            for free in keys:
+                if keep_flags:
+                    self.leases.take_up(free, owner)
+                else:
+                    self._reopen(free, owner, "completed", "failed")
+                    self._look_again(free)
             return [*busy, *self._run_all(keys, owner, convert=not keep_flags)]
 
     def reopen(self, key: str, reason: str) -> None:

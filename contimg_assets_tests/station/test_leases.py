@@ -207,6 +207,10 @@ def test_stages_made_again_by_hand_take_up_failed_groups_and_leave_completed_one
     assert owners(leases) == {}
     catalog.begin(TARGET, "convert")
     catalog.fail(TARGET, "no calibrator")
+    # A sibling step of the run that failed leaves the group, and its reason, alone.
+    with pytest.raises(StateError, match="has failed: no calibrator"):
+        leases.hold(TARGET, "convert")
+    assert catalog.group(TARGET).reason == "no calibrator"
     leases.release("convert")
     leases.hold(TARGET, "image")
     assert [step.to_state for step in catalog.transitions(TARGET)][-3:] == [
