@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contimg_assets.cli.common import Opened, json_option, output_to, told_plainly
+from contimg_assets.cli.common import Opened, console, json_option, output_to, told_plainly
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -248,7 +248,6 @@ def status(everything: bool, as_json: bool) -> None:
         told = {"counts": counts, "completed": by_verdict, "completed_with_error": errors}
         click.echo(json.dumps({**told, "groups": rows, "alerts": alerts}, indent=2))
         return
-    from rich.console import Console
     from rich.table import Column, Table
 
     from contimg_assets.radio.telescope import N_SUBBANDS
@@ -256,9 +255,11 @@ def status(everything: bool, as_json: bool) -> None:
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
     if counts["completed"]:
         click.echo("completed: " + ", ".join(f"{number} {name}" for name, number in by_verdict.items()))
-    # A key that is cut short names no group.
+    # A key that is cut short names no group, and a state that is cut short may be another one.
     key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
-    table = Table(key, "state", "verdict", "subbands", "dec [deg]", "calibrator", "reason")
+    state = Column("state", min_width=len("in_progress"), no_wrap=True)
+    verdict, reason = Column("verdict", no_wrap=True), Column("reason", min_width=12)
+    table = Table(key, state, verdict, "subbands", "dec, °", "calibrator", reason)
     for group in groups:
         table.add_row(
             group.key,
@@ -269,13 +270,11 @@ def status(everything: bool, as_json: bool) -> None:
             group.calibrator_name or "",
             _reason(group.reason, waits.get(group.key)),
         )
-    console = Console()
     if groups:
-        console.print(table)
+        console().print(table)
     _tell_errors(errors, len(bad))
     for alert in alerts:
-        text = f"{alert['at']} {alert['kind']} {alert['subject']}: {alert['message']}"
-        console.print(text, markup=False, highlight=False)
+        click.echo(f"{alert['at']} {alert['kind']} {alert['subject']}: {alert['message']}")
 
 
 def _tell_errors(errors: dict[str, list[dict[str, Any]]], total: int) -> None:
