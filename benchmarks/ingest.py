@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/ingest.py [--files 138000] [--groups 288]
 
-Two measurements in a home of their own, on the real sensor, catalogue and
+Two measurements in a home of their own, on the real sensor, station database and
 Dagster instance:
 
 1. A folder of many files that have been dealt with: the first tick of a new
@@ -27,7 +27,7 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
 from contimg_assets.radio.grouping import FoundFile
 from contimg_assets.radio.telescope import GROUP_S
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.sensors import incoming
 from contimg_assets.sensors.requests import PRIORITY_TAG
 from contimg_assets.settings import get_settings
@@ -55,7 +55,7 @@ def tick(instance: DagsterInstance, clock: Clock) -> tuple[float, list[tuple[str
     """One tick; its wall time in s, and the runs asked for: group and priority."""
     clock.now += TICK_S
     began = time.perf_counter()
-    context = build_sensor_context(instance=instance, resources={"database": CatalogResource()})
+    context = build_sensor_context(instance=instance, resources={"database": DatabaseResource()})
     result = incoming.incoming_groups(context)
     seconds = time.perf_counter() - began
     asked = result.run_requests or [] if isinstance(result, SensorResult) else []
@@ -72,7 +72,7 @@ def steady(instance: DagsterInstance, clock: Clock, n_files: int) -> list[tuple[
         path = folder / file_name(subband, start + timedelta(seconds=GROUP_S * slot))
         path.touch()
         found.append(Settled(FoundFile(path, 0, 0.0), None, "used" if number % 50 else "refused", "made up"))
-    Arrivals(CatalogResource().catalog().engine, folder).settle(
+    Arrivals(DatabaseResource().records().engine, folder).settle(
         Settled(FoundFile(s.file.path, 0, s.file.path.stat().st_mtime), None, s.outcome, s.reason)
         for s in found
     )
@@ -97,7 +97,7 @@ def queued(instance: DagsterInstance) -> list[tuple[str, int]]:
 
 def catch_up(instance: DagsterInstance, clock: Clock, n_groups: int) -> list[tuple[str, str]]:
     """A live group in the middle of a catch-up."""
-    folder, catalog = get_settings().incoming_folder, CatalogResource().catalog()
+    folder, records = get_settings().incoming_folder, DatabaseResource().records()
     job = build_defs().resolve_job_def("convert_group")
     old = datetime.now(UTC).replace(microsecond=0) - timedelta(days=10)
     for number in range(n_groups):
@@ -125,8 +125,8 @@ def catch_up(instance: DagsterInstance, clock: Clock, n_groups: int) -> list[tup
         for run_id, _ in waiting[:FINISHED_PER_TICK]:
             run = instance.get_run_by_id(run_id)
             assert run is not None
-            catalog.begin(run.tags["dagster/partition"], run_id)
-            catalog.complete(run.tags["dagster/partition"])
+            records.begin(run.tags["dagster/partition"], run_id)
+            records.complete(run.tags["dagster/partition"])
             instance.report_run_canceled(run)
         if asked_in and ticks >= asked_in + 12:
             break
@@ -135,7 +135,7 @@ def catch_up(instance: DagsterInstance, clock: Clock, n_groups: int) -> list[tup
         ("ticks from the arrival of the live group's files to its run", str(asked_in - written + 1)),
         ("runs that go before it in the queue", str(waiting_before)),
         ("most runs waiting at once", str(most_waiting)),
-        ("groups still pending or unread at the end", str(n_groups + 1 - catalog.counts()["completed"])),
+        ("groups still pending or unread at the end", str(n_groups + 1 - records.counts()["completed"])),
         ("longest tick (it reads 384 headers), s", f"{worst:.2f}"),
     ]
 

@@ -22,7 +22,7 @@ from contimg_assets.station import publication, retention
 from contimg_assets.station.database import create, transaction, upgrade
 from contimg_assets.station.group_states import Registration
 from contimg_assets.station.models import ObservationGroup, now
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
 KEY = "2026-01-15T03:00:00"
@@ -75,7 +75,7 @@ def read(link: Path, stop: Event, results: "multiprocessing.Queue[tuple[str, lis
 
 def publish_all(home: Path, url: str, product: str, options: argparse.Namespace) -> list[float]:
     """Publish versions one after the other; how long each publication took, s."""
-    catalog, store, times = ProductCatalog(create(url)), Store(home), []
+    records, store, times = StationRecords(create(url)), Store(home), []
     for number in range(options.number):
         with store.staging(KEY, product) as folder:
             (folder / "built").mkdir()
@@ -84,7 +84,7 @@ def publish_all(home: Path, url: str, product: str, options: argparse.Namespace)
                     f"{number:08d}".encode() * (options.size_kb * 128)
                 )
             began = time.monotonic()
-            publication.publish(catalog, store, folder / "built", KEY, product, {"number": number})
+            publication.publish(records, store, folder / "built", KEY, product, {"number": number})
             times.append(time.monotonic() - began)
     return times
 
@@ -94,9 +94,9 @@ def measure(home: Path, options: argparse.Namespace) -> None:
     product = "flags" if options.hash else "image"
     url = f"sqlite:///{home / 'catalogue.sqlite'}"
     upgrade(url)
-    catalog, store = ProductCatalog(create(url)), Store(home)
+    records, store = StationRecords(create(url)), Store(home)
     files = {k: home / f"sb{k:02d}.hdf5" for k in range(16)}
-    catalog.register(Registration(KEY, files, [], 54.57, 61055.1, 309.24, ["1"]), ready=True)
+    records.register(Registration(KEY, files, [], 54.57, 61055.1, 309.24, ["1"]), ready=True)
     first = argparse.Namespace(**{**vars(options), "number": 1})
     publish_all(home, url, product, first)
     found = {"heartbeat alone": beats_alone(url)}
@@ -120,8 +120,8 @@ def measure(home: Path, options: argparse.Namespace) -> None:
         median, longest = 1e3 * ordered[len(ordered) // 2], 1e3 * ordered[-1]
         print(f"{name:15s} {len(ordered):7d} {median:12.1f} {longest:13.1f}")
     began = time.monotonic()
-    planned = retention.plan(catalog.engine, store, 0.0, datetime.now(UTC))
-    freed = retention.carry_out(catalog.engine, store, planned)
+    planned = retention.plan(records.engine, store, 0.0, datetime.now(UTC))
+    freed = retention.carry_out(records.engine, store, planned)
     print(f"retention: {len(planned)} versions, {freed / 1e6:.0f} MB in {time.monotonic() - began:.1f} s")
 
 

@@ -17,7 +17,7 @@ from contimg_assets.checks.quality import calibration_checks, image_checks, meas
 from contimg_assets.io_managers.fits import PublishedImageIOManager
 from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
@@ -77,7 +77,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
         schedules=[hourly_retention],
         resources={
             "stages": StageRunner(),
-            "database": CatalogResource(),
+            "database": DatabaseResource(),
             "storage": StoreResource(),
             "alerts": NotifierResource(),
             "folders": PublishedFolderIOManager(),

@@ -1,7 +1,7 @@
 """Partitions of the asset graph and what their keys mean.
 
 Belongs here: the partition definitions and conversions of keys.  Does not
-belong here: which groups exist (the catalogue) or when they start (sensors).
+belong here: which groups exist (the station database) or when they start (sensors).
 """
 
 from dagster import DagsterInstance, DynamicPartitionsDefinition

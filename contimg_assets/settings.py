@@ -146,7 +146,7 @@ class Settings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """URL of the product catalogue and calibration registry.
+        """URL of the station database.
 
         A bare ``postgresql://`` names its driver here, since SQLAlchemy and
         dagster-postgres do not agree on the default.

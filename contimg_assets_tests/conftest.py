@@ -82,7 +82,7 @@ class PostgresServer:
         return f"postgresql+psycopg2://{self.user}@/{self._create('DATABASE')}?host={self.socket}"
 
     def new_schema(self) -> str:
-        """Make an empty schema, which is to the catalogue what a database is; the URL that leads into it.
+        """Make an empty schema, which is to the station database what a database is; its URL.
 
         A database is 300 files, which a hundred tests take minutes to make and remove.
         """

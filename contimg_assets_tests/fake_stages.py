@@ -15,7 +15,7 @@ from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.limits import Judgement, Limit, Status
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
-from contimg_assets.station.products import ProductCatalog, Registration
+from contimg_assets.station.products import Registration, StationRecords
 
 BAND_HZ = (1311.387e6, 1498.643e6)
 ANTENNAS = ["5", "13", "31", "102"]
@@ -53,7 +53,7 @@ GOOD: dict[str, dict[str, float]] = {
 
 
 def registration(key: str, folder: Path, **changes: Any) -> Registration:
-    """What the catalogue would be told of a complete group."""
+    """What the station database would be told of a complete group."""
     values: dict[str, Any] = {
         "key": key,
         "files": {k: folder / f"{key}_sb{k:02d}.hdf5" for k in range(16)},
@@ -67,7 +67,7 @@ def registration(key: str, folder: Path, **changes: Any) -> Registration:
 
 
 def record_verdict(
-    catalog: ProductCatalog,
+    records: StationRecords,
     key: str,
     product: str,
     check: str,
@@ -82,7 +82,7 @@ def record_verdict(
     """Enter what one check said, whatever the limits are."""
     limit = Limit(soft, hard, "above", "a test")
     said = Judgement(check, cast(Status, status), value, limit, limits_version)
-    catalog.record_verdicts(key, product, [said], version_id=version_id)
+    records.record_verdicts(key, product, [said], version_id=version_id)
 
 
 def solutions(key: str, **changes: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from contimg_assets.partitions import calibrator_scan, observation_group
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.images.provenance import software_versions
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
 from contimg_assets.station.calibration_selection import BANDPASS, ChosenSet, need_of
@@ -57,7 +57,7 @@ def flags(
     context: AssetExecutionContext,
     measurement_set: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set) as making:
@@ -87,12 +87,12 @@ def calibration_tables(
     measurement_set: Path,
     flags: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set, flags) as making:
-        making.catalog.refuse_errors(making.key, "measurement_set_qa")
-        calibrator = making.catalog.group(making.key).calibrator_name
+        making.records.refuse_errors(making.key, "measurement_set_qa")
+        calibrator = making.records.group(making.key).calibrator_name
         reference = get_settings().calibration.reference_antenna
         options = ["--calibrator", calibrator] if calibrator else []
         options += ["--refant", reference] if reference else []
@@ -132,14 +132,14 @@ def calibrated_ms(
     measurement_set: Path,
     flags: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set, flags) as making:
-        key, catalog, selection = making.key, making.catalog, database.selection()
-        catalog.refuse_errors(key, "measurement_set_qa")
+        key, records, selection = making.key, making.records, database.selection()
+        records.refuse_errors(key, "measurement_set_qa")
         work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
-        need = need_of(catalog.group(key), catalog)
+        need = need_of(records.group(key), records)
         for chosen in selection.options(need):
             result = work.calibrate(chosen)
             if result is not None:

@@ -9,7 +9,7 @@ from contimg_assets.assets.calibration import PROVENANCE
 from contimg_assets.assets.publishing import IMAGES, IMAGING, OWNERS, RETRY, ms_path, production
 from contimg_assets.partitions import observation_group
 from contimg_assets.radio.group_key import slug
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 
 #: A usual night leaves no gap longer than this between images.
@@ -34,12 +34,12 @@ def image(
     context: AssetExecutionContext,
     calibrated_ms: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, calibrated_ms) as making:
         key = making.key
-        making.catalog.refuse_errors(key, "measurement_set_qa")
+        making.records.refuse_errors(key, "measurement_set_qa")
         result = stages.run(
             context,
             ["image"],

@@ -14,7 +14,7 @@ from contimg_assets.assets.publishing import (
     production,
 )
 from contimg_assets.partitions import observation_group
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.dagster_runs import lease_owner
 from contimg_assets.resources.stage_runner import StageRunner
 
@@ -46,14 +46,14 @@ uvh5_subbands = AssetSpec(
     io_manager_key=FOLDERS,
 )
 def measurement_set(
-    context: AssetExecutionContext, stages: StageRunner, database: CatalogResource, storage: StoreResource
+    context: AssetExecutionContext, stages: StageRunner, database: DatabaseResource, storage: StoreResource
 ) -> MaterializeResult[Path]:
     key = context.partition_key
     with leaving_alone(context):
         owner = lease_owner(context.run)
-        database.catalog().begin(key, owner, explicit=SENSOR_TAG not in context.run.tags)
+        database.records().begin(key, owner, explicit=SENSOR_TAG not in context.run.tags)
     with production(context, database, storage) as making:
-        files = making.catalog.group(key).files
+        files = making.records.group(key).files
         making.built.mkdir()
         result = stages.run(context, ["convert"], *files.values(), ms_path(making.built, key))
         return making.publish(result, files=MetadataValue.json(files))

@@ -16,13 +16,13 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataV
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.images.provenance import software_versions
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, lease_owner
 from contimg_assets.settings import get_settings
 from contimg_assets.station import publication
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.numbers import numbers
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 
 OWNERS = ["team:imaging"]
 #: For hiccups of file systems and for crashes; bad data fail at once (``Failure(allow_retries=False)``).
@@ -63,7 +63,7 @@ class Production:
     """The versions that it is made from, as they were when the work began."""
     owner: str
     """Owner of the lease under which the run works."""
-    catalog: ProductCatalog
+    records: StationRecords
     storage: StoreResource
 
     def publish(
@@ -74,7 +74,7 @@ class Production:
         Parameters
         ----------
         result : Mapping
-            The stage's result; its numbers become metadata, its whole the catalogue's record.
+            The stage's result; its numbers become metadata, its whole the station database's record.
         sets : sequence of str
             Calibration sets that were applied, whose tables are inputs too.
         **metadata
@@ -86,9 +86,9 @@ class Production:
             If the group is not the owner's any more; then nothing is published.
         """
         store = self.storage.store()
-        inputs = [*self.inputs, *publication.tables_of(self.catalog, sets)]
+        inputs = [*self.inputs, *publication.tables_of(self.records, sets)]
         version = publication.publish(
-            self.catalog,
+            self.records,
             store,
             self.built,
             self.key,
@@ -122,7 +122,7 @@ def settings_of(product: str) -> dict[str, Any]:
 
 @contextmanager
 def production(
-    context: AssetExecutionContext, database: CatalogResource, storage: StoreResource, *made_from: Path
+    context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource, *made_from: Path
 ) -> Iterator[Production]:
     """Make the asset's product for the partition; a failure becomes the group's state.
 
@@ -144,15 +144,15 @@ def production(
         In place of our own errors, which no retry can mend.
     """
     key, product, owner = context.partition_key, context.asset_key.path[-1], lease_owner(context.run)
-    catalog = database.catalog()
+    records = database.records()
     with leaving_alone(context):
         database.leases().hold(key, owner)
-    with failing(context, catalog, key, product):
+    with failing(context, records, key, product):
         store = storage.store()
-        inputs = publication.versions_at(catalog, store, made_from)
+        inputs = publication.versions_at(records, store, made_from)
         with store.staging(key, product) as folder:
             yield Production(
-                key, product, folder / "built", context.run.run_id, inputs, owner, catalog, storage
+                key, product, folder / "built", context.run.run_id, inputs, owner, records, storage
             )
 
 
@@ -168,7 +168,7 @@ def leaving_alone(context: AssetExecutionContext) -> Iterator[None]:
 
 @contextmanager
 def failing(
-    context: AssetExecutionContext, catalog: ProductCatalog, key: str, product: str
+    context: AssetExecutionContext, records: StationRecords, key: str, product: str
 ) -> Iterator[None]:
     """Mark the group failed if the block raises, will not be tried again, and the group is the run's."""
     try:
@@ -179,7 +179,7 @@ def failing(
         if not (transient and context.retry_number < RETRY.max_retries):
             told = failure.description if isinstance(failure, Failure) else None
             reason = f"{product}: {told or f'{type(error).__name__}: {error}'}"
-            catalog.fail(key, reason, owner=lease_owner(context.run))
+            records.fail(key, reason, owner=lease_owner(context.run))
         if failure is not error:
             raise failure from error
         raise

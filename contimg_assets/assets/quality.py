@@ -6,7 +6,7 @@ from dagster import AssetExecutionContext, MaterializeResult, asset
 
 from contimg_assets.assets.publishing import CONVERSION, FOLDERS, OWNERS, RETRY, ms_path, production
 from contimg_assets.partitions import calibrator_scan, observation_group
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 
 
@@ -24,7 +24,7 @@ def measurement_set_qa(
     context: AssetExecutionContext,
     measurement_set: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set) as making:
@@ -45,7 +45,7 @@ def calibration_qa(
     context: AssetExecutionContext,
     calibration_tables: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, calibration_tables) as making:
@@ -66,11 +66,11 @@ def image_qa(
     context: AssetExecutionContext,
     image: Path,
     stages: StageRunner,
-    database: CatalogResource,
+    database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, image) as making:
         result = stages.run(context, ["qa", "image"], image, making.built)
         published = making.publish(result)
-        making.catalog.complete(making.key)
+        making.records.complete(making.key)
         return published

@@ -22,8 +22,8 @@ from dagster import (
 )
 
 from contimg_assets.radio.limits import Judgement, Limits, judge, load_limits
-from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.resources.dagster_resources import DatabaseResource
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.views import standing
 
 #: How Dagster shows a status; PASS passes whatever the severity.
@@ -35,7 +35,7 @@ SEVERITY = {
 
 
 def judge_product(
-    catalog: ProductCatalog,
+    records: StationRecords,
     product: str,
     key: str,
     *,
@@ -46,7 +46,7 @@ def judge_product(
 
     Parameters
     ----------
-    catalog : ProductCatalog
+    records : StationRecords
         Has the numbers and takes the verdicts.
     product : str
         A ``*_qa`` product.
@@ -67,20 +67,20 @@ def judge_product(
     MissingInputError
         If the product has not been made.
     """
-    version = catalog.product(key, product)
+    version = records.product(key, product)
     judgements = [
         found
         for found in judge(product, version.numbers, limits)
         if metrics is None or found.metric in metrics
     ]
-    catalog.record_verdicts(key, product, judgements, version_id=version.id)
+    records.record_verdicts(key, product, judgements, version_id=version.id)
     return judgements
 
 
 def band_checks(
     product: str,
     partitions_def: PartitionsDefinition[str],
-    judged: Callable[[CatalogResource, str], object] | None = None,
+    judged: Callable[[DatabaseResource, str], object] | None = None,
 ) -> AssetChecksDefinition:
     """Build the checks of one product: one per number that has a limit, partitioned, blocking.
 
@@ -113,13 +113,13 @@ def band_checks(
         ]
 
     @multi_asset_check(name=f"{product}_limits", specs=specs, can_subset=True)
-    def checks(context: AssetCheckExecutionContext, database: CatalogResource) -> Iterator[AssetCheckResult]:
+    def checks(context: AssetCheckExecutionContext, database: DatabaseResource) -> Iterator[AssetCheckResult]:
         chosen = {check.name for check in context.selected_asset_check_keys}
-        judgements = judge_product(database.catalog(), product, context.partition_key, metrics=chosen)
+        judgements = judge_product(database.records(), product, context.partition_key, metrics=chosen)
         if judged is not None:
             judged(database, context.partition_key)
         context.op_execution_context.log_event(
-            _observation(product, context.partition_key, database.catalog())
+            _observation(product, context.partition_key, database.records())
         )
         for judgement in judgements:
             yield _result(product, judgement)
@@ -127,9 +127,9 @@ def band_checks(
     return checks
 
 
-def _observation(product: str, key: str, catalog: ProductCatalog) -> AssetObservation:
+def _observation(product: str, key: str, records: StationRecords) -> AssetObservation:
     """How the group stands now, beside the numbers of its asset, which judge nothing."""
-    stands = standing(catalog, key)
+    stands = standing(records, key)
     metadata = {
         "state": stands.state,
         "verdict": stands.verdict,

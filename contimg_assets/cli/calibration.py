@@ -27,14 +27,14 @@ from contimg_assets.station.views import Standing, describe_set, standings
 def _groups_of(
     opened: Opened, declination_deg: float, transits: list[Any]
 ) -> dict[int, list[dict[str, Any]]]:
-    """Groups of the catalogue in whose beam each transit's calibrator was, by the transit's index."""
+    """Groups of the station database in whose beam each transit's calibrator was, by the transit's index."""
     from contimg_assets.radio.calibration.calibrators import LEAST_POWER, beam_weighted
 
     found: dict[int, list[dict[str, Any]]] = {index: [] for index in range(len(transits))}
     strip = opened.settings.calibration.strip_deg
     # At half power a source takes at most this long from the transit, days (declination 80 deg).
     reach = 0.05
-    for group in reversed(opened.catalog.groups()):
+    for group in reversed(opened.records.groups()):
         if abs(group.declination_deg - declination_deg) > strip:
             continue
         near = [i for i, t in enumerate(transits) if abs(t.mjd - group.mid_mjd) < reach]
@@ -45,7 +45,7 @@ def _groups_of(
         for i, p, jy in zip(near, power, apparent, strict=True):
             if p >= LEAST_POWER:
                 found[i].append({"group": group.key, "apparent_jy": float(jy)})
-    stands = standings(opened.catalog, {each["group"] for held in found.values() for each in held})
+    stands = standings(opened.records, {each["group"] for held in found.values() for each in held})
     for each in (each for held in found.values() for each in held):
         each |= {"state": stands[each["group"]].state, "verdict": stands[each["group"]].verdict}
     return found
@@ -275,7 +275,7 @@ def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
 def registry_validate(set_id: str, key: str, as_json: bool) -> None:
     """Say of each table of SET what fits the group and what does not; exit code 1 if anything does not."""
     opened = Opened(reading=True)
-    need = need_of(opened.catalog.group(key), opened.catalog)
+    need = need_of(opened.records.group(key), opened.records)
     found = opened.registry.get(set_id)
     from contimg_assets.radio import casa
 

@@ -88,7 +88,7 @@ class Opened:
 
             self.dagster_home = initialise(self.settings)
         station = Installation(self.settings)
-        self.catalog, self.registry, self.selection = station.catalog, station.registry, station.selection
+        self.records, self.registry, self.selection = station.records, station.registry, station.selection
         self.store, self.arrivals, self.pointing = station.store, station.arrivals, station.pointing
         self.notifier, self.leases = station.notifier, station.leases
 
@@ -102,7 +102,7 @@ class Opened:
         """A group with its products."""
         from contimg_assets.station.views import describe_products
 
-        return describe_products(self.catalog.group(key), self.catalog, self.registry, self.store)
+        return describe_products(self.records.group(key), self.records, self.registry, self.store)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def list_versions(key: str, as_json: bool) -> None:
     A version is named by its content: the beginning of the hash that the header of an image gives.
     """
     opened = Opened(reading=True)
-    current = content(opened.catalog, opened.store, key, _FLAGS)
+    current = content(opened.records, opened.store, key, _FLAGS)
     rows = []
     for name, path in opened.store.versions(key, _FLAGS).items():
         told = _summary(path)
@@ -91,7 +91,7 @@ def show(key: str, version: str | None, as_json: bool) -> None:
     path = (
         opened.store.version(key, _FLAGS, version)
         if version
-        else content(opened.catalog, opened.store, key, _FLAGS)
+        else content(opened.records, opened.store, key, _FLAGS)
     )
     told = _summary(path)
     if as_json:
@@ -130,17 +130,17 @@ def restore(key: str, version: str, as_json: bool) -> None:
     from contimg_assets.resources.dagster_runs import DagsterRuns
 
     opened = Opened()
-    opened.catalog.group(key)
+    opened.records.group(key)
     with (
         opened.instance() as instance,
         sole_owner(opened.leases, DagsterRuns(instance), key, "contimg flags restore") as owner,
     ):
         wanted = opened.store.version(key, _FLAGS, version)
         casa.configure(opened.settings.home / "casa")
-        refuse_foreign(wanted, ms_path(content(opened.catalog, opened.store, key, "measurement_set"), key))
+        refuse_foreign(wanted, ms_path(content(opened.records, opened.store, key, "measurement_set"), key))
         told = _summary(wanted)
         restored = publication.restore(
-            opened.catalog, opened.store, wanted, key, _FLAGS, numbers(told), owner=owner
+            opened.records, opened.store, wanted, key, _FLAGS, numbers(told), owner=owner
         )
         metadata = {**numbers(told), **pictures(StoreResource(), opened.store.path(key, _FLAGS))}
         instance.report_runless_asset_event(

@@ -1,6 +1,6 @@
 """``contimg history`` and ``contimg pointing``: what has happened, when, and why.
 
-Belongs here: showing the catalogue's records of states, files, performance and
+Belongs here: showing the station database's records of states, files, performance and
 pointings.  Nothing is changed.
 """
 
@@ -38,29 +38,29 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     from contimg_assets.station.views import standing
 
     opened = Opened(reading=True)
-    catalog, arrivals = opened.catalog, opened.arrivals
+    records, arrivals = opened.records, opened.arrivals
     report: dict[str, Any]
     if key is None:
         report = {"files": arrivals.counts(), "not_used": [_file(f) for f in arrivals.not_used(FILES_SHOWN)]}
     elif product is not None:
         report = {
-            "group": catalog.group(key).key,
-            "versions": [vars(view) for view in versions_of(catalog.engine, key, product)],
+            "group": records.group(key).key,
+            "versions": [vars(view) for view in versions_of(records.engine, key, product)],
             "lineage": [
                 {"steps": view.steps, **vars(view.version)}
-                for view in lineage_of(catalog.engine, key, product)
+                for view in lineage_of(records.engine, key, product)
             ],
         }
     else:
-        group = catalog.group(key)
+        group = records.group(key)
         report = {
             "group": group.key,
             "state": group.state,
-            "verdict": standing(catalog, key).verdict,
+            "verdict": standing(records, key).verdict,
             "retries": group.retries,
-            "transitions": [_transition(step) for step in catalog.transitions(key)],
-            "versions": [vars(view) for view in versions_of(catalog.engine, key)],
-            "performance": [_performance(row) for row in catalog.performance(key)],
+            "transitions": [_transition(step) for step in records.transitions(key)],
+            "versions": [vars(view) for view in versions_of(records.engine, key)],
+            "performance": [_performance(row) for row in records.performance(key)],
             "files": [_file(file) for file in arrivals.of_group(key)],
         }
     if as_json:

@@ -31,12 +31,12 @@ folder_argument = click.argument(
 @json_option
 @told_plainly
 def init(as_json: bool) -> None:
-    """Make CONTIMG_HOME: Dagster's folder and storage, and the catalogue."""
+    """Make CONTIMG_HOME: Dagster's folder and storage, and the station database."""
     opened = Opened()
     made = {
         "home": str(opened.settings.home),
         "dagster_home": str(opened.dagster_home),
-        "database": opened.catalog.engine.url.render_as_string(hide_password=True),
+        "database": opened.records.engine.url.render_as_string(hide_password=True),
     }
     click.echo(json.dumps(made) if as_json else "\n".join(f"{name}: {value}" for name, value in made.items()))
 
@@ -46,7 +46,7 @@ def init(as_json: bool) -> None:
 @json_option
 @told_plainly
 def register(folder: Path, as_json: bool) -> None:
-    """Enter every ready group of DIR in the catalogue, and its key among Dagster's partitions.
+    """Enter every ready group of DIR in the station database, and its key among Dagster's partitions.
 
     Prints the keys.  The groups are not processed, but sensors that run will start them.
     """
@@ -90,7 +90,7 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
 def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
     """Make everything of one group again, from its files (or its flags) on."""
     opened = Opened()
-    opened.catalog.group(key)
+    opened.records.group(key)
     _run(
         opened, "contimg reprocess", lambda ours: ours.reprocess(key, keep_flags=keep_flags), as_json, verbose
     )
@@ -104,7 +104,7 @@ def _operations(opened: Opened, instance: "DagsterInstance", name: str, **told: 
 
     verbose = bool(told.pop("verbose", False))
     launcher = ForegroundRuns(instance, build_defs(), verbose=verbose)
-    return Operations(opened.settings, opened.catalog, opened.leases, launcher, name=name, **told)
+    return Operations(opened.settings, opened.records, opened.leases, launcher, name=name, **told)
 
 
 def _run(
@@ -127,7 +127,7 @@ def _run(
                 )
     records = [_outcome(outcome) for outcome in outcomes]
     for record in records:
-        if opened.catalog.find(record["group"]) is not None:
+        if opened.records.find(record["group"]) is not None:
             described = opened.described(record["group"])
             record |= {name: described[name] for name in ("state", "verdict")} | {"products": described}
     failed = any(outcome.bad for outcome in outcomes)
@@ -230,16 +230,16 @@ def status(everything: bool, as_json: bool) -> None:
 
     opened = Opened(reading=True)
     shown = None if everything else 50
-    groups = opened.catalog.groups(limit=shown)
+    groups = opened.records.groups(limit=shown)
     alerts = opened.notifier.recent(10)
-    counts = opened.catalog.counts()
+    counts = opened.records.counts()
     waits = opened.selection.waits()
-    stands = standings(opened.catalog)
+    stands = standings(opened.records)
     by_verdict = completed_by_verdict(stands)
     bad = sorted(
         (k for k, s in stands.items() if (s.state, s.verdict) == ("completed", "ERROR")), reverse=True
     )
-    errors = {key: errors_of(opened.catalog, key) for key in bad[:shown]}
+    errors = {key: errors_of(opened.records, key) for key in bad[:shown]}
     if as_json:
         rows = [
             {**describe_group(group, stands[group.key]), "waits": describe_wait(waits.get(group.key))}
@@ -299,7 +299,7 @@ def products(key: str | None, as_json: bool) -> None:
     from contimg_assets.station.views import standing_text
 
     opened = Opened(reading=True)
-    keys = [key] if key else [group.key for group in reversed(opened.catalog.groups())]
+    keys = [key] if key else [group.key for group in reversed(opened.records.groups())]
     described = [opened.described(each) for each in keys]
     if as_json:
         click.echo(json.dumps(described[0] if key else {"groups": described}, indent=2))

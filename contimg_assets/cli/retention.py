@@ -30,8 +30,8 @@ def retention(remove: bool, as_json: bool) -> None:
     from contimg_assets.station.retention import carry_out, plan, put_links_right
 
     opened = Opened()
-    engine, store = opened.catalog.engine, opened.store
-    links = put_links_right(opened.catalog, store) if remove else []
+    engine, store = opened.records.engine, opened.store
+    links = put_links_right(opened.records, store) if remove else []
     removals = plan(engine, store, opened.settings.retention.grace_hours)
     freed = carry_out(engine, store, removals) if remove else 0
     total = sum(removal.size for removal in removals)

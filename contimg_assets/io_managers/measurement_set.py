@@ -12,7 +12,7 @@ from dagster import ConfigurableIOManager, InputContext, OutputContext
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import get_settings
 from contimg_assets.station.database import engine_for
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import content
 from contimg_assets.station.store import Store
 
@@ -30,9 +30,9 @@ class PublishedFolderIOManager(ConfigurableIOManager):
     def load_input(self, context: InputContext) -> Path:
         """Content of the current version of the same group's product: it stays if another is published."""
         settings = get_settings()
-        catalog = ProductCatalog(engine_for(settings.sqlalchemy_url))
+        records = StationRecords(engine_for(settings.sqlalchemy_url))
         key, product = context.asset_partition_key, context.asset_key.path[-1]
-        path = content(catalog, Store(settings.home), key, product)
+        path = content(records, Store(settings.home), key, product)
         self.check(path)
         return path
 

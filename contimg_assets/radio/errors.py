@@ -51,7 +51,7 @@ class CatalogueError(ContimgError):
 
 
 class StateError(ContimgError):
-    """A state transition or a write that the catalogue does not allow."""
+    """A state transition or a write that the station database does not allow."""
 
 
 class VerdictError(ContimgError):

@@ -1,1 +1,1 @@
-"""What assets, checks and sensors are given: the catalogue, the registry, the store, the stage runner."""
+"""What assets, checks and sensors are given: the station database, the store, the stage runner."""

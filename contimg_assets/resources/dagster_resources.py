@@ -1,4 +1,4 @@
-"""Dagster's handles on catalogue, registry, store and notifier.
+"""Dagster's handles on the station database, the store and the notifier.
 
 Belongs here: thin wrappers that read the settings when they are used, so that
 loading the definitions touches neither disk nor database.  Does not belong
@@ -16,19 +16,19 @@ from contimg_assets.station.calibration_selection import CalibrationSelection
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
 #: Where the web server has the products.
 PRODUCTS_URL = "/products"
 
 
-class CatalogResource(ConfigurableResource):
-    """The database: product catalogue and calibration registry."""
+class DatabaseResource(ConfigurableResource):
+    """The station database."""
 
-    def catalog(self) -> ProductCatalog:
+    def records(self) -> StationRecords:
         """Groups, products and verdicts."""
-        return Installation(get_settings()).catalog
+        return Installation(get_settings()).records
 
     def registry(self) -> CalibrationRegistry:
         """Calibration sets."""

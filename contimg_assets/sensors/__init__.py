@@ -1,1 +1,1 @@
-"""What starts runs and raises alerts: each sensor reads the catalogue and decides."""
+"""What starts runs and raises alerts: each sensor reads the station database and decides."""

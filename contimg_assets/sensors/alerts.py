@@ -12,7 +12,7 @@ from dagster import (
 
 from contimg_assets.jobs import convert_group
 from contimg_assets.partitions import PARTITION_TAG
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG
 from contimg_assets.station.views import standings
 
@@ -26,14 +26,14 @@ ALERTS_PER_TICK = 50
     description="Tells of failed runs, and puts the group of a run that was killed back to pending.",
 )
 def failed_runs(
-    context: RunFailureSensorContext, database: CatalogResource, alerts: NotifierResource
+    context: RunFailureSensorContext, database: DatabaseResource, alerts: NotifierResource
 ) -> None:
     run = context.dagster_run
     message = context.failure_event.message or "no message"
     key = run.tags.get(PARTITION_TAG)
     alerts.notifier().send("run_failed", key or run.run_id, f"{run.job_name} {run.run_id}: {message}")
-    catalog = database.catalog()
-    group = catalog.find(key) if key else None
+    records = database.records()
+    group = records.find(key) if key else None
     if group is None:
         return
     # A stage that fails says so itself. A run that was killed could not, and its group is still its own.
@@ -53,7 +53,7 @@ def failed_runs(
     if group.state == "pending" and run.job_name == convert_group.name:
         leases.could_not_begin(group.key, run.run_id, told)
     elif group.state == "in_progress":
-        catalog.fail(group.key, told)
+        records.fail(group.key, told)
 
 
 @sensor(
@@ -62,13 +62,13 @@ def failed_runs(
     description="Tells of verdicts that are WARN or ERROR.",
 )
 def failed_checks(
-    context: SensorEvaluationContext, database: CatalogResource, alerts: NotifierResource
+    context: SensorEvaluationContext, database: DatabaseResource, alerts: NotifierResource
 ) -> SensorResult | SkipReason:
-    found = database.catalog().bad_verdicts_after(int(context.cursor or 0), ALERTS_PER_TICK)
+    found = database.records().bad_verdicts_after(int(context.cursor or 0), ALERTS_PER_TICK)
     if not found:
         return SkipReason("no new bad verdicts")
     notifier = alerts.notifier()
-    stands = standings(database.catalog(), {verdict.key for verdict in found})
+    stands = standings(database.records(), {verdict.key for verdict in found})
     for verdict in found:
         notifier.send(
             "check_failed",
@@ -85,7 +85,7 @@ def failed_checks(
     default_status=DefaultSensorStatus.RUNNING,
     description="Tells of changes of declination, and of gaps between groups.",
 )
-def pointing_changes(database: CatalogResource, alerts: NotifierResource) -> SkipReason:
+def pointing_changes(database: DatabaseResource, alerts: NotifierResource) -> SkipReason:
     found = database.pointing().untold(ALERTS_PER_TICK)
     notifier = alerts.notifier()
     for key, event in found:

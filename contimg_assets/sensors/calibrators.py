@@ -4,7 +4,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, 
 
 from contimg_assets.jobs import solve_calibrator
 from contimg_assets.partitions import calibrator_scan
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.sensors.requests import run_requests, taken_keys
 
 
@@ -15,9 +15,9 @@ from contimg_assets.sensors.requests import run_requests, taken_keys
     description="Solves every converted group that holds a calibrator, and has not been solved since.",
 )
 def calibrator_scans(
-    context: SensorEvaluationContext, database: CatalogResource
+    context: SensorEvaluationContext, database: DatabaseResource
 ) -> SensorResult | SkipReason:
-    due = database.catalog().due(
+    due = database.records().due(
         "flags", "calibration_tables", "in_progress", "completed", calibrators_only=True
     )
     taken = taken_keys(context.instance, database.leases())

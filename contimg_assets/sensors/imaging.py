@@ -3,7 +3,7 @@
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, SkipReason, sensor
 
 from contimg_assets.jobs import image_group
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.sensors.requests import run_requests, taken_keys
 from contimg_assets.station.models import ObservationGroup
 
@@ -14,16 +14,16 @@ from contimg_assets.station.models import ObservationGroup
     default_status=DefaultSensorStatus.RUNNING,
     description="Images every flagged group once a valid calibration covers it, or its deadline has passed.",
 )
-def images_due(context: SensorEvaluationContext, database: CatalogResource) -> SensorResult | SkipReason:
-    catalog, selection = database.catalog(), database.selection()
-    due = catalog.due("flags", "image", "in_progress")
+def images_due(context: SensorEvaluationContext, database: DatabaseResource) -> SensorResult | SkipReason:
+    records, selection = database.records(), database.selection()
+    due = records.due("flags", "image", "in_progress")
     taken = taken_keys(context.instance, database.leases())
     waited = selection.waits()
     ready: list[ObservationGroup] = []
     for group in due:
         if group.key in taken:
             continue
-        wait = selection.waiting(group, catalog)
+        wait = selection.waiting(group, records)
         if wait is None:
             # Past its deadline too: the run takes a fallback, or says plainly that there is none.
             ready.append(group)

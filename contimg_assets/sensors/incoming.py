@@ -2,7 +2,7 @@
 
 Belongs here: asking for runs, partition keys and records of arrival.  Does not
 belong here: what is found in the folder (``station/incoming_folder.py``), or
-what the catalogue accepts (``station/products.py``).
+what the station database accepts (``station/products.py``).
 """
 
 import time
@@ -26,13 +26,13 @@ from contimg_assets.jobs import convert_group
 from contimg_assets.partitions import OBSERVATION_GROUP, observation_group
 from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import arrival
 from contimg_assets.sensors.requests import admitted, run_requests, taken_keys
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.incoming_folder import IncomingFolder
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 
 #: Retired keys of one tick at most.
 RETIRED_PER_TICK = 500
@@ -41,15 +41,15 @@ RETIRED_PER_TICK = 500
 @lru_cache(maxsize=1)
 def _incoming(folder: Path, engine: Engine, home: Path) -> IncomingFolder:
     """What this process remembers from one tick to the next."""
-    return IncomingFolder(folder, ProductCatalog(engine), Notifier(home))
+    return IncomingFolder(folder, StationRecords(engine), Notifier(home))
 
 
-def _retired_keys(catalog: ProductCatalog, instance: DagsterInstance, settings: Settings) -> list[str]:
+def _retired_keys(records: StationRecords, instance: DagsterInstance, settings: Settings) -> list[str]:
     """Keys whose groups have been done for longer than the hot window."""
     cutoff = datetime.now(UTC) - timedelta(days=settings.ingest.hot_window_days)
     keys = instance.get_dynamic_partitions(OBSERVATION_GROUP)
     old = sorted(key for key in keys if key_time(key) < cutoff)[:RETIRED_PER_TICK]
-    return catalog.done(old, cutoff)
+    return records.done(old, cutoff)
 
 
 @sensor(
@@ -58,19 +58,21 @@ def _retired_keys(catalog: ProductCatalog, instance: DagsterInstance, settings: 
     default_status=DefaultSensorStatus.RUNNING,
     description="Registers groups whose files have arrived, and converts the pending ones, newest first.",
 )
-def incoming_groups(context: SensorEvaluationContext, database: CatalogResource) -> SensorResult | SkipReason:
-    settings, catalog = get_settings(), database.catalog()
+def incoming_groups(
+    context: SensorEvaluationContext, database: DatabaseResource
+) -> SensorResult | SkipReason:
+    settings, records = get_settings(), database.records()
     ready: list[FileGroup] = []
     if settings.incoming_folder.is_dir():
-        incoming = _incoming(settings.incoming_folder, catalog.engine, settings.home)
+        incoming = _incoming(settings.incoming_folder, records.engine, settings.home)
         ready = incoming.look(time.time())
     taken = taken_keys(context.instance, database.leases())
-    pending = catalog.groups("pending", limit=settings.ingest.starts_per_tick + len(taken))
+    pending = records.groups("pending", limit=settings.ingest.starts_per_tick + len(taken))
     free = (group for group in pending if group.key not in taken)
     requests = run_requests(admitted(free, len(taken)), convert_group.name)
     new = {group.key: group.files for group in ready if group.key is not None}
     add = sorted(new.keys() | {request.partition_key for request in requests if request.partition_key})
-    retired = _retired_keys(catalog, context.instance, settings)
+    retired = _retired_keys(records, context.instance, settings)
     if not (requests or new or retired):
         return SkipReason(f"no new group in {settings.incoming_folder}")
     partitions: list[AddDynamicPartitionsRequest | DeleteDynamicPartitionsRequest] = []

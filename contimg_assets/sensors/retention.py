@@ -13,7 +13,7 @@ from dagster import (
     op,
 )
 
-from contimg_assets.resources.dagster_resources import CatalogResource, StoreResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.settings import get_settings
 from contimg_assets.station.retention import carry_out, plan, put_links_right
 
@@ -22,14 +22,16 @@ _CRON = "17 * * * *"
 
 
 @op(description="Removes content that was superseded longer than the grace ago, and what killed runs left.")
-def remove_superseded(context: OpExecutionContext, database: CatalogResource, storage: StoreResource) -> None:
-    catalog, store = database.catalog(), storage.store()
-    for link in put_links_right(catalog, store):
+def remove_superseded(
+    context: OpExecutionContext, database: DatabaseResource, storage: StoreResource
+) -> None:
+    records, store = database.records(), storage.store()
+    for link in put_links_right(records, store):
         context.log.warning("%s led to content that was never published: put right", link)
-    removals = plan(catalog.engine, store, get_settings().retention.grace_hours)
+    removals = plan(records.engine, store, get_settings().retention.grace_hours)
     for removal in removals:
         context.log.info("%s: %s", removal.path, removal.reason)
-    freed = carry_out(catalog.engine, store, removals)
+    freed = carry_out(records.engine, store, removals)
     context.add_output_metadata({"n_removed": len(removals), "freed_gb": freed / 1e9})
 
 

@@ -3,7 +3,7 @@
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
 from contimg_assets.partitions import PARTITION_TAG
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.station.lease_judge import Judge
 
@@ -14,7 +14,7 @@ from contimg_assets.station.lease_judge import Judge
     description="Puts groups whose worker is dead back to pending, and ends its run.",
 )
 def dead_workers(
-    context: SensorEvaluationContext, database: CatalogResource, alerts: NotifierResource
+    context: SensorEvaluationContext, database: DatabaseResource, alerts: NotifierResource
 ) -> SkipReason:
     judge = Judge(database.leases(), context.log.info)
     found = judge.bury(DagsterRuns(context.instance))
@@ -29,7 +29,7 @@ def dead_workers(
     description="At a station: ends runs that no worker will ever begin, so that their groups go on.",
 )
 def lost_runs(
-    context: SensorEvaluationContext, database: CatalogResource, alerts: NotifierResource
+    context: SensorEvaluationContext, database: DatabaseResource, alerts: NotifierResource
 ) -> SkipReason:
     if type(context.instance.run_launcher).__module__ != "dagster_celery.launcher":
         return SkipReason("runs are not handed to workers here")
@@ -45,7 +45,7 @@ def lost_runs(
         message = f"run {run.run_id} was handed over {limit_s:g} s ago, and neither Redis nor a worker has it"
         runs.end(run.run_id, message)
         key = run.tags.get(PARTITION_TAG)
-        group = database.catalog().find(key) if key else None
+        group = database.records().find(key) if key else None
         if group is not None:
             leases.could_not_begin(group.key, run.run_id, message)
         alerts.notifier().send("run_lost", key or run.run_id, message)

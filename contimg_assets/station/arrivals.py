@@ -32,7 +32,7 @@ class Settled:
 
     file: "FoundFile"
     group_key: str | None
-    """A group of the catalogue; None if it is not known which one the file belongs to."""
+    """A group of the station database; None if it is not known which one the file belongs to."""
     outcome: Literal["used", "duplicate", "refused", "late"]
     reason: str = ""
 

@@ -24,7 +24,7 @@ from contimg_assets.station.calibration_registry import (
 )
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import FALLBACKS, CalibrationSet, CalibrationWait, ObservationGroup
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 
 #: The nearer of two sets leads; one of better quality may be a little farther.
 _LARGEST_WEIGHT = 0.5
@@ -120,9 +120,9 @@ class Wait:
     deadline: datetime
 
 
-def need_of(group: ObservationGroup, catalog: ProductCatalog) -> Coverage:
+def need_of(group: ObservationGroup, records: StationRecords) -> Coverage:
     """What a converted group needs of a calibration."""
-    numbers = catalog.product(group.key, "measurement_set").numbers
+    numbers = records.product(group.key, "measurement_set").numbers
     return Coverage(
         group.mid_mjd,
         group.declination_deg,
@@ -264,11 +264,11 @@ class CalibrationSelection:
     # -- when -------------------------------------------------------------------------------
 
     def waiting(
-        self, group: ObservationGroup, catalog: ProductCatalog, at: datetime | None = None
+        self, group: ObservationGroup, records: StationRecords, at: datetime | None = None
     ) -> Wait | None:
         """Whether a group should wait for its calibration; None if it should start (or be refused) now.
 
-        It waits while a scan that would serve it better is in the catalogue and
+        It waits while a scan that would serve it better is in the station database and
         not solved yet, and while no set of its day is there at all, but never
         past its deadline.
         """
@@ -278,7 +278,7 @@ class CalibrationSelection:
         if moment >= deadline:
             return None
         try:
-            best = self.options(need_of(group, catalog))[0]
+            best = self.options(need_of(group, records))[0]
         except NoCalibratorError as error:
             best, lack = None, str(error)
         else:

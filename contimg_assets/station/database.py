@@ -1,4 +1,4 @@
-"""Connecting to the catalogue's database and bringing its schema up to date.
+"""Connecting to the station database and bringing its schema up to date.
 
 Belongs here: engines for SQLite and PostgreSQL, transactions, the database's clock, station/migrations.
 Does not belong here: the tables (``models.py``) or what is written into them.
@@ -66,7 +66,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def create(url: str) -> Engine:
-    """Make an engine for a catalogue, without touching its schema.
+    """Make an engine for a station database, without touching its schema.
 
     Parameters
     ----------
@@ -166,12 +166,12 @@ def require(url: str) -> None:
 
 
 def upgrade(url: str) -> None:
-    """Bring a catalogue's schema up to date; safe when several processes do it at once.
+    """Bring a station database's schema up to date; safe when several processes do it at once.
 
     Parameters
     ----------
     url : str
-        SQLAlchemy URL of the catalogue.
+        SQLAlchemy URL of the station database.
     """
     engine = create(url)
     try:
@@ -200,7 +200,7 @@ def _upgrade(engine: Engine) -> None:
 
 @lru_cache(maxsize=8)
 def engine_for(url: str) -> Engine:
-    """The process's engine for a catalogue, its schema brought up to date first."""
+    """The process's engine for a station database, its schema brought up to date first."""
     engine = create(url)
     _upgrade(engine)
     return engine

@@ -1,4 +1,4 @@
-"""Groups in the catalogue: what registers one, and the state transitions that exist.
+"""Groups in the station database: what registers one, and the state transitions that exist.
 
 Belongs here: the state machine, each step a compare-and-set in the caller's
 transaction.  Does not belong here: when a step is taken (``products.py``), or
@@ -82,7 +82,7 @@ def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationG
     """A group's row; locked, no other transaction changes it before this one ends."""
     group = session.get(ObservationGroup, key, with_for_update=lock)
     if group is None:
-        raise MissingInputError(f"group {key} is not in the catalogue: register its files first")
+        raise MissingInputError(f"group {key} is not registered: register its files first")
     return group
 
 

@@ -3,7 +3,7 @@
 Belongs here: which files are new, when they count as closed, and the account of
 every file.  Does not belong here: when a group is ready or given up
 (``ingest_policy.py``), asking for runs (``sensors/incoming.py``), which files make up a
-group (``radio/grouping.py``), or what the catalogue accepts (``products.py``).
+group (``radio/grouping.py``), or what the station database accepts (``products.py``).
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.arrivals import Arrivals, Settled
 from contimg_assets.station.ingest_policy import COPY, is_near, late_outcome, late_step, next_step
 from contimg_assets.station.models import ObservationGroup
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.registration import register
 
 #: Headers that one look reads at most (6 to 20 ms each): the files of as many groups as a tick may start.
@@ -49,25 +49,25 @@ class _Arrival:
 class IncomingFolder:
     """What is known of a folder from one look to the next.
 
-    It is a memory only: the catalogue has the state and the account of the files,
+    It is a memory only: the station database has the state and the account of the files,
     and a new process starts from that.
 
     Parameters
     ----------
     folder : Path
         The folder; its sub-folders are not looked at.
-    catalog : ProductCatalog
+    records : StationRecords
         Takes the groups.
     notifier : Notifier
         Takes what is wrong with files.
     """
 
-    def __init__(self, folder: Path, catalog: ProductCatalog, notifier: Notifier) -> None:
+    def __init__(self, folder: Path, records: StationRecords, notifier: Notifier) -> None:
         self.folder = folder
         self.settings = get_settings()
-        self.catalog = catalog
+        self.records = records
         self.notifier = notifier
-        self.arrivals = Arrivals(catalog.engine, folder)
+        self.arrivals = Arrivals(records.engine, folder)
         self.settled = self.arrivals.names()
         self.refused = self.arrivals.refused()
         self.open: dict[str, _Arrival] = {}
@@ -159,7 +159,7 @@ class IncomingFolder:
             return False
         if step != "collect" and group.status != "complete" and self._to_be_read_again(group):
             return False
-        known = self.catalog.find(group.key) if group.key is not None else None
+        known = self.records.find(group.key) if group.key is not None else None
         if known is not None and self._comes_late(group, known):
             return False
         if group.key is None or group.header is None:
@@ -168,12 +168,12 @@ class IncomingFolder:
             return False
         if step == "collect" and self.entered.get(group.key) == tuple(paths):
             return False
-        register(group, self.settings, self.catalog, ready=step == "take")
+        register(group, self.settings, self.records, ready=step == "take")
         self.entered[group.key] = tuple(paths)
         if step == "take":
             self._account(group, group.key)
         elif step == "give up":
-            self.catalog.reject(group.key, group.reason)
+            self.records.reject(group.key, group.reason)
             self._reject(group, group.key)
         return step == "take"
 
@@ -187,10 +187,10 @@ class IncomingFolder:
         return again
 
     def _comes_late(self, group: FileGroup, known: ObservationGroup) -> bool:
-        """Deal with files of a group that the catalogue has finished collecting."""
+        """Deal with files of a group that the station database has finished collecting."""
         theirs = set(known.files.values())
         strangers = [path for path in _paths(group) if str(path.absolute()) not in theirs]
-        rejected = known.state == "failed" and self.catalog.was_rejected(known.key)
+        rejected = known.state == "failed" and self.records.was_rejected(known.key)
         step = late_step(known.state, rejected=rejected, strangers=bool(strangers))
         if step == "join":
             return False

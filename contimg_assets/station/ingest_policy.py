@@ -13,8 +13,8 @@ from typing import Literal
 Status = Literal["complete", "partial", "bad"]
 #: What is done with a group now: nothing yet; entered while it collects its files; processed; failed.
 Step = Literal["wait", "collect", "take", "give up"]
-#: What is done with files of a group that the catalogue knows: they are entered with it; all of its files
-#: are looked at again; or each is accounted for and the group stays as it is.
+#: What is done with files of a group that is registered: they are entered with it; all of its files are
+#: looked at again; or each is accounted for and the group stays as it is.
 Late = Literal["join", "again", "settle"]
 #: Time since the last arrival where nothing more is expected: a folder that is taken as it stands.
 NOTHING_MORE = math.inf

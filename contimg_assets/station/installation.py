@@ -17,7 +17,7 @@ from contimg_assets.station.calibration_selection import CalibrationSelection
 from contimg_assets.station.database import engine_for
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
 
@@ -38,9 +38,9 @@ class Installation:
         return Store(self.settings.home)
 
     @property
-    def catalog(self) -> ProductCatalog:
+    def records(self) -> StationRecords:
         """Groups, products and verdicts."""
-        return ProductCatalog(self.engine)
+        return StationRecords(self.engine)
 
     @property
     def registry(self) -> CalibrationRegistry:

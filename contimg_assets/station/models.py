@@ -1,4 +1,4 @@
-"""Tables of the product catalogue and calibration registry, as SQLAlchemy models.
+"""Tables of the station database, as SQLAlchemy models.
 
 Belongs here: columns, keys and constraints.  Does not belong here: how to
 connect and migrate (``database.py``), or what may be written when
@@ -284,7 +284,7 @@ class Verdict(Base):
 class CalibrationSet(Base):
     """The solutions of one calibrator scan, with the range in which they hold.
 
-    Its group need not be in the catalogue: sets are rebuilt from disk by themselves.
+    Its group need not be in the station database: sets are rebuilt from disk by themselves.
     """
 
     __tablename__ = "calibration_set"
@@ -404,7 +404,7 @@ class GroupSummary(Base):
     """Noise over what is expected."""
     n_sources: Mapped[int | None]
     flux_ratio: Mapped[float | None]
-    """Flux densities over the catalogue's."""
+    """Flux densities over the station database's."""
     astrometric_offset_arcsec: Mapped[float | None]
     set_id: Mapped[str | None] = mapped_column(ForeignKey(CalibrationSet.id))
     """Calibration set that calibrated it last."""

@@ -8,7 +8,7 @@ from typing import Any
 def numbers(result: Mapping[str, Any]) -> dict[str, int | float]:
     """The finite numbers of a result: each label becomes a plot over the partitions.
 
-    To nine digits, as they are read here; the catalogue has the others.
+    To nine digits, as they are read here; the station database has the others.
     """
     return {
         label: value if isinstance(value, int) else float(f"{value:.9g}")

@@ -21,7 +21,7 @@ from contimg_assets.settings import Settings
 from contimg_assets.station.ingest_policy import NOTHING_MORE, is_near, next_step
 from contimg_assets.station.lease_judge import Judge, Runs
 from contimg_assets.station.leases import Leases, command_holder, new_command
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.registration import register
 
 #: Names of the jobs, in the order in which a group goes through them.
@@ -119,7 +119,7 @@ class Operations:
     ----------
     settings : Settings
         Of this process.
-    catalog : ProductCatalog
+    records : StationRecords
         Groups and their states.
     leases : Leases
         Who works on them.
@@ -136,7 +136,7 @@ class Operations:
     def __init__(
         self,
         settings: Settings,
-        catalog: ProductCatalog,
+        records: StationRecords,
         leases: Leases,
         launcher: Launcher,
         *,
@@ -145,7 +145,7 @@ class Operations:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.settings = settings
-        self.catalog = catalog
+        self.records = records
         self.leases = leases
         self.launcher = launcher
         self.name = name
@@ -172,7 +172,7 @@ class Operations:
         ready: dict[str, FileGroup] = {}
         outcomes: list[Outcome] = []
         for found in find_groups(folder, cluster_s=self.settings.ingest.cluster_s):
-            known = self.catalog.find(found.key) if found.key else None
+            known = self.records.find(found.key) if found.key else None
             if known is not None and known.state == "completed":
                 outcomes.append(self._done_before(known.key, found))
                 continue
@@ -183,7 +183,7 @@ class Operations:
 
     def _done_before(self, key: str, found: FileGroup) -> Outcome:
         try:
-            self.catalog.refuse_errors(key, "image_qa")
+            self.records.refuse_errors(key, "image_qa")
         except VerdictError as error:
             return Outcome(key, FAILED, f"completed before, but {error}", found.bad)
         return Outcome(key, SKIPPED, "completed before", found.bad)
@@ -199,7 +199,7 @@ class Operations:
             return Outcome(name, REJECTED, group.reason, group.bad)
         timeout_s = self.settings.ingest.timeout_s
         step = next_step(group.status, self._waited_s(folder, list(group.files.values())), timeout_s)
-        register(group, self.settings, self.catalog, ready=step == "take")
+        register(group, self.settings, self.records, ready=step == "take")
         if group.status == "bad":
             return Outcome(name, REJECTED, group.reason, group.bad)
         if step != "take":
@@ -215,7 +215,7 @@ class Operations:
         return time.time() - max(path.stat().st_mtime for path in files)
 
     def _announce(self, key: str, files: Mapping[int, Path]) -> None:
-        calibrator = self.catalog.group(key).calibrator_name is not None
+        calibrator = self.records.group(key).calibrator_name is not None
         self.launcher.announce(key, files, calibrator=calibrator)
 
     @contextmanager
@@ -245,11 +245,11 @@ class Operations:
 
     def _reopen(self, key: str, owner: str, *states: str) -> None:
         """Put a group that is this command's back to where it can be converted."""
-        if self.catalog.group(key).state == "in_progress":
+        if self.records.group(key).state == "in_progress":
             # Nobody held it: its worker is dead, or it waited between two of its runs.
             self.leases.restart(key, owner, "processed again on request")
-        elif self.catalog.group(key).state in states:
-            self.catalog.reopen(key, "processed again on request")
+        elif self.records.group(key).state in states:
+            self.records.reopen(key, "processed again on request")
 
     # -- running them -----------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class Operations:
             for key in keys:
                 self._reopen(key, owner, "failed")
                 # Those that were reopened: their files may be others now.
-                register(ready[key], self.settings, self.catalog, ready=True)
+                register(ready[key], self.settings, self.records, ready=True)
             done = self._run_all(keys, owner)
         for outcome in done:
             outcome.refused = ready[outcome.key].bad
@@ -277,7 +277,7 @@ class Operations:
 
         With ``keep_flags``, its Measurement Set and present flags stay, and what follows is made of them.
         """
-        self.launcher.announce(key, {}, calibrator=self.catalog.group(key).calibrator_name is not None)
+        self.launcher.announce(key, {}, calibrator=self.records.group(key).calibrator_name is not None)
         with self._holding([key]) as (owner, keys, busy):
             for free in keys:
                 if keep_flags:
@@ -296,23 +296,23 @@ class Operations:
             If somebody holds it, or it is neither completed nor failed.
         """
         with sole_owner(self.leases, self.launcher, key, self.name):
-            self.catalog.reopen(key, reason)
+            self.records.reopen(key, reason)
 
     def _look_again(self, key: str) -> None:
         """Register a pending group anew, from what lies beside its files now."""
         cluster_s, at = self.settings.ingest.cluster_s, key_time(key)
         near: list[Path] = []
-        for folder in {Path(path).parent for path in self.catalog.group(key).files.values()}:
+        for folder in {Path(path).parent for path in self.records.group(key).files.values()}:
             for name in list_names(folder) if folder.is_dir() else ():
                 stamp = file_stamp(name)
                 if stamp and is_near(stamp[0], at, at, cluster_s):
                     near.append(folder / name)
         for group in group_files(near, cluster_s=cluster_s):
             if group.key == key and group.status != "bad":
-                register(group, self.settings, self.catalog, ready=True)
+                register(group, self.settings, self.records, ready=True)
 
     def _run_all(self, keys: list[str], owner: str, *, convert: bool = True) -> list[Outcome]:
-        calibrators = [key for key in keys if self.catalog.group(key).calibrator_name is not None]
+        calibrators = [key for key in keys if self.records.group(key).calibrator_name is not None]
         steps: list[tuple[str, str]] = []
         for key in calibrators:
             steps += [(key, CONVERT)] if convert else []
@@ -335,9 +335,9 @@ class Operations:
 
     def _settle(self, key: str, owner: str, reason: str) -> str:
         """See to it that a group whose run failed says why, and return that."""
-        group = self.catalog.group(key)
+        group = self.records.group(key)
         if group.state == "failed":
             return group.reason
         # An image that its checks condemn is made all the same, so such a group is completed.
-        self.catalog.fail(key, reason, owner=owner)
+        self.records.fail(key, reason, owner=owner)
         return reason

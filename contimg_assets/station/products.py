@@ -1,4 +1,4 @@
-"""The product catalogue: groups and their states, products and their numbers, verdicts.
+"""The station's records: groups and their states, products and their numbers, verdicts.
 
 Belongs here: what may be written when; every write is one transaction.  Does
 not belong here: calibration sets (``calibration_registry.py``), files of
@@ -46,7 +46,7 @@ def _was_rejected(session: Session, key: str) -> bool:
     return session.scalar(last) == "collecting"
 
 
-class ProductCatalog:
+class StationRecords:
     """Groups, products and verdicts of one database.
 
     Parameters

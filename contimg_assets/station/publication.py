@@ -18,13 +18,13 @@ from sqlalchemy import Select, select
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import ObservationGroup, ProductVersion
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Placed, Store
 from contimg_assets.station.versions import current, current_version, inputs_of, tables_version, version_at
 
 
 def publish(
-    catalog: ProductCatalog,
+    records: StationRecords,
     store: Store,
     built: Path,
     key: str,
@@ -40,12 +40,12 @@ def publish(
 
     Parameters
     ----------
-    catalog, store
+    records, store
         Where it is entered and kept.
     built : Path
         The folder; it is moved.
     key, product, numbers, owner, run, inputs, settings
-        As for ``ProductCatalog.record_product``.
+        As for ``StationRecords.record_product``.
 
     Returns
     -------
@@ -57,10 +57,10 @@ def publish(
     StateError
         If the group is another run's by now; then nothing is published.
     """
-    name_versions(catalog, store, key)
+    name_versions(records, store, key)
     placed = store.place(built, key, product)
     try:
-        return catalog.record_product(
+        return records.record_product(
             key,
             product,
             PurePosixPath(store.relative(placed.path)),
@@ -72,21 +72,21 @@ def publish(
             show=lambda: store.point(placed.link, placed.path),
         )
     except BaseException:  # also a run that is cancelled must not leave its link
-        _withdraw(catalog, store, placed, key, product)
+        _withdraw(records, store, placed, key, product)
         raise
 
 
-def _withdraw(catalog: ProductCatalog, store: Store, placed: Placed, key: str, product: str) -> None:
+def _withdraw(records: StationRecords, store: Store, placed: Placed, key: str, product: str) -> None:
     """Take back content whose row was not entered; if the commit came through after all, it stays."""
-    put_link_right(catalog, store, key, product, withdrawn=placed.path)
-    with reading(catalog.engine) as session:
+    put_link_right(records, store, key, product, withdrawn=placed.path)
+    with reading(records.engine) as session:
         entered = version_at(session, store.relative(placed.path)) is not None
     if placed.new and not entered:
         store.remove(placed.path)
 
 
 def restore(
-    catalog: ProductCatalog,
+    records: StationRecords,
     store: Store,
     path: Path,
     key: str,
@@ -96,13 +96,13 @@ def restore(
     owner: str | None = None,
 ) -> ProductVersion:
     """Publish a version that is on disk (from ``Store.version``) again: a new row of the same content."""
-    name_versions(catalog, store, key)
+    name_versions(records, store, key)
     relative = store.relative(path)
-    with reading(catalog.engine) as session:
+    with reading(records.engine) as session:
         earlier = version_at(session, relative)
         inputs = inputs_of(session, [earlier.id])[earlier.id] if earlier else []
     try:
-        return catalog.record_product(
+        return records.record_product(
             key,
             product,
             PurePosixPath(relative),
@@ -113,11 +113,11 @@ def restore(
             show=lambda: store.point(store.path(key, product), path),
         )
     except BaseException:  # as in `publish`
-        put_link_right(catalog, store, key, product)
+        put_link_right(records, store, key, product)
         raise
 
 
-def content(catalog: ProductCatalog, store: Store, key: str, product: str) -> Path:
+def content(records: StationRecords, store: Store, key: str, product: str) -> Path:
     """The content of a product's current version, which stays the same while another one is published.
 
     Raises
@@ -125,17 +125,17 @@ def content(catalog: ProductCatalog, store: Store, key: str, product: str) -> Pa
     MissingInputError
         If the product has not been made, or its content is not on disk.
     """
-    version = catalog.product(key, product)
+    version = records.product(key, product)
     if not version.version:
-        name_versions(catalog, store, key)
-        version = catalog.product(key, product)
+        name_versions(records, store, key)
+        version = records.product(key, product)
     path = store.absolute(version.path)
     if not path.exists():
         raise MissingInputError(f"group {key} has no {product}: expected its current version at {path}")
     return path
 
 
-def versions_at(catalog: ProductCatalog, store: Store, paths: Iterable[Path]) -> tuple[ProductVersion, ...]:
+def versions_at(records: StationRecords, store: Store, paths: Iterable[Path]) -> tuple[ProductVersion, ...]:
     """The versions whose content (from :func:`content`) is at some paths.
 
     Raises
@@ -144,7 +144,7 @@ def versions_at(catalog: ProductCatalog, store: Store, paths: Iterable[Path]) ->
         If a path is no version's.
     """
     found: list[ProductVersion] = []
-    with reading(catalog.engine) as session:
+    with reading(records.engine) as session:
         for path in paths:
             version = version_at(session, store.relative(path))
             if version is None:
@@ -153,22 +153,22 @@ def versions_at(catalog: ProductCatalog, store: Store, paths: Iterable[Path]) ->
     return tuple(found)
 
 
-def tables_of(catalog: ProductCatalog, set_ids: Iterable[str]) -> list[ProductVersion]:
+def tables_of(records: StationRecords, set_ids: Iterable[str]) -> list[ProductVersion]:
     """The versions of ``calibration_tables`` that sets are copies of, where the database has them."""
-    with reading(catalog.engine) as session:
+    with reading(records.engine) as session:
         found = (tables_version(session, set_id) for set_id in set_ids)
         return [version for version in found if version is not None]
 
 
 def put_link_right(
-    catalog: ProductCatalog, store: Store, key: str, product: str, *, withdrawn: Path | None = None
+    records: StationRecords, store: Store, key: str, product: str, *, withdrawn: Path | None = None
 ) -> bool:
     """Let a product's link lead to its current version; whether it led elsewhere.
 
     A product that has no version loses its link only if that leads to content that is ``withdrawn``.
     """
     link = store.path(key, product)
-    with transaction(catalog.engine) as session:
+    with transaction(records.engine) as session:
         # Nobody publishes the product meanwhile.
         session.execute(select(ObservationGroup.key).where(ObservationGroup.key == key).with_for_update())
         version = current_version(session, key, product)
@@ -185,12 +185,12 @@ def put_link_right(
         return True
 
 
-def name_versions(catalog: ProductCatalog, store: Store, key: str) -> None:
+def name_versions(records: StationRecords, store: Store, key: str) -> None:
     """Enter which content a group's rows of version 0.1.0 mean: that which their links lead to."""
-    with reading(catalog.engine) as session:
+    with reading(records.engine) as session:
         if session.scalars(_unnamed(key)).first() is None:
             return
-    with transaction(catalog.engine) as session:
+    with transaction(records.engine) as session:
         for version in session.scalars(_unnamed(key)):
             _name(version, store)
 

@@ -1,4 +1,4 @@
-"""From files on disk to a group in the catalogue: what sensor and command line share.
+"""From files on disk to a group in the station database: what sensor and command line share.
 
 Belongs here: turning a group of files into a registration.  Does not belong
 here: when it is taken (``ingest_policy.py``), reading or grouping files
@@ -9,11 +9,11 @@ from contimg_assets.radio.errors import GroupError
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.settings import Settings
 from contimg_assets.station.group_states import Registration
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 
 
 def registration_of(group: FileGroup, settings: Settings) -> Registration:
-    """What the catalogue is told of a group, the calibrator in its beam included.
+    """What the station database is told of a group, the calibrator in its beam included.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def registration_of(group: FileGroup, settings: Settings) -> Registration:
     header = group.header
     if header is None or group.key is None:
         raise GroupError(f"no usable file among {', '.join(path.name for path, _ in group.bad)}")
-    # Imported here: it brings astropy, which whoever only reads the catalogue need not load.
+    # Imported here: it brings astropy, which whoever only reads the station database need not load.
     from contimg_assets.radio.calibration.calibrators import find_calibrator
 
     mid_mjd = (header.start_mjd + header.end_mjd) / 2
@@ -50,8 +50,8 @@ def registration_of(group: FileGroup, settings: Settings) -> Registration:
     )
 
 
-def register(group: FileGroup, settings: Settings, catalog: ProductCatalog, *, ready: bool) -> None:
-    """Enter a group in the catalogue.
+def register(group: FileGroup, settings: Settings, records: StationRecords, *, ready: bool) -> None:
+    """Enter a group in the station database.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def register(group: FileGroup, settings: Settings, catalog: ProductCatalog, *, r
         With at least one usable file.
     settings : Settings
         For the search of a calibrator.
-    catalog : ProductCatalog
+    records : StationRecords
         Where it is entered.
     ready : bool
         Whether it can be processed.
     """
-    catalog.register(registration_of(group, settings), ready=ready)
+    records.register(registration_of(group, settings), ready=ready)

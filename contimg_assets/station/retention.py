@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from contimg_assets.radio.errors import RetentionError
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import GROUP, ProductVersion, now
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import name_versions, put_link_right
 from contimg_assets.station.store import KEPT, LINK, STAGING, TRASH, VERSIONS, Store, remove_tree
 
@@ -111,12 +111,12 @@ def carry_out(engine: Engine, store: Store, removals: Iterable[Removal]) -> int:
     return freed
 
 
-def put_links_right(catalog: ProductCatalog, store: Store) -> list[Path]:
+def put_links_right(records: StationRecords, store: Store) -> list[Path]:
     """Let links that a killed process left astray lead to their products' current versions; those links."""
     found: list[Path] = []
     for links in _batches(_links(store)):
         targets = {link: store.target(link) for link in links}
-        with reading(catalog.engine) as session:
+        with reading(records.engine) as session:
             rows = _rows_at(session, (store.relative(path) for path in targets.values() if path is not None))
             astray = [
                 link for link, path in targets.items() if path is None or not _current(rows, store, path)
@@ -125,8 +125,8 @@ def put_links_right(catalog: ProductCatalog, store: Store) -> list[Path]:
         for link, version in owners:
             if version is None or version.kind != GROUP:
                 continue
-            name_versions(catalog, store, version.key)
-            if put_link_right(catalog, store, version.key, version.product):
+            name_versions(records, store, version.key)
+            if put_link_right(records, store, version.key, version.product):
                 found.append(link)
     return found
 

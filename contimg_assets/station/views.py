@@ -16,7 +16,7 @@ from contimg_assets.station.calibration_registry import CalibrationRegistry, tab
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import CalibrationSet, CalibrationWait, GroupSummary, ObservationGroup
 from contimg_assets.station.numbers import numbers
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets.station.verdicts import describe_error
 
@@ -43,12 +43,12 @@ class Standing:
         return standing_text(self.state, self.verdict)
 
 
-def standings(catalog: ProductCatalog, keys: Collection[str] | None = None) -> dict[str, Standing]:
+def standings(records: StationRecords, keys: Collection[str] | None = None) -> dict[str, Standing]:
     """State and verdict of groups.
 
     Parameters
     ----------
-    catalog : ProductCatalog
+    records : StationRecords
         Has both.
     keys : collection of str, optional
         Which groups; default: all.
@@ -69,7 +69,7 @@ def standings(catalog: ProductCatalog, keys: Collection[str] | None = None) -> d
     statement = select(*columns)
     if keys is not None:
         statement = statement.where(GroupSummary.key.in_(keys))
-    with reading(catalog.engine) as session:
+    with reading(records.engine) as session:
         return {key: Standing(*rest) for key, *rest in session.execute(statement)}
 
 
@@ -78,7 +78,7 @@ def standing_text(state: str, verdict: str) -> str:
     return f"{state}, verdict {verdict}" if verdict else state
 
 
-def standing(catalog: ProductCatalog, key: str) -> Standing:
+def standing(records: StationRecords, key: str) -> Standing:
     """State and verdict of one group.
 
     Raises
@@ -86,8 +86,8 @@ def standing(catalog: ProductCatalog, key: str) -> Standing:
     MissingInputError
         If it is not registered.
     """
-    catalog.group(key)
-    return standings(catalog, [key])[key]
+    records.group(key)
+    return standings(records, [key])[key]
 
 
 def completed_by_verdict(found: Mapping[str, Standing]) -> dict[str, int]:
@@ -97,12 +97,12 @@ def completed_by_verdict(found: Mapping[str, Standing]) -> dict[str, int]:
     return {name: counts[verdict] for verdict, name in names.items()}
 
 
-def errors_of(catalog: ProductCatalog, key: str) -> list[dict[str, Any]]:
+def errors_of(records: StationRecords, key: str) -> list[dict[str, Any]]:
     """The checks of a group that say ERROR, each with its value and the limit that it is past."""
     return [
         {"product": name, "check": check, "value": v.value, "hard": v.hard, "text": describe_error(v)}
         for name in QA_PRODUCTS
-        for check, v in catalog.verdicts(key, name).items()
+        for check, v in records.verdicts(key, name).items()
         if v.status == "ERROR"
     ]
 
@@ -149,7 +149,7 @@ def _image_files(folder: Path) -> dict[str, str]:
 
 
 def describe_products(
-    group: ObservationGroup, catalog: ProductCatalog, registry: CalibrationRegistry, store: Store
+    group: ObservationGroup, records: StationRecords, registry: CalibrationRegistry, store: Store
 ) -> dict[str, Any]:
     """A group with its products, numbers, verdicts and the set that calibrated it.
 
@@ -157,7 +157,7 @@ def describe_products(
     ----------
     group : ObservationGroup
         The group.
-    catalog, registry, store
+    records, registry, store
         Where to look.
 
     Returns
@@ -165,9 +165,9 @@ def describe_products(
     dict
         All paths absolute, and only those that exist.
     """
-    described = describe_group(group, standing(catalog, group.key))
+    described = describe_group(group, standing(records, group.key))
     products: dict[str, Any] = {}
-    for name, product in catalog.products(group.key).items():
+    for name, product in records.products(group.key).items():
         path = store.path(group.key, name)
         if path.exists():
             products[name] = {
@@ -184,7 +184,7 @@ def describe_products(
     described["verdicts"] = {
         name: {
             check: {"status": v.status, "value": v.value, "soft": v.soft, "hard": v.hard}
-            for check, v in catalog.verdicts(group.key, name).items()
+            for check, v in records.verdicts(group.key, name).items()
         }
         for name in QA_PRODUCTS
         if name in products

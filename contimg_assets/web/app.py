@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contimg_assets import __version__
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.web.audit import Audit
 from contimg_assets.web.guard import DAGSTER, Guard, below_dagster
 from contimg_assets.web.headers import SecurityHeaders
@@ -22,12 +22,12 @@ from contimg_assets.web.problems import ProblemError, problem_response
 from contimg_assets.web.products import products_router
 
 
-def own_app(catalog: ProductCatalog, products: Path) -> FastAPI:
+def own_app(records: StationRecords, products: Path) -> FastAPI:
     """What is ours of what is served.
 
     Parameters
     ----------
-    catalog : ProductCatalog
+    records : StationRecords
     products : Path
         ``home/products``.
     """
@@ -42,7 +42,7 @@ def own_app(catalog: ProductCatalog, products: Path) -> FastAPI:
         redirect_slashes=False,
     )
     app.include_router(products_router(products))
-    app.include_router(pages_router(catalog))
+    app.include_router(pages_router(records))
 
     @app.exception_handler(ProblemError)
     def told(_request: Request, problem: ProblemError) -> Response:

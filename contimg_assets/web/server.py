@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 
 from contimg_assets.radio.errors import AccessError
 from contimg_assets.settings import Settings
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.audit import AuditFile
 from contimg_assets.web.dagster_app import dagster_app, shared_code_server
@@ -165,7 +165,7 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
 def serve(
     settings: Settings,
     instance: DagsterInstance,
-    catalog: ProductCatalog,
+    records: StationRecords,
     listening: Listener,
     access: Access,
     *,
@@ -177,7 +177,7 @@ def serve(
     ----------
     settings : Settings
     instance : DagsterInstance
-    catalog : ProductCatalog
+    records : StationRecords
     listening : Listener
     access : Access
         Of :func:`access_for`.
@@ -197,7 +197,7 @@ def serve(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contimg-")))
             workspace = stack.enter_context(shared_code_server(instance, folder))
         dagster = stack.enter_context(dagster_app(instance, workspace))
-        own = own_app(catalog, settings.home / "products")
+        own = own_app(records, settings.home / "products")
         app = guarded_app(own, dagster, access, AuditFile(settings.home), _names(settings, listening))
         server = http_server(app)
         child = stack.enter_context(_daemon(workspace, settings.home)) if workspace is not None else None

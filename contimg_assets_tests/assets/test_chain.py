@@ -10,10 +10,10 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.settings import get_settings
 from contimg_assets.station.calibration_registry import CalibrationRegistry
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets.station.version_views import lineage_of, versions_of
 from contimg_assets_tests.fake_stages import (
@@ -34,13 +34,13 @@ class Station:
     def __init__(self, home: Path, instance: DagsterInstance) -> None:
         self.instance = instance
         self.store = Store(home)
-        self.catalog: ProductCatalog = CatalogResource().catalog()
-        self.registry: CalibrationRegistry = CatalogResource().registry()
+        self.records: StationRecords = DatabaseResource().records()
+        self.registry: CalibrationRegistry = DatabaseResource().registry()
         for key, changes in (
             (TARGET, {}),
             (CALIBRATOR, {"calibrator_name": "J0834+555", "calibrator_apparent_jy": 7.9}),
         ):
-            self.catalog.register(registration(key, home, **changes), ready=True)
+            self.records.register(registration(key, home, **changes), ready=True)
             add_keys(instance, key, calibrator=bool(changes))
 
     def run(self, job: str, key: str, tags: dict[str, str] | None = None, **stages: Any):
@@ -87,10 +87,10 @@ def materialization(result: ExecuteInProcessResult, asset: str) -> AssetMaterial
 
 def test_a_target_goes_from_files_to_an_image_with_the_calibrators_tables(station: Station) -> None:
     station.ready_to_image()
-    assert station.catalog.group(TARGET).state == "in_progress"
+    assert station.records.group(TARGET).state == "in_progress"
     result = station.run("image_group", TARGET)
     assert result.success, failure_text(result)
-    assert station.catalog.group(TARGET).state == "completed"
+    assert station.records.group(TARGET).state == "completed"
     made = station.registry.list()[0]
     provenance = json.loads((station.store.path(TARGET, "calibrated_ms") / "provenance.json").read_text())
     assert provenance["set_id"] == made.id
@@ -110,10 +110,10 @@ def test_what_a_product_was_made_from_and_with_is_kept(station: Station) -> None
     station.ready_to_image()
     assert station.run("image_group", TARGET).success
     assert station.run("convert_group", TARGET).success
-    first = {view.product: view for view in versions_of(station.catalog.engine, TARGET) if view.superseded}
+    first = {view.product: view for view in versions_of(station.records.engine, TARGET) if view.superseded}
     steps = [
         (view.steps, view.version.key, view.version.product)
-        for view in lineage_of(station.catalog.engine, TARGET, "image_qa")
+        for view in lineage_of(station.records.engine, TARGET, "image_qa")
     ]
     assert steps == [
         (0, TARGET, "image_qa"),
@@ -126,12 +126,12 @@ def test_what_a_product_was_made_from_and_with_is_kept(station: Station) -> None
         (3, TARGET, "flags"),
     ]
     # Of the target's data those that were read then, not those that have taken their place.
-    (calibrated,) = versions_of(station.catalog.engine, TARGET, "calibrated_ms")
+    (calibrated,) = versions_of(station.records.engine, TARGET, "calibrated_ms")
     assert f"{TARGET} measurement_set {first['measurement_set'].version}" in calibrated.inputs
     # The runs read the versions' own folders, which stay the same when another version is published.
     (apply,) = [call for call in calls() if call["stage"] == "apply"]
     assert apply["arguments"][0].startswith(str(station.store.home / first["measurement_set"].path))
-    settings = station.catalog.product(TARGET, "image").settings
+    settings = station.records.product(TARGET, "image").settings
     assert settings["options"]["imaging"]["robust"] == get_settings().imaging.robust
     assert "contimg" in settings["software"]
 
@@ -156,7 +156,7 @@ def test_a_stage_that_refuses_fails_the_group_at_once_and_tells_why(station: Sta
     assert not result.success
     assert message in failure_text(result)
     assert [call["stage"] for call in calls()] == ["convert"]
-    group = station.catalog.group(TARGET)
+    group = station.records.group(TARGET)
     assert (group.state, group.reason) == ("failed", f"measurement_set: {message}")
     assert not station.store.path(TARGET, "measurement_set").exists()
     assert list(station.store.path(TARGET, ".staging").iterdir()) == []
@@ -164,8 +164,8 @@ def test_a_stage_that_refuses_fails_the_group_at_once_and_tells_why(station: Sta
 
 def test_a_crash_is_tried_again_and_leaves_no_mark_when_that_works(station: Station) -> None:
     assert station.run("convert_group", TARGET, crash={"flag": 1}).success
-    assert station.catalog.group(TARGET).state == "in_progress"
-    assert [step.to_state for step in station.catalog.transitions(TARGET)].count("failed") == 0
+    assert station.records.group(TARGET).state == "in_progress"
+    assert [step.to_state for step in station.records.transitions(TARGET)].count("failed") == 0
 
 
 def test_a_group_without_calibration_fails_and_names_what_there_was(station: Station) -> None:
@@ -174,7 +174,7 @@ def test_a_group_without_calibration_fails_and_names_what_there_was(station: Sta
     result = station.run("image_group", TARGET)
     assert "NoCalibratorError: no valid calibration" in failure_text(result)
     assert f"{name}: " in failure_text(result)
-    assert station.catalog.group(TARGET).reason.startswith("calibrated_ms: NoCalibratorError")
+    assert station.records.group(TARGET).reason.startswith("calibrated_ms: NoCalibratorError")
 
 
 def test_a_bad_number_stops_its_run_and_whoever_starts_the_next_stage(station: Station) -> None:
@@ -184,7 +184,7 @@ def test_a_bad_number_stops_its_run_and_whoever_starts_the_next_stage(station: S
     assert "VerdictError: group 2026-01-15T05:00:00 is refused" in failure_text(solved)
     assert "n_dead_antennas is 41, hard limit 40" in failure_text(solved)
     assert "solve" not in [call["stage"] for call in calls()]
-    assert station.catalog.group(CALIBRATOR).state == "failed"
+    assert station.records.group(CALIBRATOR).state == "failed"
 
 
 def test_tables_whose_verdict_is_error_calibrate_nothing(station: Station) -> None:
@@ -202,8 +202,8 @@ def test_an_image_that_its_checks_condemn_is_completed_and_its_run_is_not(statio
     station.ready_to_image()
     result = station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}})
     assert not result.success
-    assert station.catalog.group(TARGET).state == "completed"
-    assert station.catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+    assert station.records.group(TARGET).state == "completed"
+    assert station.records.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
 
 
 def test_state_and_verdict_are_told_together_beside_the_asset(station: Station) -> None:
@@ -228,12 +228,12 @@ def test_a_sensors_run_leaves_a_completed_group_alone_and_a_persons_run_makes_it
     station: Station,
 ) -> None:
     station.run("convert_group", TARGET)
-    station.catalog.complete(TARGET)
+    station.records.complete(TARGET)
     result = station.run("convert_group", TARGET, tags={"dagster/sensor_name": "incoming_groups"})
     assert "StateError" in failure_text(result)
-    assert station.catalog.group(TARGET).state == "completed"
+    assert station.records.group(TARGET).state == "completed"
     assert station.run("convert_group", TARGET).success
-    assert station.catalog.group(TARGET).state == "in_progress"
+    assert station.records.group(TARGET).state == "in_progress"
 
 
 def test_a_failed_stage_leaves_the_product_of_before(station: Station) -> None:

@@ -11,22 +11,22 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.jobs import jobs
 from contimg_assets.partitions import add_keys
 from contimg_assets.radio.limits import Limit, Limits, load_limits
-from contimg_assets.resources.dagster_resources import CatalogResource
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.resources.dagster_resources import DatabaseResource
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import GOOD, TARGET, registration
 
 
 @pytest.fixture
-def catalog(home: Path) -> ProductCatalog:
-    catalog = CatalogResource().catalog()
-    catalog.register(registration(TARGET, home), ready=True)
-    return catalog
+def records(home: Path) -> StationRecords:
+    records = DatabaseResource().records()
+    records.register(registration(TARGET, home), ready=True)
+    return records
 
 
-def check_run(catalog: ProductCatalog, home: Path, **numbers: Any):
+def check_run(records: StationRecords, home: Path, **numbers: Any):
     """Judge numbers of an image through Dagster, without making anything."""
     metrics = {name: value for name, value in (GOOD["qa image"] | numbers).items() if value is not None}
-    catalog.record_product(TARGET, "image_qa", home, metrics)
+    records.record_product(TARGET, "image_qa", home, metrics)
     defs = build_defs()
     job = define_asset_job("judge_images", AssetSelection.checks_for_assets(AssetKey("image_qa")))
     definitions = type(defs).merge(defs, type(defs)(jobs=[job]))
@@ -42,8 +42,8 @@ def check_run(catalog: ProductCatalog, home: Path, **numbers: Any):
     return result, {found.check_name: found for found in result.get_asset_check_evaluations()}
 
 
-def test_good_numbers_pass_and_carry_their_limits(catalog: ProductCatalog, home: Path) -> None:
-    result, found = check_run(catalog, home)
+def test_good_numbers_pass_and_carry_their_limits(records: StationRecords, home: Path) -> None:
+    result, found = check_run(records, home)
     assert result.success
     assert all(evaluation.passed for evaluation in found.values())
     metadata = found["rms_ratio"].metadata
@@ -54,45 +54,45 @@ def test_good_numbers_pass_and_carry_their_limits(catalog: ProductCatalog, home:
     assert found["rms_ratio"].partition == TARGET
 
 
-def test_past_the_soft_limit_it_warns_and_the_run_goes_on(catalog: ProductCatalog, home: Path) -> None:
+def test_past_the_soft_limit_it_warns_and_the_run_goes_on(records: StationRecords, home: Path) -> None:
     limit = load_limits().limits["image_qa"]["rms_ratio"]
-    result, found = check_run(catalog, home, rms_ratio=(limit.soft + limit.hard) / 2)
+    result, found = check_run(records, home, rms_ratio=(limit.soft + limit.hard) / 2)
     assert result.success
     assert not found["rms_ratio"].passed
     assert found["rms_ratio"].severity == AssetCheckSeverity.WARN
-    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "WARN"
+    assert records.verdicts(TARGET, "image_qa")["rms_ratio"].status == "WARN"
 
 
-def test_past_the_hard_limit_it_is_an_error_that_blocks(catalog: ProductCatalog, home: Path) -> None:
+def test_past_the_hard_limit_it_is_an_error_that_blocks(records: StationRecords, home: Path) -> None:
     limit = load_limits().limits["image_qa"]["rms_ratio"]
-    result, found = check_run(catalog, home, rms_ratio=limit.hard * 1.01)
+    result, found = check_run(records, home, rms_ratio=limit.hard * 1.01)
     assert not result.success
     assert found["rms_ratio"].severity == AssetCheckSeverity.ERROR
     assert len(found) == len(load_limits().limits["image_qa"])
-    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+    assert records.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
 
 
 @pytest.mark.parametrize("value", [None, "high", True, float("nan")])
 def test_a_number_that_is_missing_or_is_none_cannot_pass(
-    catalog: ProductCatalog, home: Path, value: object
+    records: StationRecords, home: Path, value: object
 ) -> None:
-    catalog.record_product(TARGET, "image_qa", home, {**GOOD["qa image"], "rms_ratio": value})
-    judged = {item.metric: item for item in judge_product(catalog, "image_qa", TARGET)}
+    records.record_product(TARGET, "image_qa", home, {**GOOD["qa image"], "rms_ratio": value})
+    judged = {item.metric: item for item in judge_product(records, "image_qa", TARGET)}
     assert (judged["rms_ratio"].status, judged["rms_ratio"].value) == ("ERROR", None)
     assert "missing" in judged["rms_ratio"].text
-    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
+    assert records.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
 
 
 def test_limits_can_change_and_be_judged_again_without_the_product(
-    catalog: ProductCatalog, home: Path
+    records: StationRecords, home: Path
 ) -> None:
-    catalog.record_product(TARGET, "image_qa", home / "not there", GOOD["qa image"])
+    records.record_product(TARGET, "image_qa", home / "not there", GOOD["qa image"])
     strict = Limits("2", {"image_qa": {"rms_ratio": Limit(0.5, 1.0, "above", "a test")}})
-    assert [item.status for item in judge_product(catalog, "image_qa", TARGET, limits=strict)] == ["ERROR"]
-    found = catalog.verdicts(TARGET, "image_qa")["rms_ratio"]
+    assert [item.status for item in judge_product(records, "image_qa", TARGET, limits=strict)] == ["ERROR"]
+    found = records.verdicts(TARGET, "image_qa")["rms_ratio"]
     assert (found.status, found.limits_version) == ("ERROR", "2")
-    judge_product(catalog, "image_qa", TARGET)
-    assert catalog.verdicts(TARGET, "image_qa")["rms_ratio"].status == "PASS"
+    judge_product(records, "image_qa", TARGET)
+    assert records.verdicts(TARGET, "image_qa")["rms_ratio"].status == "PASS"
 
 
 def test_the_jobs_bring_the_checks_of_their_assets() -> None:

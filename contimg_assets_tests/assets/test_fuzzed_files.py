@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from contimg_assets.radio import telescope
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
 from contimg_assets.settings import Settings
 from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.incoming_folder import IncomingFolder
@@ -85,17 +85,17 @@ def test_groups_with_damaged_files_are_converted_whole_or_not_at_all(
     folder, home = settings.incoming_folder, settings.home
     folder.mkdir()
     names = groups_with_damage(folder, n_groups)
-    catalog = CatalogResource().catalog()
-    watch = IncomingFolder(folder, catalog, NotifierResource().notifier())
+    records = DatabaseResource().records()
+    watch = IncomingFolder(folder, records, NotifierResource().notifier())
     looks = 8 + n_groups // 10
     for look in range(looks):
         watch.look(1000.0 * look)
-    account = Arrivals(catalog.engine, folder)
+    account = Arrivals(records.engine, folder)
     assert account.names() == {path.name for path in folder.iterdir()}
     refused = {file.name: file.reason for file in account.not_used(10 * n_groups)}
     assert set(refused) <= set(names)
     assert all(refused.values())
-    pending = catalog.groups("pending")
+    pending = records.groups("pending")
     assert len(pending) == n_groups
     work = "".join(json.dumps([group.key, [*group.files.values()]]) + "\n" for group in pending)
     (home / "sets").mkdir()
@@ -135,11 +135,11 @@ def test_names_that_mean_harm_are_passed_over(settings: Settings) -> None:
     (folder / file_name(2, later)).symlink_to("nowhere")
     (folder / file_name(3, later)).mkdir()
     os.mkfifo(folder / file_name(4, later))
-    catalog = CatalogResource().catalog()
-    watch = IncomingFolder(folder, catalog, NotifierResource().notifier())
+    records = DatabaseResource().records()
+    watch = IncomingFolder(folder, records, NotifierResource().notifier())
     watch.look(0.0)
     assert [group.key for group in watch.look(10.0)] == ["2026-01-15T03:00:00"]
-    assert Arrivals(catalog.engine, folder).names() == {path.name for path in good}
+    assert Arrivals(records.engine, folder).names() == {path.name for path in good}
     assert watch.open == {}
 
 
@@ -148,7 +148,7 @@ def test_a_link_to_a_good_file_is_a_file(settings: Settings, tmp_path: Path) -> 
     folder.mkdir()
     for path in write_group(tmp_path):
         (folder / path.name).symlink_to(path)
-    watch = IncomingFolder(folder, CatalogResource().catalog(), NotifierResource().notifier())
+    watch = IncomingFolder(folder, DatabaseResource().records(), NotifierResource().notifier())
     watch.look(0.0)
     assert len(watch.look(10.0)) == 1
     assert write(folder / file_name(0), contents(0)).is_file()

@@ -22,7 +22,7 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import CALIBRATOR_SCAN, OBSERVATION_GROUP, add_keys
 from contimg_assets.radio.grouping import BadFile
 from contimg_assets.radio.uvh5 import SubbandHeader
-from contimg_assets.resources.dagster_resources import CatalogResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
 from contimg_assets.sensors import incoming
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
@@ -34,7 +34,7 @@ from contimg_assets.station import incoming_folder
 from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.incoming_folder import IncomingFolder
 from contimg_assets.station.leases import new_command
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import (
     BAND_HZ,
     CALIBRATOR,
@@ -53,10 +53,10 @@ Look = Callable[[float], list[str]]
 
 
 @pytest.fixture
-def catalog(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> ProductCatalog:
+def records(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> StationRecords:
     only_one_calibrator(monkeypatch)
     settings.incoming_folder.mkdir()
-    return CatalogResource().catalog()
+    return DatabaseResource().records()
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def instance() -> Iterator[DagsterInstance]:
 
 
 @pytest.fixture
-def look(settings: Settings, catalog: ProductCatalog) -> Look:
+def look(settings: Settings, records: StationRecords) -> Look:
     """One look at the incoming folder at a time given in s; the keys that became ready."""
-    folder = IncomingFolder(settings.incoming_folder, catalog, NotifierResource().notifier())
+    folder = IncomingFolder(settings.incoming_folder, records, NotifierResource().notifier())
 
     def once(now: float) -> list[str]:
         return [str(group.key) for group in folder.look(now)]
@@ -79,7 +79,7 @@ def look(settings: Settings, catalog: ProductCatalog) -> Look:
 def tick(sensor: SensorDefinition, instance: DagsterInstance) -> SensorResult | SkipReason:
     context = build_sensor_context(
         instance=instance,
-        resources={"database": CatalogResource(), "alerts": NotifierResource()},
+        resources={"database": DatabaseResource(), "alerts": NotifierResource()},
     )
     return cast(SensorResult | SkipReason, sensor(context))
 
@@ -92,18 +92,18 @@ def requests(result: SensorResult | SkipReason) -> list[RunRequest]:
 
 
 def test_a_group_is_ready_when_all_its_files_have_been_still(
-    look: Look, settings: Settings, catalog: ProductCatalog
+    look: Look, settings: Settings, records: StationRecords
 ) -> None:
     write_group(settings.incoming_folder, jitter_s=30)
     assert look(1000) == []
     assert look(1004) == []
     assert look(1005) == [TARGET]
-    assert catalog.group(TARGET).state == "pending"
+    assert records.group(TARGET).state == "pending"
     assert look(1100) == []
 
 
 def test_a_file_that_still_grows_is_not_opened(
-    look: Look, settings: Settings, catalog: ProductCatalog
+    look: Look, settings: Settings, records: StationRecords
 ) -> None:
     *_, last = write_group(settings.incoming_folder)
     content = last.read_bytes()
@@ -111,24 +111,24 @@ def test_a_file_that_still_grows_is_not_opened(
     look(1000)
     last.write_bytes(content)
     assert look(1010) == []
-    assert catalog.group(TARGET).state == "collecting"
+    assert records.group(TARGET).state == "collecting"
     assert look(1016) == [TARGET]
 
 
 def test_twelve_subbands_wait_for_the_timeout_and_eleven_for_ever(
-    look: Look, settings: Settings, catalog: ProductCatalog
+    look: Look, settings: Settings, records: StationRecords
 ) -> None:
     write_group(settings.incoming_folder, subbands=range(12))
     later = START + timedelta(hours=2)
     write_group(settings.incoming_folder, later, subbands=range(11))
     look(0)
     assert look(899) == []
-    assert catalog.group(TARGET).state == "collecting"
+    assert records.group(TARGET).state == "collecting"
     assert look(900) == [TARGET]
-    group = catalog.group(TARGET)
+    group = records.group(TARGET)
     assert (group.state, group.missing_subbands) == ("pending", [12, 13, 14, 15])
     assert look(100_000) == []
-    rejected = catalog.group(CALIBRATOR)
+    rejected = records.group(CALIBRATOR)
     assert rejected.state == "failed"
     assert rejected.reason.startswith("11 of 16 subbands, at least 12 are needed")
     alerts = [alert for alert in NotifierResource().notifier().recent() if alert["kind"] == "rejected_group"]
@@ -136,21 +136,21 @@ def test_twelve_subbands_wait_for_the_timeout_and_eleven_for_ever(
 
 
 def test_a_truncated_file_is_named_and_its_group_goes_on_without_it(
-    look: Look, settings: Settings, catalog: ProductCatalog
+    look: Look, settings: Settings, records: StationRecords
 ) -> None:
     paths = write_group(settings.incoming_folder)
     paths[3].write_bytes(paths[3].read_bytes()[:3000])
     look(0)
     assert look(900) == []  # a last look into the file
     assert look(910) == [TARGET]
-    assert catalog.group(TARGET).missing_subbands == [3]
+    assert records.group(TARGET).missing_subbands == [3]
     alert = NotifierResource().notifier().recent()[-1]
     assert (alert["kind"], alert["subject"]) == ("bad_file", str(paths[3]))
 
 
-def again(settings: Settings, catalog: ProductCatalog) -> Look:
+def again(settings: Settings, records: StationRecords) -> Look:
     """The looks of a process that has just started."""
-    folder = IncomingFolder(settings.incoming_folder, catalog, NotifierResource().notifier())
+    folder = IncomingFolder(settings.incoming_folder, records, NotifierResource().notifier())
     return lambda now: [str(group.key) for group in folder.look(now)]
 
 
@@ -164,12 +164,12 @@ def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incoming_folder, "read_headers", refuse)
 
 
-def outcomes(catalog: ProductCatalog, settings: Settings) -> dict[str, int]:
-    return {k: n for k, n in Arrivals(catalog.engine, settings.incoming_folder).counts().items() if n}
+def outcomes(records: StationRecords, settings: Settings) -> dict[str, int]:
+    return {k: n for k, n in Arrivals(records.engine, settings.incoming_folder).counts().items() if n}
 
 
 def test_a_new_process_knows_what_has_been_dealt_with_and_opens_nothing(
-    settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, records: StationRecords, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = write_group(settings.incoming_folder)
     copy = settings.incoming_folder / file_name(4, START + timedelta(seconds=7))
@@ -178,30 +178,30 @@ def test_a_new_process_knows_what_has_been_dealt_with_and_opens_nothing(
     look(0)
     assert look(10) == [TARGET]
     look(1000)
-    assert outcomes(catalog, settings) == {"used": 19, "duplicate": 1}
-    catalog.begin(TARGET, "run 1")
-    catalog.complete(TARGET)
+    assert outcomes(records, settings) == {"used": 19, "duplicate": 1}
+    records.begin(TARGET, "run 1")
+    records.complete(TARGET)
     no_reading(monkeypatch)
-    restarted = again(settings, catalog)
+    restarted = again(settings, records)
     assert restarted(1010) == restarted(3000) == []
-    assert [catalog.group(key).state for key in (TARGET, CALIBRATOR)] == ["completed", "failed"]
+    assert [records.group(key).state for key in (TARGET, CALIBRATOR)] == ["completed", "failed"]
 
 
 def test_files_of_a_group_that_another_process_has_taken_are_no_late_ones(
-    settings: Settings, catalog: ProductCatalog, look: Look
+    settings: Settings, records: StationRecords, look: Look
 ) -> None:
-    """`contimg process` on the same folder, or a catalogue without the account of files."""
+    """`contimg process` on the same folder, or a station database without the account of files."""
     paths = write_group(settings.incoming_folder)
     files = {int(path.stem[-2:]): path for path in paths}
-    catalog.register(registration(TARGET, settings.home, files=files), ready=True)
-    catalog.begin(TARGET, "foreground")
+    records.register(registration(TARGET, settings.home, files=files), ready=True)
+    records.begin(TARGET, "foreground")
     look(0)
     assert look(10) == []
-    assert outcomes(catalog, settings) == {"used": 16}
+    assert outcomes(records, settings) == {"used": 16}
 
 
 def test_a_second_file_of_a_subband_is_compared_before_its_group_is_taken(
-    settings: Settings, catalog: ProductCatalog, look: Look
+    settings: Settings, records: StationRecords, look: Look
 ) -> None:
     paths = write_group(settings.incoming_folder)
     look(0)
@@ -211,33 +211,33 @@ def test_a_second_file_of_a_subband_is_compared_before_its_group_is_taken(
     assert look(10) == []
     assert look(904) == []
     assert look(905) == [TARGET]
-    assert catalog.group(TARGET).missing_subbands == [4]
-    assert outcomes(catalog, settings) == {"used": 15, "refused": 2}
+    assert records.group(TARGET).missing_subbands == [4]
+    assert outcomes(records, settings) == {"used": 15, "refused": 2}
 
 
 def test_a_late_file_is_accounted_for_and_changes_nothing(
-    settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, records: StationRecords, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *_, last = write_group(settings.incoming_folder)
     content = last.read_bytes()
     last.unlink()
     look(0)
     assert look(900) == [TARGET]
-    catalog.begin(TARGET, "run 1")
+    records.begin(TARGET, "run 1")
     last.write_bytes(content)
     look(1000)
     assert look(1010) == []
-    assert outcomes(catalog, settings) == {"used": 15, "late": 1}
-    (late,) = Arrivals(catalog.engine, settings.incoming_folder).not_used(10)
+    assert outcomes(records, settings) == {"used": 15, "late": 1}
+    (late,) = Arrivals(records.engine, settings.incoming_folder).not_used(10)
     assert (late.name, late.group_key) == (last.name, TARGET)
     assert late.reason == "came when the group was in_progress already, with 15 subbands"
-    assert catalog.group(TARGET).missing_subbands == [15]
+    assert records.group(TARGET).missing_subbands == [15]
     no_reading(monkeypatch)
     look(1020)
 
 
 def test_a_copy_that_waits_to_be_read_holds_its_group_past_the_timeout(
-    settings: Settings, catalog: ProductCatalog, look: Look, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, records: StationRecords, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in a catch-up, where files wait longer for their turn than the timeout."""
     monkeypatch.setattr(incoming_folder, "HEADERS_PER_LOOK", 16)
@@ -247,29 +247,29 @@ def test_a_copy_that_waits_to_be_read_holds_its_group_past_the_timeout(
     look(0)
     assert look(1000) == []
     assert look(1001) == [TARGET]
-    assert outcomes(catalog, settings) == {"used": 16, "duplicate": 1}
+    assert outcomes(records, settings) == {"used": 16, "duplicate": 1}
 
 
 @pytest.mark.parametrize(("change", "outcome"), [(b"", "duplicate"), (b"?", "refused")])
 def test_a_second_file_of_a_subband_in_use_is_compared_whenever_and_by_whomever_it_is_found(
-    settings: Settings, catalog: ProductCatalog, look: Look, change: bytes, outcome: str
+    settings: Settings, records: StationRecords, look: Look, change: bytes, outcome: str
 ) -> None:
     paths = write_group(settings.incoming_folder)
     look(0)
-    other_process = again(settings, catalog)
+    other_process = again(settings, records)
     other_process(1)
     assert look(10) == [TARGET]
-    catalog.begin(TARGET, "run 1")
+    records.begin(TARGET, "run 1")
     content = paths[4].read_bytes()
     copy = settings.incoming_folder / file_name(4, START + timedelta(seconds=7))
     copy.write_bytes(content[: len(content) - len(change)] + change)
     for looks, now in ((look, 20), (other_process, 20), (look, 30), (other_process, 30)):
         assert looks(now) == []
-    assert outcomes(catalog, settings) == {"used": 16, outcome: 1}
+    assert outcomes(records, settings) == {"used": 16, outcome: 1}
 
 
 def test_a_late_file_is_taken_while_its_group_is_pending(
-    settings: Settings, catalog: ProductCatalog, look: Look
+    settings: Settings, records: StationRecords, look: Look
 ) -> None:
     *_, last = write_group(settings.incoming_folder)
     content = last.read_bytes()
@@ -281,12 +281,12 @@ def test_a_late_file_is_taken_while_its_group_is_pending(
     look(1010)
     look(1020)
     assert look(1030) == [TARGET]
-    assert (catalog.group(TARGET).state, catalog.group(TARGET).missing_subbands) == ("pending", [])
-    assert outcomes(catalog, settings) == {"used": 16}
+    assert (records.group(TARGET).state, records.group(TARGET).missing_subbands) == ("pending", [])
+    assert outcomes(records, settings) == {"used": 16}
 
 
 def test_a_group_that_was_rejected_is_taken_when_the_transfer_goes_on(
-    settings: Settings, catalog: ProductCatalog, look: Look
+    settings: Settings, records: StationRecords, look: Look
 ) -> None:
     paths = write_group(settings.incoming_folder)
     contents = [path.read_bytes() for path in paths]
@@ -296,16 +296,16 @@ def test_a_group_that_was_rejected_is_taken_when_the_transfer_goes_on(
     look(0)
     look(900)
     assert look(910) == []
-    assert catalog.group(TARGET).state == "failed"
-    assert outcomes(catalog, settings) == {"used": 8, "refused": 1}
+    assert records.group(TARGET).state == "failed"
+    assert outcomes(records, settings) == {"used": 8, "refused": 1}
     for path, content in zip(paths[8:], contents[8:], strict=True):
         path.write_bytes(content)
     look(5000)
     look(5010)
     look(5020)
     assert look(5030) == [TARGET]
-    assert [step.to_state for step in catalog.transitions(TARGET)] == ["collecting", "failed", "pending"]
-    assert outcomes(catalog, settings) == {"used": 16}
+    assert [step.to_state for step in records.transitions(TARGET)] == ["collecting", "failed", "pending"]
+    assert outcomes(records, settings) == {"used": 16}
 
 
 def test_a_file_that_could_not_be_read_is_read_again_before_it_is_refused(
@@ -326,12 +326,12 @@ def test_a_file_that_could_not_be_read_is_read_again_before_it_is_refused(
 
 
 def test_unreadable_files_of_no_group_are_accounted_for(
-    settings: Settings, catalog: ProductCatalog, look: Look
+    settings: Settings, records: StationRecords, look: Look
 ) -> None:
     (settings.incoming_folder / file_name(3)).write_bytes(b"not HDF5")
     for now in (0, 900, 910, 920):
         look(now)
-    (refused,) = Arrivals(catalog.engine, settings.incoming_folder).not_used(10)
+    (refused,) = Arrivals(records.engine, settings.incoming_folder).not_used(10)
     assert (refused.outcome, refused.group_key) == ("refused", None)
     assert "expected a complete HDF5 file" in refused.reason
 
@@ -351,16 +351,16 @@ def test_a_catch_up_reads_a_bounded_number_of_headers_and_cuts_no_group(
 # -- runs -----------------------------------------------------------------------------------
 
 
-def pending(catalog: ProductCatalog, home: Path, *keys: str) -> None:
+def pending(records: StationRecords, home: Path, *keys: str) -> None:
     for key in keys:
-        catalog.register(registration(key, home), ready=True)
+        records.register(registration(key, home), ready=True)
 
 
 def test_pending_groups_are_started_newest_first_and_not_too_many(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
     keys = [f"2026-01-{day:02d}T03:00:00" for day in range(1, 29)]
-    pending(catalog, home, *keys)
+    pending(records, home, *keys)
     result = tick(incoming_groups, instance)
     asked = requests(result)
     assert [request.partition_key for request in asked] == keys[:3:-1]
@@ -371,10 +371,10 @@ def test_pending_groups_are_started_newest_first_and_not_too_many(
 
 
 def test_live_groups_go_before_a_catch_up(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
     live = (datetime.now(UTC) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%S")
-    pending(catalog, home, live, TARGET)
+    pending(records, home, live, TARGET)
     priorities = [
         int(request.tags["dagster/priority"]) for request in requests(tick(incoming_groups, instance))
     ]
@@ -382,10 +382,10 @@ def test_live_groups_go_before_a_catch_up(
 
 
 def test_groups_that_a_foreground_command_holds_are_left_alone(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    pending(catalog, home, TARGET, CALIBRATOR)
-    leases, command = CatalogResource().leases(), new_command()
+    pending(records, home, TARGET, CALIBRATOR)
+    leases, command = DatabaseResource().leases(), new_command()
     with leases.living(command):
         assert leases.take(TARGET, command, "contimg process")
         asked = [request.partition_key for request in requests(tick(incoming_groups, instance))]
@@ -393,11 +393,11 @@ def test_groups_that_a_foreground_command_holds_are_left_alone(
 
 
 def test_a_catch_up_keeps_the_queue_short_and_live_groups_always_find_room(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
     job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
     keys = [f"2026-01-{day:02d}T{hour:02d}:00:00" for day in range(1, 29) for hour in (3, 4)]
-    pending(catalog, home, *keys)
+    pending(records, home, *keys)
     for expected in (24, 24, 0):
         asked = requests(tick(incoming_groups, instance))
         assert len(asked) == expected
@@ -405,26 +405,26 @@ def test_a_catch_up_keeps_the_queue_short_and_live_groups_always_find_room(
             add_keys(instance, str(request.partition_key), calibrator=False)
             instance.create_run_for_job(job, tags={"dagster/partition": str(request.partition_key)})
     live = (datetime.now(UTC) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%S")
-    pending(catalog, home, live)
+    pending(records, home, live)
     (request,) = requests(tick(incoming_groups, instance))
     assert (request.partition_key, request.tags["dagster/priority"]) == (live, "10")
     assert request.tags["dagster-celery/queue"] == "live"
 
 
 def test_a_reopened_group_gets_a_run_key_of_its_own(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    pending(catalog, home, TARGET)
-    catalog.begin(TARGET, "run 1")
-    catalog.fail(TARGET, "broken")
-    CatalogResource().leases().release("run 1")
-    catalog.reopen(TARGET, "asked")
+    pending(records, home, TARGET)
+    records.begin(TARGET, "run 1")
+    records.fail(TARGET, "broken")
+    DatabaseResource().leases().release("run 1")
+    records.reopen(TARGET, "asked")
     (request,) = requests(tick(incoming_groups, instance))
     assert request.run_key == f"{TARGET} retry 1"
 
 
 def test_files_that_arrive_become_a_run_a_partition_and_an_arrival(
-    catalog: ProductCatalog, settings: Settings, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, settings: Settings, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTIMG_INGEST__SETTLE_S", "0")
     incoming.get_settings.cache_clear()
@@ -434,16 +434,16 @@ def test_files_that_arrive_become_a_run_a_partition_and_an_arrival(
     assert [request.partition_key for request in requests(result)] == [TARGET]
     (arrived,) = result.asset_events
     assert (arrived.asset_key.to_user_string(), arrived.partition) == ("uvh5_subbands", TARGET)
-    assert isinstance(tick(incoming_groups, instance), SensorResult), catalog.group(TARGET).state
+    assert isinstance(tick(incoming_groups, instance), SensorResult), records.group(TARGET).state
 
 
 def test_keys_of_groups_that_were_done_long_ago_are_retired(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pending(catalog, home, TARGET)
+    pending(records, home, TARGET)
     add_keys(instance, TARGET, calibrator=False)
-    catalog.begin(TARGET, "run 1")
-    catalog.complete(TARGET)
+    records.begin(TARGET, "run 1")
+    records.complete(TARGET)
     assert isinstance(tick(incoming_groups, instance), SkipReason)
     monkeypatch.setenv("CONTIMG_INGEST__HOT_WINDOW_DAYS", "1e-9")
     incoming.get_settings.cache_clear()
@@ -453,61 +453,61 @@ def test_keys_of_groups_that_were_done_long_ago_are_retired(
     assert (removed.partitions_def_name, removed.partition_keys) == (OBSERVATION_GROUP, [TARGET])
 
 
-def converted(catalog: ProductCatalog, home: Path, key: str, **changes: object) -> None:
-    catalog.register(registration(key, home, **changes), ready=True)
-    catalog.begin(key, f"run of {key}")
+def converted(records: StationRecords, home: Path, key: str, **changes: object) -> None:
+    records.register(registration(key, home, **changes), ready=True)
+    records.begin(key, f"run of {key}")
     numbers = {"channel_low_hz": BAND_HZ[0], "channel_high_hz": BAND_HZ[1]}
-    catalog.record_product(key, "measurement_set", home, numbers)
-    catalog.record_product(key, "flags", home, {})
-    CatalogResource().leases().release(f"run of {key}")
+    records.record_product(key, "measurement_set", home, numbers)
+    records.record_product(key, "flags", home, {})
+    DatabaseResource().leases().release(f"run of {key}")
 
 
 def test_a_converted_calibrator_scan_is_solved_once(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    converted(catalog, home, TARGET)
-    converted(catalog, home, CALIBRATOR, calibrator_name="J0834+555", calibrator_apparent_jy=7.9)
+    converted(records, home, TARGET)
+    converted(records, home, CALIBRATOR, calibrator_name="J0834+555", calibrator_apparent_jy=7.9)
     result = tick(calibrator_scans, instance)
     assert isinstance(result, SensorResult)
     assert [request.partition_key for request in requests(result)] == [CALIBRATOR]
     (added,) = result.dynamic_partitions_requests or []
     assert (added.partitions_def_name, added.partition_keys) == (CALIBRATOR_SCAN, [CALIBRATOR])
-    catalog.record_product(CALIBRATOR, "calibration_tables", home, {})
+    records.record_product(CALIBRATOR, "calibration_tables", home, {})
     assert isinstance(tick(calibrator_scans, instance), SkipReason)
 
 
 def test_a_group_is_imaged_as_soon_as_a_calibration_covers_it(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    converted(catalog, home, TARGET)
-    pending(catalog, home, CALIBRATOR)
+    converted(records, home, TARGET)
+    pending(records, home, CALIBRATOR)
     assert isinstance(tick(images_due, instance), SkipReason)
     tables = write_tables(home / "solved")
-    registry = CatalogResource().registry()
+    registry = DatabaseResource().registry()
     name = registry.register(solutions(CALIBRATOR, tables=tables), home / "solved")
     # Registered and not judged yet: it calibrates nothing.
     assert isinstance(tick(images_due, instance), SkipReason)
     registry.conclude(name, [])
     assert [request.partition_key for request in requests(tick(images_due, instance))] == [TARGET]
-    catalog.record_product(TARGET, "image", home, {})
+    records.record_product(TARGET, "image", home, {})
     assert isinstance(tick(images_due, instance), SkipReason)
 
 
 #: As a worker of its own: takes the lease as ``begin`` does, and lives until it is killed.
 WORKER = """
 import sys, time
-from contimg_assets.resources.dagster_resources import CatalogResource
-with CatalogResource().leases().living(sys.argv[2]):
-    CatalogResource().catalog().begin(sys.argv[1], sys.argv[2])
+from contimg_assets.resources.dagster_resources import DatabaseResource
+with DatabaseResource().leases().living(sys.argv[2]):
+    DatabaseResource().records().begin(sys.argv[1], sys.argv[2])
     print("begun", flush=True)
     time.sleep(3600)
 """
 
 
 def test_a_worker_that_was_killed_is_buried_and_its_group_asked_for_again(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    pending(catalog, home, TARGET)
+    pending(records, home, TARGET)
     add_keys(instance, TARGET, calibrator=False)
     job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
     run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
@@ -516,11 +516,11 @@ def test_a_worker_that_was_killed_is_buried_and_its_group_asked_for_again(
         assert worker.stdout is not None
         assert worker.stdout.readline() == "begun\n"
         tick(dead_workers, instance)
-        assert catalog.group(TARGET).state == "in_progress"
+        assert records.group(TARGET).state == "in_progress"
         assert requests(tick(incoming_groups, instance)) == []
         worker.kill()
     tick(dead_workers, instance)
-    assert (catalog.group(TARGET).state, catalog.group(TARGET).retries) == ("pending", 1)
+    assert (records.group(TARGET).state, records.group(TARGET).retries) == ("pending", 1)
     finished = instance.get_run_by_id(run.run_id)
     assert finished is not None
     assert finished.is_failure
@@ -530,10 +530,10 @@ def test_a_worker_that_was_killed_is_buried_and_its_group_asked_for_again(
 
 
 def test_moves_of_the_telescope_are_told(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalog.register(registration(TARGET, home), ready=False)
-    catalog.register(registration(CALIBRATOR, home, declination_deg=16.27), ready=False)
+    records.register(registration(TARGET, home), ready=False)
+    records.register(registration(CALIBRATOR, home, declination_deg=16.27), ready=False)
     monkeypatch.setenv("CONTIMG_INGEST__TIMEOUT_S", "0")
     incoming.get_settings.cache_clear()
     for _ in range(2):
@@ -544,12 +544,12 @@ def test_moves_of_the_telescope_are_told(
 
 
 def test_a_group_waits_for_its_calibration_until_its_deadline(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reason and deadline are kept; past it a run is asked for, which takes a fallback or is refused."""
-    converted(catalog, home, TARGET)
+    converted(records, home, TARGET)
     assert isinstance(tick(images_due, instance), SkipReason)
-    selection = CatalogResource().selection()
+    selection = DatabaseResource().selection()
     waits = selection.waits()
     assert "holds no set" in waits[TARGET].reason
     assert waits[TARGET].deadline > datetime.now(UTC) + timedelta(hours=13)
@@ -563,13 +563,13 @@ def test_a_group_waits_for_its_calibration_until_its_deadline(
 
 
 def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("contimg_assets.sensors.alerts.ALERTS_PER_TICK", 2)
-    pending(catalog, home, TARGET)
+    pending(records, home, TARGET)
     for status in ("PASS", "WARN", "ERROR", "ERROR"):
         record_verdict(
-            catalog,
+            records,
             TARGET,
             "image_qa",
             "rms_ratio",
@@ -584,7 +584,7 @@ def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
         context = build_sensor_context(
             instance=instance,
             cursor=cursor,
-            resources={"database": CatalogResource(), "alerts": NotifierResource()},
+            resources={"database": DatabaseResource(), "alerts": NotifierResource()},
         )
         result = failed_checks(context)
         if isinstance(result, SkipReason):
@@ -595,18 +595,18 @@ def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
 
 
 def tell_of_failed_run(
-    home: Path, catalog: ProductCatalog, instance: DagsterInstance, *, before: bool
+    home: Path, records: StationRecords, instance: DagsterInstance, *, before: bool
 ) -> None:
     """A run that was killed, and its alert; the group goes on before (or after) the run's end."""
-    pending(catalog, home, TARGET)
+    pending(records, home, TARGET)
     add_keys(instance, TARGET, calibrator=False)
     job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
     run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
     if before:
-        catalog.begin(TARGET, run.run_id)
+        records.begin(TARGET, run.run_id)
     event = instance.report_run_failed(run, "the run worker is gone")
     if not before:
-        catalog.begin(TARGET, "a later run")
+        records.begin(TARGET, "a later run")
     finished = instance.get_run_by_id(run.run_id)
     assert finished is not None
     context = build_run_status_sensor_context(
@@ -614,16 +614,16 @@ def tell_of_failed_run(
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=finished,
-        resources={"database": CatalogResource(), "alerts": NotifierResource()},
+        resources={"database": DatabaseResource(), "alerts": NotifierResource()},
     ).for_run_failure()
     failed_runs(context)
 
 
 def test_the_group_of_a_run_that_was_killed_is_pending_again_and_told(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    tell_of_failed_run(home, catalog, instance, before=True)
-    group = catalog.group(TARGET)
+    tell_of_failed_run(home, records, instance, before=True)
+    group = records.group(TARGET)
     assert (group.state, group.retries) == ("pending", 1)
     assert group.reason == "convert_group: the run worker is gone (attempt 1 of 3)"
     alert = NotifierResource().notifier().recent()[-1]
@@ -631,20 +631,20 @@ def test_the_group_of_a_run_that_was_killed_is_pending_again_and_told(
 
 
 def test_a_group_that_another_run_has_taken_since_is_left_to_it(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
-    tell_of_failed_run(home, catalog, instance, before=False)
-    held = CatalogResource().leases().held()[TARGET]
-    assert (catalog.group(TARGET).state, held.owner) == ("in_progress", "a later run")
+    tell_of_failed_run(home, records, instance, before=False)
+    held = DatabaseResource().leases().held()[TARGET]
+    assert (records.group(TARGET).state, held.owner) == ("in_progress", "a later run")
 
 
 def test_a_run_that_found_its_group_taken_does_not_fail_it_when_its_holder_has_ended(
-    catalog: ProductCatalog, home: Path, instance: DagsterInstance
+    records: StationRecords, home: Path, instance: DagsterInstance
 ) -> None:
     """The holder is between two of its runs when the alert of the other run is told."""
-    pending(catalog, home, TARGET)
+    pending(records, home, TARGET)
     add_keys(instance, TARGET, calibrator=False)
-    catalog.begin(TARGET, "the holder")
+    records.begin(TARGET, "the holder")
     job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
     result = job.execute_in_process(
         instance=instance,
@@ -654,15 +654,15 @@ def test_a_run_that_found_its_group_taken_does_not_fail_it_when_its_holder_has_e
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     assert not result.success
-    CatalogResource().leases().release("the holder")
+    DatabaseResource().leases().release("the holder")
     (event,) = (event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
     context = build_run_status_sensor_context(
         sensor_name="failed_runs",
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=result.dagster_run,
-        resources={"database": CatalogResource(), "alerts": NotifierResource()},
+        resources={"database": DatabaseResource(), "alerts": NotifierResource()},
     ).for_run_failure()
     failed_runs(context)
-    assert catalog.group(TARGET).state == "in_progress"
+    assert records.group(TARGET).state == "in_progress"
     assert NotifierResource().notifier().recent()[-1]["kind"] == "run_failed"

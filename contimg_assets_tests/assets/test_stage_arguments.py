@@ -29,7 +29,7 @@ class Target:
 
     def __init__(self, settings: Settings, instance: DagsterInstance) -> None:
         self.station, self.instance = Installation(settings), instance
-        self.station.catalog.register(registration(TARGET, settings.home), ready=True)
+        self.station.records.register(registration(TARGET, settings.home), ready=True)
         add_keys(instance, TARGET, calibrator=False)
         self.run("convert_group")
 

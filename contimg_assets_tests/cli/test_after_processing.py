@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from contimg_assets import definitions
 from contimg_assets.definitions import build_defs
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.settings import get_settings
 from contimg_assets.station import database
 from contimg_assets_tests.cli.station import COMMANDS, contimg, make_data, outcomes
@@ -85,7 +85,7 @@ def test_reprocessing_makes_everything_again(processed: Processed) -> None:
     again = calls()[before:]
     assert {call["stage"] for call in again} == {"convert", "qa ms", "flag", "apply", "image", "qa image"}
     assert {call["key"] for call in again} == {TARGET}
-    assert CatalogResource().catalog().group(TARGET).retries == 1
+    assert DatabaseResource().records().group(TARGET).retries == 1
 
 
 def test_the_registry_is_listed_shown_and_verified(processed: Processed) -> None:

@@ -37,7 +37,7 @@ def published(opened: Opened, product: str, build: Callable[[Path], object]) -> 
     """Make a product of the group as its asset does."""
     with opened.store.staging(KEY, product) as folder:
         build(folder / "built")
-        made = publish(opened.catalog, opened.store, folder / "built", KEY, product, {})
+        made = publish(opened.records, opened.store, folder / "built", KEY, product, {})
         return opened.store.absolute(made.path)
 
 
@@ -48,7 +48,7 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
     """
     casa.configure(home / "casa")
     opened = Opened()
-    opened.catalog.register(registration(KEY, tmp_path), ready=True)
+    opened.records.register(registration(KEY, tmp_path), ready=True)
 
     def build_ms(missing: tuple[int, ...], name: str) -> None:
         sky = around(START, 16.27, [(0.1, 0.1, 3.0)])
@@ -77,13 +77,13 @@ def test_an_older_version_comes_back_and_what_follows_is_due_again(home: Path, t
     assert tree_sha256(opened.store.path(KEY, "flags").resolve()) == first
     assert [version["current"] for version in run("list", KEY)["versions"]] == [True, False]
     # Four publications of two contents: flagged, twice more strictly, and the first one restored.
-    past = versions_of(opened.catalog.engine, KEY, "flags")
+    past = versions_of(opened.records.engine, KEY, "flags")
     assert [view.version == first[:12] for view in past] == [True, False, False, True]
     assert past[-1].inputs == past[0].inputs
-    # Numbers for the catalogue and the web UI have nine digits.
-    known = opened.catalog.product(KEY, "flags").numbers["flag_fraction"]
+    # Numbers for the station database and the web UI have nine digits.
+    known = opened.records.product(KEY, "flags").numbers["flag_fraction"]
     assert known == pytest.approx(old["flag_fraction"], rel=1e-8)
-    made = opened.catalog.products(KEY)
+    made = opened.records.products(KEY)
     assert made["flags"].made_at > made["calibrated_ms"].made_at
     shown = run("show", KEY)
     assert len(shown["by_subband"]) == 16

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from contimg_assets.cli import history
 from contimg_assets.radio.grouping import FoundFile
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.station.arrivals import Arrivals, Settled
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
@@ -25,15 +25,15 @@ def contimg(name: str, *arguments: str) -> Any:
 @pytest.fixture
 def made(home: Path) -> None:
     """A group that was made, its files, and a file that was not used."""
-    catalog = CatalogResource().catalog()
-    catalog.register(registration(TARGET, home), ready=True)
-    catalog.register(registration(CALIBRATOR, home, declination_deg=16.27), ready=False)
-    catalog.begin(TARGET, "run")
+    records = DatabaseResource().records()
+    records.register(registration(TARGET, home), ready=True)
+    records.register(registration(CALIBRATOR, home, declination_deg=16.27), ready=False)
+    records.begin(TARGET, "run")
     numbers = {"stage_seconds": 12.3, "peak_memory_mb": 600.0, "writer": "direct"}
-    catalog.record_product(TARGET, "measurement_set", home, numbers, owner="run")
-    catalog.complete(TARGET)
+    records.record_product(TARGET, "measurement_set", home, numbers, owner="run")
+    records.complete(TARGET)
     refused = FoundFile(home / "incoming" / "2026-01-15T03:00:00_sb00.hdf5", 10, 0.0)
-    arrivals = Arrivals(catalog.engine, home / "incoming")
+    arrivals = Arrivals(records.engine, home / "incoming")
     arrivals.settle([Settled(refused, TARGET, "refused", "too [short]")])
 
 
@@ -56,13 +56,13 @@ def test_every_step_has_a_time_and_a_reason() -> None:
 @pytest.mark.usefixtures("made")
 def test_versions_and_what_they_are_from_are_told() -> None:
     """Each version once, with what went into it; and all that the current one is from, step by step."""
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
 
     def make(product: str, version: str, *inputs: int) -> int:
         path = PurePosixPath(f"products/x/.versions/{product}-{version}")
-        return catalog.record_product(TARGET, product, path, {"stage_seconds": 2.0}, inputs=inputs).id
+        return records.record_product(TARGET, product, path, {"stage_seconds": 2.0}, inputs=inputs).id
 
-    measurement_set = catalog.product(TARGET, "measurement_set").id
+    measurement_set = records.product(TARGET, "measurement_set").id
     flags = make("flags", "f1", measurement_set)
     make("calibrated_ms", "c1", measurement_set, flags)
     calibrated = make("calibrated_ms", "c2", flags, measurement_set)

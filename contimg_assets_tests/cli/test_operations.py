@@ -18,7 +18,7 @@ from dagster import DagsterInstance
 from contimg_assets import definitions
 from contimg_assets.definitions import build_defs
 from contimg_assets.radio.limits import load_limits
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.settings import get_settings
 from contimg_assets_tests.cli.station import COMMANDS, contimg, make_data, outcomes
 from contimg_assets_tests.fake_stages import (
@@ -154,9 +154,9 @@ def test_reprocessing_takes_a_file_that_came_late(folder: Path) -> None:
     contimg("process", folder)
     last.write_bytes(content)
     assert set(outcomes(contimg("process", folder)).values()) == {"skipped"}
-    assert CatalogResource().catalog().group(CALIBRATOR).missing_subbands == [15]
+    assert DatabaseResource().records().group(CALIBRATOR).missing_subbands == [15]
     assert outcomes(contimg("reprocess", "--group", CALIBRATOR)) == {CALIBRATOR: "completed"}
-    assert CatalogResource().catalog().group(CALIBRATOR).missing_subbands == []
+    assert DatabaseResource().records().group(CALIBRATOR).missing_subbands == []
 
 
 @pytest.mark.usefixtures("folder")
@@ -217,6 +217,6 @@ def test_the_groups_of_a_killed_command_are_taken_up_by_the_next(folder: Path, h
     # Its run still holds the slot of the imaging pool, which must be given back; nobody waits for the
     # minute that a silent worker elsewhere has.
     assert set(outcomes(contimg("process", folder)).values()) == {"completed"}
-    history = [step.reason for step in CatalogResource().catalog().transitions(CALIBRATOR)]
+    history = [step.reason for step in DatabaseResource().records().transitions(CALIBRATOR)]
     assert f"interrupted: {holder} has ended (attempt 1 of 3)" in history
-    assert CatalogResource().leases().held() == {}
+    assert DatabaseResource().leases().held() == {}

@@ -22,13 +22,13 @@ def old(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CONTIMG_RETENTION__GRACE_HOURS", "0")
     get_settings.cache_clear()
     opened = Opened()
-    opened.catalog.register(registration(TARGET, home), ready=True)
+    opened.records.register(registration(TARGET, home), ready=True)
     paths = []
     for _ in range(2):
         with opened.store.staging(TARGET, "image") as folder:
             (folder / "built").mkdir()
             (folder / "built" / "data").write_text("x" * 1000)
-            made = publish(opened.catalog, opened.store, folder / "built", TARGET, "image", {})
+            made = publish(opened.records, opened.store, folder / "built", TARGET, "image", {})
         paths.append(opened.store.absolute(made.path))
     return paths[0]
 

@@ -26,10 +26,10 @@ from dagster import DagsterInstance
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.uvh5 import group_key
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.arrivals import Arrivals
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets_tests.conftest import PostgresServer
 from contimg_assets_tests.end_to_end.soak_station import CONTENT, sign
@@ -177,7 +177,7 @@ def kill_two(settings: Settings, plan: Plan) -> dict[str, int]:
     dict
         How many conversions of each of their groups were published and must be made again.
     """
-    leases = CatalogResource().leases()
+    leases = DatabaseResource().leases()
     with (
         worker("first", "second", hang="convert", timeout_s=DAY_S) as first,
         worker("second", "first", hang="qa ms", timeout_s=DAY_S) as second,
@@ -192,20 +192,20 @@ def kill_two(settings: Settings, plan: Plan) -> dict[str, int]:
     return {keys[0]: 0, keys[1]: 1}
 
 
-def check(plan: Plan, catalog: ProductCatalog, settings: Settings, wasted: dict[str, int]) -> None:
+def check(plan: Plan, records: StationRecords, settings: Settings, wasted: dict[str, int]) -> None:
     """Every group and every file has come to what it must, once."""
-    account = Arrivals(catalog.engine, settings.incoming_folder)
-    made = {group.key: group for group in catalog.groups()}
+    account = Arrivals(records.engine, settings.incoming_folder)
+    made = {group.key: group for group in records.groups()}
     assert set(made) == set(plan.subbands)
     for key, subbands in plan.subbands.items():
-        steps = [step.to_state for step in catalog.transitions(key)]
-        conversions = [row for row in catalog.performance(key) if row.product == "measurement_set"]
+        steps = [step.to_state for step in records.transitions(key)]
+        conversions = [row for row in records.performance(key) if row.product == "measurement_set"]
         if not subbands:
             assert (made[key].state, conversions) == ("failed", [])
             assert "at least 12 are needed" in made[key].reason
             continue
         assert (made[key].state, steps.count("completed")) == ("completed", 1), steps
-        deaths = sum(" has ended (attempt 1 of 3)" in step.reason for step in catalog.transitions(key))
+        deaths = sum(" has ended (attempt 1 of 3)" in step.reason for step in records.transitions(key))
         assert deaths == (key in wasted), steps
         assert len(conversions) == 1 + wasted.get(key, 0)
         (ms,) = Store(settings.home).path(key, "measurement_set").iterdir()
@@ -225,13 +225,13 @@ def soak(n_groups: int, settings: Settings, seed: int) -> None:
     aside.mkdir()
     settings.incoming_folder.mkdir()
     plan = plan_night(aside, n_groups, rng)
-    catalog = CatalogResource().catalog()
-    account = Arrivals(catalog.engine, settings.incoming_folder)
+    records = DatabaseResource().records()
+    account = Arrivals(records.engine, settings.incoming_folder)
     n_early = sum(path.name in plan.outcomes for wave in plan.waves[:2] for path in wave)
     calibrate_night(n_groups, settings)
 
     def done(n_files: int) -> bool:
-        busy = catalog.groups("collecting", "pending", "in_progress")
+        busy = records.groups("collecting", "pending", "in_progress")
         return not busy and sum(account.counts().values()) >= n_files
 
     drop(plan.waves[0], settings.incoming_folder)
@@ -243,8 +243,8 @@ def soak(n_groups: int, settings: Settings, seed: int) -> None:
     with worker("last") as last:
         wait_for(lambda: done(len(plan.outcomes)), [last])
         end(last)
-    check(plan, catalog, settings, wasted)
-    assert CatalogResource().leases().held() == {}
+    check(plan, records, settings, wasted)
+    assert DatabaseResource().leases().held() == {}
     assert list((settings.home / "products").glob("*/.versions/*.link")) == []
 
 
@@ -260,7 +260,7 @@ def calibrate_night(n_groups: int, settings: Settings) -> None:
     middle = (first_time_jd(START + n_groups * GROUP / 2)) - 2400000.5
     folder = settings.home / "solved"
     found = solutions("2026-01-15T00:00:00", mid_mjd=middle, tables=write_tables(folder))
-    registry = CatalogResource().registry()
+    registry = DatabaseResource().registry()
     registry.conclude(registry.register(found, folder), [])
 
 

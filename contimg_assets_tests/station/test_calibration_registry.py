@@ -15,7 +15,7 @@ from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import MIGRATIONS, create, transaction, upgrade
 from contimg_assets.station.models import CalibrationSet
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import record_verdict, registration, solutions, write_tables
 
 SETTINGS = CalibrationOptions()
@@ -24,9 +24,9 @@ KEY, OTHER = "2026-01-15T01:00:00", "2026-01-15T09:00:00"
 
 @pytest.fixture
 def registry(engine: Engine, tmp_path: Path) -> CalibrationRegistry:
-    catalog = ProductCatalog(engine)
+    records = StationRecords(engine)
     for key in (KEY, OTHER):
-        catalog.register(registration(key, tmp_path), ready=True)
+        records.register(registration(key, tmp_path), ready=True)
     return CalibrationRegistry(engine, SETTINGS, tmp_path / "calibration")
 
 
@@ -45,11 +45,11 @@ def enter(registry: CalibrationRegistry, folder: Path, key: str = KEY) -> str:
 
 def judge(registry: CalibrationRegistry, key: str, *bad: str) -> str | None:
     """Keep a verdict of each check, ERROR for those named, and settle."""
-    catalog = ProductCatalog(registry.engine)
+    records = StationRecords(registry.engine)
     for check in load_limits().limits["calibration_qa"]:
         status = "ERROR" if check in bad else "PASS"
         record_verdict(
-            catalog,
+            records,
             key,
             "calibration_qa",
             check,
@@ -204,7 +204,7 @@ def test_what_calibrated_a_group_is_remembered(registry: CalibrationRegistry, tm
 
 def test_sets_move_with_their_home(engine: Engine, tmp_path: Path) -> None:
     """Paths are relative to the home; one that lies elsewhere stays where it is."""
-    ProductCatalog(engine).register(registration(KEY, tmp_path), ready=True)
+    StationRecords(engine).register(registration(KEY, tmp_path), ready=True)
     before = CalibrationRegistry(engine, SETTINGS, tmp_path / "home" / "calibration")
     name = enter(before, tmp_path / "a")
     assert before.get(name).path == f"calibration/{name}"
@@ -230,7 +230,7 @@ def test_sets_and_their_use_survive_the_migration(empty_url: str, tmp_path: Path
             step(config, revision)
 
     upgrade(empty_url)
-    ProductCatalog(engine).register(registration(KEY, tmp_path), ready=True)
+    StationRecords(engine).register(registration(KEY, tmp_path), ready=True)
     registry = CalibrationRegistry(engine, SETTINGS, tmp_path / "calibration")
     old, new = enter(registry, tmp_path / "a"), enter(registry, tmp_path / "b")
     registry.record_use(KEY, old, 1.0, "same_day", "")

@@ -11,7 +11,7 @@ from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, NoCalibratorError
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection, ChosenSet
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import ANTENNAS, BAND_HZ, registration, solutions, write_tables
 
 SETTINGS = CalibrationOptions()
@@ -24,7 +24,7 @@ class Sets:
     """A registry that sets are entered into, and the selection from it."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
-        self.catalog = ProductCatalog(engine)
+        self.records = StationRecords(engine)
         self.registry = CalibrationRegistry(engine, SETTINGS, folder / "calibration")
         self.selection = CalibrationSelection(self.registry)
         self.folder = folder
@@ -47,10 +47,10 @@ class Sets:
 
     def convert(self, key: str, mid_mjd: float, **changes: object) -> None:
         """Register and convert a group."""
-        self.catalog.register(registration(key, self.folder, mid_mjd=mid_mjd, **changes), ready=True)
-        self.catalog.begin(key, f"run of {key}")
+        self.records.register(registration(key, self.folder, mid_mjd=mid_mjd, **changes), ready=True)
+        self.records.begin(key, f"run of {key}")
         numbers = {"channel_low_hz": BAND_HZ[0], "channel_high_hz": BAND_HZ[1]}
-        self.catalog.record_product(key, "measurement_set", self.folder, numbers)
+        self.records.record_product(key, "measurement_set", self.folder, numbers)
 
 
 @pytest.fixture
@@ -181,22 +181,22 @@ def test_tables_come_in_their_order_of_application(sets: Sets) -> None:
 def test_a_group_without_any_set_of_its_day_waits_until_its_deadline(sets: Sets) -> None:
     """Then it takes what there is, or is refused: it waits no more."""
     sets.convert(TARGET, MID)
-    group, now = sets.catalog.group(TARGET), datetime.now(UTC)
-    wait = sets.selection.waiting(group, sets.catalog, now)
+    group, now = sets.records.group(TARGET), datetime.now(UTC)
+    wait = sets.selection.waiting(group, sets.records, now)
     assert wait is not None
     assert "holds no set" in wait.reason
     # The observation is years from the clock of this test: the later of it and its registration counts.
     assert wait.deadline >= now + timedelta(hours=SETTINGS.deadline_hours) - timedelta(minutes=1)
     sets.enter(-80)
-    still = sets.selection.waiting(group, sets.catalog, now)
+    still = sets.selection.waiting(group, sets.records, now)
     assert still is not None
     assert "earlier_day" in still.reason
-    assert sets.selection.waiting(group, sets.catalog, wait.deadline) is None
+    assert sets.selection.waiting(group, sets.records, wait.deadline) is None
     sets.selection.record_wait(TARGET, still)
     kept = sets.selection.waits()[TARGET]
     assert (kept.reason, kept.deadline) == (still.reason, still.deadline)
     sets.enter(3)
-    assert sets.selection.waiting(group, sets.catalog, now) is None
+    assert sets.selection.waiting(group, sets.records, now) is None
     sets.selection.record_wait(TARGET, None)
     assert sets.selection.waits() == {}
 
@@ -206,21 +206,21 @@ def test_a_target_waits_for_a_nearer_scan_that_is_on_its_way(sets: Sets) -> None
     sets.convert(TARGET, MID)
     sets.convert(SCAN, MID + 4 / 24, calibrator_name="J0834+555", calibrator_apparent_jy=6.3)
     sets.enter(-9)
-    group = sets.catalog.group(TARGET)
-    wait = sets.selection.waiting(group, sets.catalog)
+    group = sets.records.group(TARGET)
+    wait = sets.selection.waiting(group, sets.records)
     assert wait is not None
     assert f"scan {SCAN} of J0834+555 is not solved yet" in wait.reason
-    sets.catalog.fail(SCAN, "no solutions")
-    assert sets.selection.waiting(group, sets.catalog) is None
+    sets.records.fail(SCAN, "no solutions")
+    assert sets.selection.waiting(group, sets.records) is None
 
 
 def test_a_back_up_is_not_taken_while_the_day_s_calibrator_is_on_its_way(sets: Sets) -> None:
     """Though it is nearer in time; a scan of another strip is not waited for."""
     sets.convert(TARGET, MID)
     sets.enter(1, calibrator_apparent_jy=1.5)
-    group = sets.catalog.group(TARGET)
+    group = sets.records.group(TARGET)
     other = {"calibrator_name": "3C454.3", "calibrator_apparent_jy": 11.0}
     sets.convert("2026-01-15T08:00:00", MID + 3 / 24, declination_deg=16.27, **other)
-    assert sets.selection.waiting(group, sets.catalog) is None
+    assert sets.selection.waiting(group, sets.records) is None
     sets.convert(SCAN, MID + 4 / 24, calibrator_name="J0834+555", calibrator_apparent_jy=6.3)
-    assert sets.selection.waiting(group, sets.catalog) is not None
+    assert sets.selection.waiting(group, sets.records) is not None

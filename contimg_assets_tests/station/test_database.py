@@ -16,7 +16,7 @@ from contimg_assets.settings import IngestOptions, Settings
 from contimg_assets.station import database
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import Base, GroupTransition
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 
 #: Newest revision of the schema.
 HEAD = "0005"
@@ -69,9 +69,9 @@ def test_a_group_that_was_held_before_leases_is_nobodys_and_keeps_its_history(em
         )
     engine.dispose()
     database.upgrade(empty_url)
-    catalog, leases = ProductCatalog(engine), Leases(engine, IngestOptions())
-    assert catalog.group("2026-01-15T03:00:00").state == "in_progress"
-    assert [step.reason for step in catalog.transitions("2026-01-15T03:00:00")] == ["started"]
+    records, leases = StationRecords(engine), Leases(engine, IngestOptions())
+    assert records.group("2026-01-15T03:00:00").state == "in_progress"
+    assert [step.reason for step in records.transitions("2026-01-15T03:00:00")] == ["started"]
     assert leases.held() == {}
     leases.hold("2026-01-15T03:00:00", "run 2")
     assert leases.held()["2026-01-15T03:00:00"].owner == "run 2"

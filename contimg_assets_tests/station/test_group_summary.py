@@ -20,7 +20,7 @@ from contimg_assets.station.database import reading
 from contimg_assets.station.group_summary import summary_of
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import FALLBACKS, VERDICTS, GroupSummary, ObservationGroup
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import TARGET, record_verdict, registration, solutions, write_tables
 
 CHECKS = (("measurement_set_qa", "n_dead_antennas"), ("image_qa", "rms_ratio"), ("image_qa", "flag_fraction"))
@@ -33,21 +33,21 @@ def summary(engine: Engine, key: str) -> GroupSummary:
         return session.get_one(GroupSummary, key)
 
 
-def judge(catalog: ProductCatalog, key: str, product: str, check: str, status: str) -> None:
+def judge(records: StationRecords, key: str, product: str, check: str, status: str) -> None:
     limits = {"value": 1.0, "soft": 1.0, "hard": 2.0, "limits_version": "1"}
-    record_verdict(catalog, key, product, check, status=status, **limits)
+    record_verdict(records, key, product, check, status=status, **limits)
 
 
 def test_it_says_what_a_list_needs(engine: Engine, tmp_path: Path) -> None:
-    catalog = ProductCatalog(engine)
-    catalog.register(registration(TARGET, tmp_path), ready=True)
+    records = StationRecords(engine)
+    records.register(registration(TARGET, tmp_path), ready=True)
     assert summary(engine, TARGET).state == "pending"
-    catalog.begin(TARGET, "run")
-    image = catalog.record_product(
+    records.begin(TARGET, "run")
+    image = records.record_product(
         TARGET, "image", PurePosixPath("image-1"), {"rms_mjy_beam": 0.3, "n_sources": 12}
     )
     quality = {"rms_ratio": 1.2, "flux_ratio": 0.99, "astrometric_offset_arcsec": float("nan")}
-    catalog.record_product(TARGET, "image_qa", PurePosixPath("image_qa-1"), quality)
+    records.record_product(TARGET, "image_qa", PurePosixPath("image_qa-1"), quality)
     for product, check, status in (
         ("image_qa", "rms_ratio", "WARN"),
         ("image_qa", "flag_fraction", "ERROR"),
@@ -55,8 +55,8 @@ def test_it_says_what_a_list_needs(engine: Engine, tmp_path: Path) -> None:
         ("measurement_set_qa", "zero_fraction", "PASS"),
         ("measurement_set_qa", "of_a_former_version", "ERROR"),
     ):
-        judge(catalog, TARGET, product, check, status)
-    catalog.complete(TARGET)
+        judge(records, TARGET, product, check, status)
+    records.complete(TARGET)
     found = summary(engine, TARGET)
     assert (found.state, found.verdict, found.n_warn, found.n_error) == ("completed", "ERROR", 1, 2)
     assert found.worst_check == "image_qa.flag_fraction"
@@ -67,29 +67,29 @@ def test_it_says_what_a_list_needs(engine: Engine, tmp_path: Path) -> None:
 
 def test_a_verdict_stands_until_the_version_that_follows_is_judged(engine: Engine, tmp_path: Path) -> None:
     """Made again, a bad product stays bad until its own check passes, whatever is said of the old one."""
-    catalog = ProductCatalog(engine)
-    catalog.register(registration(TARGET, tmp_path), ready=True)
-    old = catalog.record_product(TARGET, "image_qa", PurePosixPath("image_qa-1"), {})
-    judge(catalog, TARGET, "image_qa", "rms_ratio", "ERROR")
-    catalog.record_product(TARGET, "image_qa", PurePosixPath("image_qa-2"), {})
+    records = StationRecords(engine)
+    records.register(registration(TARGET, tmp_path), ready=True)
+    old = records.record_product(TARGET, "image_qa", PurePosixPath("image_qa-1"), {})
+    judge(records, TARGET, "image_qa", "rms_ratio", "ERROR")
+    records.record_product(TARGET, "image_qa", PurePosixPath("image_qa-2"), {})
     assert summary(engine, TARGET).verdict == "ERROR"
-    judge(catalog, TARGET, "image_qa", "rms_ratio", "PASS")
+    judge(records, TARGET, "image_qa", "rms_ratio", "PASS")
     assert summary(engine, TARGET).verdict == "PASS"
     # Judged late: what it says of the old version is not said of the current one.
     late = {"status": "ERROR", "value": 9.0, "soft": 1.0, "hard": 2.0, "limits_version": "1"}
-    record_verdict(catalog, TARGET, "image_qa", "rms_ratio", **late, version_id=old.id)
+    record_verdict(records, TARGET, "image_qa", "rms_ratio", **late, version_id=old.id)
     assert summary(engine, TARGET).verdict == "PASS"
 
 
 def test_of_writers_at_once_none_leaves_it_behind(engine: Engine, tmp_path: Path) -> None:
     """Each writer's change is in the row, whichever of them wrote it last."""
-    catalog = ProductCatalog(engine)
-    catalog.register(registration(TARGET, tmp_path), ready=True)
+    records = StationRecords(engine)
+    records.register(registration(TARGET, tmp_path), ready=True)
     checks = list(load_limits().limits["image_qa"])[:8]
 
     def write(check: str) -> None:
-        judge(catalog, TARGET, "image_qa", check, "WARN")
-        catalog.record_product(TARGET, check, PurePosixPath(f"{check}-1"), {})
+        judge(records, TARGET, "image_qa", check, "WARN")
+        records.record_product(TARGET, check, PurePosixPath(f"{check}-1"), {})
 
     with ThreadPoolExecutor(len(checks)) as pool:
         list(pool.map(write, checks))
@@ -99,13 +99,13 @@ def test_of_writers_at_once_none_leaves_it_behind(engine: Engine, tmp_path: Path
 
 def operations(engine: Engine, folder: Path) -> dict[str, Callable[[str, int], object]]:
     """All that changes a group or what is known of it; each is given a group and a number to vary by."""
-    catalog, leases = ProductCatalog(engine), Leases(engine, IngestOptions(attempts=2))
+    records, leases = StationRecords(engine), Leases(engine, IngestOptions(attempts=2))
     registry = CalibrationRegistry(engine, CalibrationOptions(), folder / "calibration")
     names = ("image", "image_qa", "flags")
 
     def product(key: str, n: int) -> None:
         numbers = {"rms_mjy_beam": n / 7, "n_sources": n, "flux_ratio": n / 3, "rms_ratio": float("inf")}
-        catalog.record_product(key, names[n % 3], PurePosixPath(f"{names[n % 3]}-{n}"), numbers)
+        records.record_product(key, names[n % 3], PurePosixPath(f"{names[n % 3]}-{n}"), numbers)
 
     def use(key: str, n: int) -> None:
         built = folder / f"tables{next(_numbers)}"
@@ -113,19 +113,19 @@ def operations(engine: Engine, folder: Path) -> dict[str, Callable[[str, int], o
         registry.record_use(key, registry.register(found, built), float(n), FALLBACKS[n % 4], "")
 
     return {
-        "register": lambda key, n: catalog.register(
+        "register": lambda key, n: records.register(
             registration(key, folder, declination_deg=float(n), calibrator_name="B" if n % 2 else None),
             ready=n % 3 > 0,
         ),
-        "reject": lambda key, _: catalog.reject(key, "too few"),
-        "begin": lambda key, n: catalog.begin(key, f"run {n}", explicit=n % 2 == 0),
+        "reject": lambda key, _: records.reject(key, "too few"),
+        "begin": lambda key, n: records.begin(key, f"run {n}", explicit=n % 2 == 0),
         "hold": lambda key, n: leases.hold(key, f"run {n}"),
         "died": lambda key, _: leases.died(key, held.owner if (held := leases.of(key)) else None, "killed"),
-        "complete": lambda key, _: catalog.complete(key),
-        "fail": lambda key, n: catalog.fail(key, f"reason {n}"),
-        "reopen": lambda key, _: catalog.reopen(key, "asked"),
+        "complete": lambda key, _: records.complete(key),
+        "fail": lambda key, n: records.fail(key, f"reason {n}"),
+        "reopen": lambda key, _: records.reopen(key, "asked"),
         "product": product,
-        "verdict": lambda key, n: judge(catalog, key, *CHECKS[n % 3], VERDICTS[n // 3 % 3]),
+        "verdict": lambda key, n: judge(records, key, *CHECKS[n % 3], VERDICTS[n // 3 % 3]),
         "use": use,
         "settle": lambda key, _: registry.settle(key),
     }

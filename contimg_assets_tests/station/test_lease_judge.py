@@ -20,7 +20,7 @@ from contimg_assets.station.lease_judge import Buried, Judge
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import Lease
 from contimg_assets.station.processes import is_gone, process_identity
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.conftest import PostgresServer
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
@@ -44,11 +44,11 @@ class NotedRuns:
 
 
 @pytest.fixture
-def catalog(engine: Engine, tmp_path: Path) -> ProductCatalog:
-    catalog = ProductCatalog(engine)
+def records(engine: Engine, tmp_path: Path) -> StationRecords:
+    records = StationRecords(engine)
     for key in (TARGET, CALIBRATOR):
-        catalog.register(registration(key, tmp_path), ready=True)
-    return catalog
+        records.register(registration(key, tmp_path), ready=True)
+    return records
 
 
 @pytest.fixture
@@ -64,11 +64,11 @@ import sys, time
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station import database
 from contimg_assets.station.leases import Leases
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 database.SQLITE_BUSY_MS = {BUSY_MS}
 engine = database.create(sys.argv[1])
 with Leases(engine, IngestOptions(heartbeat_s={OPTIONS.heartbeat_s})).living(sys.argv[3]):
-    ProductCatalog(engine).begin(sys.argv[2], sys.argv[3])
+    StationRecords(engine).begin(sys.argv[2], sys.argv[3])
     print("begun", flush=True)
     time.sleep(3600)
 """
@@ -124,7 +124,7 @@ def bury_at_last(judge: Judge, told: list[str]) -> list[Buried]:
 
 
 def test_after_an_outage_the_living_are_left_alone_and_the_dead_are_found(
-    request: pytest.FixtureRequest, catalog: ProductCatalog, leases: Leases
+    request: pytest.FixtureRequest, records: StationRecords, leases: Leases
 ) -> None:
     """An outage longer than the limit, at whose end a living holder's last sign of life is too old.
 
@@ -167,11 +167,11 @@ def test_after_an_outage_the_living_are_left_alone_and_the_dead_are_found(
         assert buried.message.endswith("gave no sign of life for 3 s")
         # And it is not suspected any more.
         assert set(leases.held()) == {TARGET}
-        assert catalog.group(TARGET).state == "in_progress"
+        assert records.group(TARGET).state == "in_progress"
 
 
 def test_a_killed_process_of_this_machine_is_dead_at_once_and_a_living_one_is_not(
-    catalog: ProductCatalog, leases: Leases
+    records: StationRecords, leases: Leases
 ) -> None:
     judge, runs = Judge(Leases(leases.engine, IngestOptions())), NotedRuns()
     with worker(leases.engine, TARGET, "doomed") as process:
@@ -180,19 +180,19 @@ def test_a_killed_process_of_this_machine_is_dead_at_once_and_a_living_one_is_no
         process.wait()
         (buried,) = judge.bury(runs)
     assert (buried.key, buried.state) == (TARGET, "pending")
-    assert catalog.transitions(TARGET)[-1].reason.endswith("has ended (attempt 1 of 3)")
+    assert records.transitions(TARGET)[-1].reason.endswith("has ended (attempt 1 of 3)")
     assert set(runs.ended) == {"doomed"}
     assert judge.bury(runs) == []
 
 
 def test_runs_of_a_command_that_holds_nothing_any_more_are_ended(
-    catalog: ProductCatalog, leases: Leases
+    records: StationRecords, leases: Leases
 ) -> None:
     leases.take(TARGET, "command-living", "contimg process")
     runs = NotedRuns("command-living", "command-dead")
     assert Judge(leases).bury(runs) == []
     assert set(runs.ended) == {"command-dead"}
-    assert catalog.group(TARGET).state == "pending"
+    assert records.group(TARGET).state == "pending"
 
 
 def test_processes_are_told_apart_by_when_they_began() -> None:

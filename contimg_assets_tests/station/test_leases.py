@@ -14,18 +14,18 @@ from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
 from contimg_assets.station.leases import Leases, new_command
 from contimg_assets.station.models import Lease
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def catalog(engine: Engine, tmp_path: Path) -> ProductCatalog:
-    catalog = ProductCatalog(engine)
-    catalog.register(registration(TARGET, tmp_path), ready=True)
-    catalog.register(registration(CALIBRATOR, tmp_path), ready=True)
-    return catalog
+def records(engine: Engine, tmp_path: Path) -> StationRecords:
+    records = StationRecords(engine)
+    records.register(registration(TARGET, tmp_path), ready=True)
+    records.register(registration(CALIBRATOR, tmp_path), ready=True)
+    return records
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ print(len(leases.take_many(sys.argv[3:], sys.argv[2], "a test")))
 
 
 def test_of_real_processes_that_take_a_group_at_once_one_succeeds(
-    catalog: ProductCatalog, leases: Leases
+    records: StationRecords, leases: Leases
 ) -> None:
-    url = catalog.engine.url.render_as_string(hide_password=False)
+    url = records.engine.url.render_as_string(hide_password=False)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, url, f"run {number}", *keys],
@@ -95,9 +95,9 @@ def test_of_real_processes_that_take_a_group_at_once_one_succeeds(
 
 
 def test_a_command_holds_its_groups_for_its_length_and_gets_none_that_somebody_holds(
-    catalog: ProductCatalog, leases: Leases
+    records: StationRecords, leases: Leases
 ) -> None:
-    catalog.begin(TARGET, "run 1")
+    records.begin(TARGET, "run 1")
     command = new_command()
     with leases.living(command):
         assert leases.take_many([TARGET, CALIBRATOR], command, "contimg process") == {CALIBRATOR}
@@ -107,7 +107,7 @@ def test_a_command_holds_its_groups_for_its_length_and_gets_none_that_somebody_h
     assert owners(leases) == {TARGET: "run 1"}
 
 
-@pytest.mark.usefixtures("catalog")
+@pytest.mark.usefixtures("records")
 def test_a_sign_of_life_is_for_all_groups_of_an_owner_and_no_others(leases: Leases) -> None:
     leases.take_many([TARGET], "a", "a")
     leases.take_many([CALIBRATOR], "b", "b")
@@ -120,7 +120,7 @@ def test_a_sign_of_life_is_for_all_groups_of_an_owner_and_no_others(leases: Leas
     assert leases.expired()[1] == []
 
 
-@pytest.mark.usefixtures("catalog")
+@pytest.mark.usefixtures("records")
 def test_while_it_lives_a_holder_beats_by_itself(engine: Engine) -> None:
     quick = Leases(engine, IngestOptions(heartbeat_s=0.02))
     with quick.living("a"):
@@ -133,63 +133,63 @@ def test_while_it_lives_a_holder_beats_by_itself(engine: Engine) -> None:
 
 
 def test_a_worker_that_was_taken_for_dead_publishes_nothing(
-    catalog: ProductCatalog, leases: Leases, tmp_path: Path
+    records: StationRecords, leases: Leases, tmp_path: Path
 ) -> None:
-    catalog.begin(TARGET, "paused")
+    records.begin(TARGET, "paused")
     assert leases.died(TARGET, "paused", "no sign of life") == "pending"
-    catalog.begin(TARGET, "next")
+    records.begin(TARGET, "next")
 
     def publish() -> None:
         raise AssertionError("published what another run makes")
 
     with pytest.raises(StateError, match=r"is held by run next on .*, so run paused leaves it alone"):
-        catalog.record_product(TARGET, "measurement_set", tmp_path, {}, owner="paused", show=publish)
+        records.record_product(TARGET, "measurement_set", tmp_path, {}, owner="paused", show=publish)
     leases.beat("paused")
-    catalog.fail(TARGET, "the paused run's fault", owner="paused")
+    records.fail(TARGET, "the paused run's fault", owner="paused")
     leases.release("paused")
     assert leases.died(TARGET, "paused", "no sign of life") == "in_progress"
-    assert (catalog.group(TARGET).state, owners(leases)[TARGET]) == ("in_progress", "next")
-    assert catalog.record_product(TARGET, "measurement_set", tmp_path, {}, owner="next").run == "next"
+    assert (records.group(TARGET).state, owners(leases)[TARGET]) == ("in_progress", "next")
+    assert records.record_product(TARGET, "measurement_set", tmp_path, {}, owner="next").run == "next"
 
 
 def test_a_command_that_was_taken_for_dead_does_not_begin_again(
-    catalog: ProductCatalog, leases: Leases
+    records: StationRecords, leases: Leases
 ) -> None:
     command = new_command()
     leases.take(TARGET, command, "contimg process")
-    catalog.begin(TARGET, command)
+    records.begin(TARGET, command)
     leases.died(TARGET, command, "no sign of life")
     with pytest.raises(StateError, match="is held by nobody"):
-        catalog.begin(TARGET, command)
+        records.begin(TARGET, command)
     with pytest.raises(StateError, match="is held by nobody"):
         leases.hold(TARGET, command)
     assert owners(leases) == {}
 
 
-def test_a_group_that_kills_its_workers_is_given_up(catalog: ProductCatalog, leases: Leases) -> None:
+def test_a_group_that_kills_its_workers_is_given_up(records: StationRecords, leases: Leases) -> None:
     found = []
     for run in ("a", "b", "c"):
-        catalog.begin(TARGET, run)
+        records.begin(TARGET, run)
         found.append(leases.died(TARGET, run, "out of memory"))
     assert found == ["pending", "pending", "failed"]
-    assert catalog.group(TARGET).reason == "out of memory, 3 times in succession: given up"
-    catalog.reopen(TARGET, "more memory now")
-    catalog.begin(TARGET, "d")
+    assert records.group(TARGET).reason == "out of memory, 3 times in succession: given up"
+    records.reopen(TARGET, "more memory now")
+    records.begin(TARGET, "d")
     assert leases.died(TARGET, "d", "out of memory") == "pending"
 
 
-def test_a_run_that_cannot_begin_counts_as_an_attempt(catalog: ProductCatalog, leases: Leases) -> None:
+def test_a_run_that_cannot_begin_counts_as_an_attempt(records: StationRecords, leases: Leases) -> None:
     assert leases.could_not_begin(TARGET, "run 1", "no such module") == "pending"
-    assert catalog.group(TARGET).retries == 1
+    assert records.group(TARGET).retries == 1
     assert leases.take(CALIBRATOR, "command", "contimg process")
     assert leases.could_not_begin(CALIBRATOR, "run 1", "no such module") == "pending"
-    assert catalog.group(CALIBRATOR).retries == 0, "counted against a group that a command holds"
-    catalog.begin(TARGET, "run 2")
+    assert records.group(CALIBRATOR).retries == 0, "counted against a group that a command holds"
+    records.begin(TARGET, "run 2")
     assert leases.could_not_begin(TARGET, "run 1", "no such module") == "in_progress"
 
 
-def test_between_runs_nobody_holds_a_group(catalog: ProductCatalog, leases: Leases) -> None:
-    catalog.begin(TARGET, "convert")
+def test_between_runs_nobody_holds_a_group(records: StationRecords, leases: Leases) -> None:
+    records.begin(TARGET, "convert")
     with pytest.raises(StateError, match=r"held by run convert on .*, so run image leaves it alone"):
         leases.hold(TARGET, "image")
     leases.release("convert")
@@ -200,28 +200,28 @@ def test_between_runs_nobody_holds_a_group(catalog: ProductCatalog, leases: Leas
 
 
 def test_stages_made_again_by_hand_take_up_failed_groups_and_leave_completed_ones_so(
-    catalog: ProductCatalog, leases: Leases, tmp_path: Path
+    records: StationRecords, leases: Leases, tmp_path: Path
 ) -> None:
     with pytest.raises(StateError, match="is pending, expected in_progress: convert it first"):
         leases.hold(TARGET, "image")
     assert owners(leases) == {}
-    catalog.begin(TARGET, "convert")
-    catalog.fail(TARGET, "no calibrator")
+    records.begin(TARGET, "convert")
+    records.fail(TARGET, "no calibrator")
     # A sibling step of the run that failed leaves the group, and its reason, alone.
     with pytest.raises(StateError, match="has failed: no calibrator"):
         leases.hold(TARGET, "convert")
-    assert catalog.group(TARGET).reason == "no calibrator"
+    assert records.group(TARGET).reason == "no calibrator"
     leases.release("convert")
     leases.hold(TARGET, "image")
-    assert [step.to_state for step in catalog.transitions(TARGET)][-3:] == [
+    assert [step.to_state for step in records.transitions(TARGET)][-3:] == [
         "failed",
         "pending",
         "in_progress",
     ]
-    catalog.complete(TARGET)
+    records.complete(TARGET)
     leases.release("image")
     leases.hold(TARGET, "again")
-    catalog.record_product(TARGET, "image", tmp_path, {}, owner="again")
-    catalog.fail(TARGET, "broken this time", owner="again")
+    records.record_product(TARGET, "image", tmp_path, {}, owner="again")
+    records.fail(TARGET, "broken this time", owner="again")
     assert leases.died(TARGET, "again", "killed") == "completed"
     assert owners(leases) == {}

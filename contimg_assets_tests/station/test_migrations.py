@@ -11,7 +11,7 @@ from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import reading
 from contimg_assets.station.group_summary import summaries, summary_of
 from contimg_assets.station.models import Performance, Verdict
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import content, publish
 from contimg_assets.station.store import Store
 from contimg_assets.station.version_views import versions_of
@@ -28,15 +28,15 @@ def test_the_release_befores_database_opens_with_its_numbers_verdicts_and_perfor
     with engine.connect() as connection:
         before = {(row.group_key, row.product): row for row in connection.execute(select(old))}
     database.upgrade(empty_url)
-    catalog = ProductCatalog(engine)
-    found = {(key, name): row for key in (CALIBRATOR, TARGET) for name, row in catalog.products(key).items()}
+    records = StationRecords(engine)
+    found = {(key, name): row for key in (CALIBRATOR, TARGET) for name, row in records.products(key).items()}
     assert found.keys() == before.keys()
     for of, row in found.items():
         assert row.numbers == before[of].metrics
         assert row.made_at.replace(tzinfo=None) == before[of].created_at
         slug = of[0].translate({ord("-"): None, ord(":"): None})
         assert (row.path, row.version, row.settings) == (f"products/{slug}/{of[1]}", "", {})
-        assert row.run == catalog.performance(of[0])[0].run or of[1] != "measurement_set"
+        assert row.run == records.performance(of[0])[0].run or of[1] != "measurement_set"
     with reading(engine) as session:
         for table in (Verdict, Performance):
             # Each product was made once in that home, and judged after it was made.
@@ -75,15 +75,15 @@ def test_a_home_of_the_release_before_goes_on_and_its_version_stays_in_the_histo
     load(empty_url, tmp_path)
     database.upgrade(empty_url)
     engine = database.create(empty_url)
-    catalog, store = ProductCatalog(engine), Store(tmp_path / "moved" / "home")
+    records, store = StationRecords(engine), Store(tmp_path / "moved" / "home")
     link = store.path(TARGET, "image")
     published = link.parent / ".versions" / "image-0123456789ab"
     published.mkdir(parents=True)
     link.symlink_to(Path(".versions") / published.name)
-    assert content(catalog, store, TARGET, "image") == published
+    assert content(records, store, TARGET, "image") == published
     with store.staging(TARGET, "image") as folder:
         (folder / "built").mkdir()
-        publish(catalog, store, folder / "built", TARGET, "image", {"rms_mjy_beam": 0.5})
+        publish(records, store, folder / "built", TARGET, "image", {"rms_mjy_beam": 0.5})
     old, new = versions_of(engine, TARGET, "image")
     assert (old.version, old.superseded) == ("0123456789ab", new.made)
     assert store.absolute(old.path) == published
@@ -100,12 +100,12 @@ def test_going_back_keeps_the_current_versions_and_new_rows_find_numbers(
     engine = database.create(empty_url)
     migrate(engine, "0003", down=True)
     database.upgrade(empty_url)
-    catalog = ProductCatalog(engine)
-    assert len(catalog.products(TARGET)) == 6
+    records = StationRecords(engine)
+    assert len(records.products(TARGET)) == 6
     judged = {"status": "PASS", "value": 1.0, "soft": 1.0, "hard": 2.0, "limits_version": "6"}
-    record_verdict(catalog, TARGET, "image_qa", "rms_ratio", **judged)
-    catalog.record_product(TARGET, "image", tmp_path / "image-1", {})
-    assert len(catalog.performance(TARGET)) == 7
+    record_verdict(records, TARGET, "image_qa", "rms_ratio", **judged)
+    records.record_product(TARGET, "image", tmp_path / "image-1", {})
+    assert len(records.performance(TARGET)) == 7
     engine.dispose()
 
 

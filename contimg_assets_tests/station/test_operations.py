@@ -10,15 +10,15 @@ from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import Settings
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.operations import CONVERT, IMAGE, SOLVE, Operations, RunResult, sole_owner
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
 
 class Launcher:
     """Runs that take a group through its states."""
 
-    def __init__(self, catalog: ProductCatalog, leases: Leases) -> None:
-        self.catalog = catalog
+    def __init__(self, records: StationRecords, leases: Leases) -> None:
+        self.records = records
         self.leases = leases
         self.ran: list[tuple[str, str]] = []
         self.waiting: set[str] = set()
@@ -28,11 +28,11 @@ class Launcher:
         self.ran.append((job, key))
         self.holders.add(self.leases.held()[key].owner)
         if job == CONVERT:
-            self.catalog.begin(key, owner, explicit=True)
+            self.records.begin(key, owner, explicit=True)
         else:
             self.leases.hold(key, owner)
         if job == IMAGE:
-            self.catalog.complete(key)
+            self.records.complete(key)
         return RunResult(True)
 
     def unfinished_keys(self) -> set[str]:
@@ -50,17 +50,17 @@ class Launcher:
 
 @pytest.fixture
 def launcher(engine: Engine, home: Path) -> Launcher:
-    catalog = ProductCatalog(engine)
-    catalog.register(registration(TARGET, home), ready=True)
-    catalog.register(
+    records = StationRecords(engine)
+    records.register(registration(TARGET, home), ready=True)
+    records.register(
         registration(CALIBRATOR, home, calibrator_name="J0834+555", calibrator_apparent_jy=7.9), ready=True
     )
-    return Launcher(catalog, Leases(engine, Settings().ingest))
+    return Launcher(records, Leases(engine, Settings().ingest))
 
 
 @pytest.fixture
 def operations(launcher: Launcher, settings: Settings) -> Operations:
-    return Operations(settings, launcher.catalog, launcher.leases, launcher, name="a test")
+    return Operations(settings, launcher.records, launcher.leases, launcher, name="a test")
 
 
 def test_a_group_is_made_again_under_the_commands_lease(operations: Operations, launcher: Launcher) -> None:
@@ -76,11 +76,11 @@ def test_a_group_is_made_again_under_the_commands_lease(operations: Operations, 
 def test_a_group_that_waits_between_its_runs_is_taken_up_from_its_flags_or_from_its_files(
     operations: Operations, launcher: Launcher
 ) -> None:
-    launcher.catalog.begin(TARGET, "run 1")
+    launcher.records.begin(TARGET, "run 1")
     launcher.leases.release("run 1")
     (outcome,) = operations.reprocess(TARGET, keep_flags=True)
     assert (outcome.status, launcher.ran) == ("completed", [(IMAGE, TARGET)])
-    launcher.catalog.begin(TARGET, "run 2", explicit=True)
+    launcher.records.begin(TARGET, "run 2", explicit=True)
     launcher.leases.release("run 2")
     assert operations.reprocess(TARGET)[0].status == "completed"
     assert launcher.ran[1:] == [(CONVERT, TARGET), (IMAGE, TARGET)]
@@ -89,7 +89,7 @@ def test_a_group_that_waits_between_its_runs_is_taken_up_from_its_flags_or_from_
 def test_a_group_that_somebody_holds_or_that_has_a_run_is_left_alone_and_says_so(
     operations: Operations, launcher: Launcher
 ) -> None:
-    launcher.catalog.begin(TARGET, "run 1")
+    launcher.records.begin(TARGET, "run 1")
     (outcome,) = operations.reprocess(TARGET)
     assert outcome.status == "busy"
     assert outcome.reason.startswith(f"group {TARGET} is held by run run 1 on ")
@@ -111,4 +111,4 @@ def test_a_group_is_reopened_on_request_unless_somebody_holds_it(
     ):
         operations.reopen(TARGET, "asked")
     operations.reopen(TARGET, "asked")
-    assert launcher.catalog.group(TARGET).state == "pending"
+    assert launcher.records.group(TARGET).state == "pending"

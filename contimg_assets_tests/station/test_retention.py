@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from contimg_assets.radio.errors import RetentionError
 from contimg_assets.station import publication, retention
 from contimg_assets.station.models import now
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.retention import Removal, carry_out, plan
 from contimg_assets.station.store import Store
 from contimg_assets.station.version_views import versions_of
@@ -26,11 +26,11 @@ Publish = Callable[..., Path]
 
 
 @pytest.fixture
-def catalog(engine: Engine, tmp_path: Path) -> ProductCatalog:
-    catalog = ProductCatalog(engine)
+def records(engine: Engine, tmp_path: Path) -> StationRecords:
+    records = StationRecords(engine)
     for key in (TARGET, CALIBRATOR):
-        catalog.register(registration(key, tmp_path), ready=True)
-    return catalog
+        records.register(registration(key, tmp_path), ready=True)
+    return records
 
 
 @pytest.fixture
@@ -39,39 +39,39 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def publish(catalog: ProductCatalog, store: Store) -> Publish:
+def publish(records: StationRecords, store: Store) -> Publish:
     def make(product: str, content: str = "x", key: str = TARGET) -> Path:
         with store.staging(key, product) as folder:
             (folder / "built").mkdir()
             (folder / "built" / "data").write_text(content * SIZE)
-            publication.publish(catalog, store, folder / "built", key, product, {})
-        return publication.content(catalog, store, key, product)
+            publication.publish(records, store, folder / "built", key, product, {})
+        return publication.content(records, store, key, product)
 
     return make
 
 
 def test_a_superseded_version_goes_when_its_grace_is_over_and_its_row_stays(
-    catalog: ProductCatalog, store: Store, publish: Publish
+    records: StationRecords, store: Store, publish: Publish
 ) -> None:
     old, new = publish("image"), publish("image")
     other = publish("image", key=CALIBRATOR)
-    assert plan(catalog.engine, store, GRACE_HOURS) == []
-    (planned,) = plan(catalog.engine, store, GRACE_HOURS, now() + DAY)
+    assert plan(records.engine, store, GRACE_HOURS) == []
+    (planned,) = plan(records.engine, store, GRACE_HOURS, now() + DAY)
     assert (planned.path, planned.size) == (old, SIZE)
     assert planned.reason.startswith(f"image of {TARGET}, superseded 20")
     assert old.is_dir()
-    assert carry_out(catalog.engine, store, [planned]) == SIZE
+    assert carry_out(records.engine, store, [planned]) == SIZE
     assert not old.exists()
     assert sorted(old.parent.iterdir()) == [new]
     assert other.is_dir()
-    first, second = versions_of(catalog.engine, TARGET, "image")
+    first, second = versions_of(records.engine, TARGET, "image")
     assert first.deleted is not None
     assert second.deleted is None
-    assert plan(catalog.engine, store, GRACE_HOURS, now() + DAY) == []
+    assert plan(records.engine, store, GRACE_HOURS, now() + DAY) == []
 
 
 def test_flags_and_calibration_sets_stay_for_ever(
-    store: Store, catalog: ProductCatalog, publish: Publish
+    store: Store, records: StationRecords, publish: Publish
 ) -> None:
     versions = [publish("flags", content) for content in "ab"]
     kept = store.calibration / "20260115T050000-01234567"
@@ -79,11 +79,11 @@ def test_flags_and_calibration_sets_stay_for_ever(
     # Of a release that did not enter every version.
     unnamed = versions[0].with_name("flags-0123456789ab")
     unnamed.mkdir()
-    assert plan(catalog.engine, store, 0.0, now() + 100 * DAY) == []
+    assert plan(records.engine, store, 0.0, now() + 100 * DAY) == []
 
 
 def test_what_killed_processes_left_goes_after_a_day_however_short_the_grace(
-    store: Store, catalog: ProductCatalog, publish: Publish
+    store: Store, records: StationRecords, publish: Publish
 ) -> None:
     current = publish("image")
     left = [
@@ -96,34 +96,34 @@ def test_what_killed_processes_left_goes_after_a_day_however_short_the_grace(
         folder.mkdir(parents=True)
     link = current.with_name("image-0123456789ab.0123.link")
     link.symlink_to(current.name)
-    assert plan(catalog.engine, store, 0.0) == []
-    planned = plan(catalog.engine, store, 0.0, now() + DAY)
+    assert plan(records.engine, store, 0.0) == []
+    planned = plan(records.engine, store, 0.0, now() + DAY)
     assert {item.path for item in planned} == {*left, link}
-    carry_out(catalog.engine, store, planned)
+    carry_out(records.engine, store, planned)
     assert not any(folder.exists() for folder in left)
     assert not link.is_symlink()
     assert current.is_dir()
 
 
 def test_a_database_that_knows_nothing_costs_no_data(
-    store: Store, catalog: ProductCatalog, tmp_path: Path
+    store: Store, records: StationRecords, tmp_path: Path
 ) -> None:
     """Content goes only beside a current version of the same product: not where the database was lost."""
     lost = store.path(TARGET, ".versions") / "image-0123456789ab"
     lost.mkdir(parents=True)
     (store.products / "20200101T000000" / ".versions" / "image-0123456789ab").mkdir(parents=True)
     # Of another home's database: its current version is not here.
-    catalog.record_product(TARGET, "image", tmp_path / "image-1", {})
-    assert plan(catalog.engine, store, 0.0, now() + 100 * DAY) == []
+    records.record_product(TARGET, "image", tmp_path / "image-1", {})
+    assert plan(records.engine, store, 0.0, now() + 100 * DAY) == []
 
 
 def test_a_removal_that_was_cut_short_is_finished(
-    store: Store, catalog: ProductCatalog, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    store: Store, records: StationRecords, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the row was marked, and after the content was renamed."""
     old = publish("image")
     publish("image")
-    planned = plan(catalog.engine, store, GRACE_HOURS, now() + DAY)
+    planned = plan(records.engine, store, GRACE_HOURS, now() + DAY)
 
     def killed(_path: Path) -> None:
         raise KeyboardInterrupt
@@ -131,43 +131,43 @@ def test_a_removal_that_was_cut_short_is_finished(
     with monkeypatch.context() as patched:
         patched.setattr(store, "remove", killed)
         with pytest.raises(KeyboardInterrupt):
-            carry_out(catalog.engine, store, planned)
+            carry_out(records.engine, store, planned)
     assert old.is_dir()
-    again = plan(catalog.engine, store, GRACE_HOURS, now() + DAY)
+    again = plan(records.engine, store, GRACE_HOURS, now() + DAY)
     assert [(item.path, item.reason) for item in again] == [(old, "a removal that was cut short")]
     with monkeypatch.context() as patched:
         patched.setattr("contimg_assets.station.store.remove_tree", killed)
         with pytest.raises(KeyboardInterrupt):
-            carry_out(catalog.engine, store, again)
+            carry_out(records.engine, store, again)
     assert not old.exists()
-    (trash,) = plan(catalog.engine, store, GRACE_HOURS)
+    (trash,) = plan(records.engine, store, GRACE_HOURS)
     assert trash.path.name.startswith(".trash-")
-    carry_out(catalog.engine, store, [trash])
+    carry_out(records.engine, store, [trash])
     assert len(list(old.parent.iterdir())) == 1
 
 
 def test_a_plan_that_is_out_of_date_removes_nothing_that_is_used(
-    store: Store, catalog: ProductCatalog, publish: Publish
+    store: Store, records: StationRecords, publish: Publish
 ) -> None:
     current = publish("image")
-    version = catalog.product(TARGET, "image")
+    version = records.product(TARGET, "image")
     stale = [Removal(current, "superseded", SIZE, version.id), Removal(current, "never published", SIZE)]
-    assert carry_out(catalog.engine, store, stale) == 0
+    assert carry_out(records.engine, store, stale) == 0
     assert current.is_dir()
 
 
 def test_content_that_is_gone_already_is_marked(
-    store: Store, catalog: ProductCatalog, publish: Publish
+    store: Store, records: StationRecords, publish: Publish
 ) -> None:
     old = publish("image")
     publish("image")
     store.remove(old)
-    carry_out(catalog.engine, store, plan(catalog.engine, store, GRACE_HOURS, now() + DAY))
-    assert versions_of(catalog.engine, TARGET, "image")[0].deleted is not None
+    carry_out(records.engine, store, plan(records.engine, store, GRACE_HOURS, now() + DAY))
+    assert versions_of(records.engine, TARGET, "image")[0].deleted is not None
 
 
 def test_what_cannot_be_removed_is_named_and_the_rest_goes(
-    store: Store, catalog: ProductCatalog, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    store: Store, records: StationRecords, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck, free = publish("image"), publish("flux")
     for product in ("image", "flux"):
@@ -181,21 +181,21 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(
 
     monkeypatch.setattr(store, "remove", refuses)
     with pytest.raises(RetentionError, match=f"1 items could not be removed: {stuck}: Permission denied"):
-        carry_out(catalog.engine, store, plan(catalog.engine, store, GRACE_HOURS, now() + DAY))
+        carry_out(records.engine, store, plan(records.engine, store, GRACE_HOURS, now() + DAY))
     assert stuck.is_dir()
     assert not free.exists()
-    assert [item.path for item in plan(catalog.engine, store, GRACE_HOURS)] == [stuck]
+    assert [item.path for item in plan(records.engine, store, GRACE_HOURS)] == [stuck]
 
 
-def test_links_are_put_right_by_the_rows(store: Store, catalog: ProductCatalog, publish: Publish) -> None:
+def test_links_are_put_right_by_the_rows(store: Store, records: StationRecords, publish: Publish) -> None:
     """Also one that leads to content which is not there; a link of no product of ours is left alone."""
     old, new, link = publish("image"), publish("image"), store.path(TARGET, "image")
-    assert retention.put_links_right(catalog, store) == []
+    assert retention.put_links_right(records, store) == []
     for target in (old, new.with_name("image-0123456789ab")):
         store.point(link, target)
         foreign = link.with_name("notes")
         foreign.unlink(missing_ok=True)
         foreign.symlink_to(os.devnull)
-        assert retention.put_links_right(catalog, store) == [link]
+        assert retention.put_links_right(records, store) == [link]
         assert link.resolve() == new
         assert foreign.is_symlink()

@@ -6,7 +6,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.settings import Settings, WebOptions
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.audit import AuditFile
@@ -21,12 +21,12 @@ def app_of(settings: Settings) -> Made:
     """Makes our own part of what is served, behind the guard; nothing stands in Dagster's place."""
     for name in ("products", "logs"):
         (settings.home / name).mkdir(exist_ok=True)
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
 
     def made(mode: Mode, **options: object) -> ASGIApp:
         web = WebOptions.model_validate(options)
         access = Access(mode, web, Tokens(settings.home))
-        own = own_app(catalog, settings.home / "products")
+        own = own_app(records, settings.home / "products")
         nothing = PlainTextResponse("", 404)
         return guarded_app(own, nothing, access, AuditFile(settings.home), web.allowed_hosts)
 

@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from contimg_assets.partitions import OBSERVATION_GROUP
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings, WebOptions, get_settings
 from contimg_assets.web.app import guarded_app, own_app
@@ -93,7 +93,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             DagsterInstance.from_config(str(folder)) as instance,
             dagster_app(instance, None) as dagster,
         ):
-            own = own_app(CatalogResource().catalog(), home / "products")
+            own = own_app(DatabaseResource().records(), home / "products")
             yield Installation(settings, instance, own, dagster)
     get_settings.cache_clear()
 

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 
 from contimg_assets.settings import WebOptions
 from contimg_assets.station import database
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.audit import AuditFile
@@ -69,7 +69,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def site(store: Store) -> Iterator[Site]:
     url = f"sqlite:///{store.home / 'catalogue.sqlite'}"
     database.upgrade(url)
-    own = own_app(ProductCatalog(database.create(url)), store.products)
+    own = own_app(StationRecords(database.create(url)), store.products)
     (store.home / "logs").mkdir()
     access = Access(Mode.LOOPBACK, WebOptions(), Tokens(store.home))
     with running(guarded_app(own, PlainTextResponse("", 404), access, AuditFile(store.home), [])) as site:

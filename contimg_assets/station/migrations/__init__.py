@@ -1,1 +1,1 @@
-"""Alembic station/migrations of the catalogue, run by :func:`contimg_assets.station.database.upgrade`."""
+"""Alembic's migrations of the station database, run by :func:`contimg_assets.station.database.upgrade`."""

@@ -16,7 +16,7 @@ from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_runs import UNFINISHED
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.leases import Leases
-from contimg_assets.station.products import ProductCatalog
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
 #: Products whose content depends on the group only.
@@ -41,21 +41,21 @@ class Expected:
 HeldLeases = Callable[[], Sequence[tuple[str, str]]]
 
 
-def leases_of(catalog: ProductCatalog) -> HeldLeases:
+def leases_of(records: StationRecords) -> HeldLeases:
     """Leases of the station database."""
-    leases = Leases(catalog.engine, IngestOptions())
+    leases = Leases(records.engine, IngestOptions())
     return lambda: [(key, held.owner) for key, held in leases.held().items()]
 
 
 def violations(
-    expected: Expected, catalog: ProductCatalog, instance: DagsterInstance, store: Store, leases: HeldLeases
+    expected: Expected, records: StationRecords, instance: DagsterInstance, store: Store, leases: HeldLeases
 ) -> list[str]:
     """Everything that is not as it must be; empty if all is well.
 
     Parameters
     ----------
     expected : Expected
-    catalog : ProductCatalog
+    records : StationRecords
         Of the station.
     instance : DagsterInstance
         Of the station.
@@ -70,7 +70,7 @@ def violations(
         One sentence each.
     """
     return [
-        *_groups(expected, catalog),
+        *_groups(expected, records),
         *(
             f"run {run.run_id} is {run.status.value}"
             for run in instance.get_runs(RunsFilter(statuses=UNFINISHED))
@@ -82,15 +82,15 @@ def violations(
     ]
 
 
-def _groups(expected: Expected, catalog: ProductCatalog) -> Iterable[str]:
-    found = {group.key: group for group in catalog.groups()}
+def _groups(expected: Expected, records: StationRecords) -> Iterable[str]:
+    found = {group.key: group for group in records.groups()}
     for key in sorted(found.keys() - expected.completed - expected.failed.keys()):
         yield f"group {key} is there and was never observed"
     for key in sorted(expected.completed):
         if key not in found:
             yield f"group {key} is not there"
             continue
-        steps = [step.to_state for step in catalog.transitions(key)]
+        steps = [step.to_state for step in records.transitions(key)]
         if found[key].state != "completed" or steps.count("completed") != 1:
             yield f"group {key} is {found[key].state}, after {' > '.join(steps)}: {found[key].reason}"
     for key, reason in expected.failed.items():

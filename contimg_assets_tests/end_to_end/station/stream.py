@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.uvh5 import group_key
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.station.store import Store
 from contimg_assets_tests.end_to_end.station.checker import Expected, leases_of, violations
 from contimg_assets_tests.end_to_end.station.services import Station
@@ -33,7 +33,7 @@ def observe(folder: Path, n_targets: int) -> set[str]:
 
 def completed(keys: set[str]) -> bool:
     """Whether all groups are, and there is no other."""
-    groups = CatalogResource().catalog().groups()
+    groups = DatabaseResource().records().groups()
     return {group.key for group in groups if group.state == "completed"} == keys
 
 
@@ -47,11 +47,11 @@ def check(made: Station, expected: Expected, swept: bool = True) -> None:
     swept : bool
         Whether folders of what was killed must be gone as well.
     """
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
     with made.instance() as instance:
 
         def found() -> list[str]:
-            told = violations(expected, catalog, instance, Store(made.home), leases_of(catalog))
+            told = violations(expected, records, instance, Store(made.home), leases_of(records))
             return [sentence for sentence in told if swept or not sentence.endswith("is left over")]
 
         deadline = time.monotonic() + END_S

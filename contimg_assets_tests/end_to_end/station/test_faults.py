@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from contimg_assets.radio.group_key import slug
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.workers import WorkerState
 from contimg_assets.station.store import Store
 from contimg_assets_tests.end_to_end.station.checker import Expected, contents, leases_of, processes_of, times
@@ -31,11 +31,11 @@ TAKEN_UP = timedelta(seconds=90)
 
 def with_a_run(made: Station, name: str) -> WorkerState:
     """Wait until a worker has a run whose group it holds, and a stage at work; what it has."""
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
     found: list[WorkerState] = []
 
     def at_work() -> bool:
-        owners = {owner for _, owner in leases_of(catalog)()}
+        owners = {owner for _, owner in leases_of(records)()}
         states = [state for state in made.workers().states() if state.name.startswith(f"{name}@")]
         found[:] = [state for state in states if state.run in owners]
         return bool(found) and any("tiny_stage" in told for told in processes_of(made.home))
@@ -68,10 +68,10 @@ def test_a_machine_is_lost_in_the_middle_of_a_run(quick_to_bury: Station) -> Non
     quick_to_bury.start_worker("two")
     quick_to_bury.start_daemon()
     held = with_a_run(quick_to_bury, "one")
-    catalog = CatalogResource().catalog()
-    (key,) = [group for group, owner in leases_of(catalog)() if owner == held.run]
+    records = DatabaseResource().records()
+    (key,) = [group for group, owner in leases_of(records)() if owner == held.run]
     # Another run may be just publishing.
-    done = {slug(group.key) for group in catalog.groups("completed")}
+    done = {slug(group.key) for group in records.groups("completed")}
     finished = {
         name: when for name, when in times(Store(quick_to_bury.home)).items() if name.split("/")[1] in done
     }
@@ -82,7 +82,7 @@ def test_a_machine_is_lost_in_the_middle_of_a_run(quick_to_bury: Station) -> Non
     time.sleep(1)
     assert session_of(doomed.pid) == []
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
-    (freed,) = [step for step in catalog.transitions(key) if "no sign of life" in step.reason]
+    (freed,) = [step for step in records.transitions(key) if "no sign of life" in step.reason]
     assert freed.at.timestamp() - killed_at < TAKEN_UP.total_seconds()
     check(quick_to_bury, Expected(keys, finished=finished), swept=False)
 
@@ -99,9 +99,9 @@ def test_redis_is_killed_and_comes_back(two_slots: Station) -> None:
     time.sleep(20)
     two_slots.start_redis()
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
     for key in keys:
-        steps = [step.to_state for step in catalog.transitions(key)]
+        steps = [step.to_state for step in records.transitions(key)]
         assert steps.count("pending") == 1, f"group {key} went back: {' > '.join(steps)}"
     check(two_slots, Expected(keys))
 
@@ -112,15 +112,15 @@ def test_the_process_of_a_run_is_killed(two_slots: Station) -> None:
     worker = two_slots.start_worker("one")
     two_slots.start_daemon()
     held = with_a_run(two_slots, "one")
-    catalog = CatalogResource().catalog()
-    (key,) = [group for group, owner in leases_of(catalog)() if owner == held.run]
+    records = DatabaseResource().records()
+    (key,) = [group for group, owner in leases_of(records)() if owner == held.run]
     (run,) = children_of(worker.pid)
     stages = [pid for pid in session_of(worker.pid) if "tiny_stage" in command_of(pid)]
     os.kill(run, signal.SIGKILL)
     time.sleep(1)
     assert [pid for pid in stages if "tiny_stage" in command_of(pid)] == []
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
-    assert [step.to_state for step in catalog.transitions(key)].count("pending") == 2
+    assert [step.to_state for step in records.transitions(key)].count("pending") == 2
     check(two_slots, Expected(keys), swept=False)
 
 
@@ -137,9 +137,9 @@ def test_daemon_and_code_server_are_killed_and_started_again(two_slots: Station)
     two_slots.start_daemon()
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     # Runs are no children of either: none was ended. One that was just being handed over may have been lost.
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
     reasons = [
-        step.reason for key in keys for step in catalog.transitions(key) if step.from_state == "in_progress"
+        step.reason for key in keys for step in records.transitions(key) if step.from_state == "in_progress"
     ]
     back = [reason for reason in reasons if "attempt" in reason]
     assert [reason for reason in back if "neither Redis nor a worker has it" not in reason] == []
@@ -174,7 +174,7 @@ def test_eight_runs_at_once_need_ten_connections(eight_slots: Station) -> None:
     def done() -> bool:
         nonlocal most_runs, most_connections
         most_connections = max(most_connections, eight_slots.connections())
-        most_runs = max(most_runs, len(leases_of(CatalogResource().catalog())()))
+        most_runs = max(most_runs, len(leases_of(DatabaseResource().records())()))
         return completed(keys)
 
     wait_until(done, LONG_S, "not every group is completed")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contimg_assets.resources.dagster_resources import CatalogResource
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets_tests.end_to_end.station.checker import Expected, leases_of
 from contimg_assets_tests.end_to_end.station.services import Station, wait_until
 from contimg_assets_tests.end_to_end.station.slurm import Cluster, cluster
@@ -47,8 +47,8 @@ def test_a_pilot_drains_before_its_walltime_and_the_other_goes_on(two_slots: Sta
     assert runs_of(nodes, long) > 0
     assert nodes.job(long)["JobState"] == "RUNNING"
     # No run was cut short: no group went back.
-    catalog = CatalogResource().catalog()
-    assert {[step.to_state for step in catalog.transitions(key)].count("pending") for key in keys} == {1}
+    records = DatabaseResource().records()
+    assert {[step.to_state for step in records.transitions(key)].count("pending") for key in keys} == {1}
     check(two_slots, Expected(keys))
 
 
@@ -58,10 +58,10 @@ def test_a_node_is_lost_and_the_controller_restarted(quick_to_bury: Station, nod
     quick_to_bury.start_daemon()
     doomed = nodes.submit(quick_to_bury, "n1", minutes=60, drain_s=60)
     other = nodes.submit(quick_to_bury, "n2", minutes=60, drain_s=60)
-    catalog = CatalogResource().catalog()
+    records = DatabaseResource().records()
 
     def both_hold_a_group() -> bool:
-        owners = {owner for _, owner in leases_of(catalog)()}
+        owners = {owner for _, owner in leases_of(records)()}
         holders = {state.name for state in quick_to_bury.workers().states() if state.run in owners}
         return {name.partition("@")[0] for name in holders} == {f"slurm-{doomed}", f"slurm-{other}"}
 
@@ -70,7 +70,7 @@ def test_a_node_is_lost_and_the_controller_restarted(quick_to_bury: Station, nod
     nodes.kill_controller()
     nodes.start_controller()
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
-    gone = [step for key in keys for step in catalog.transitions(key) if "no sign of life" in step.reason]
+    gone = [step for key in keys for step in records.transitions(key) if "no sign of life" in step.reason]
     assert len(gone) == 1
     assert nodes.job(other)["JobState"] == "RUNNING"
     check(quick_to_bury, Expected(keys), swept=False)
