@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("operations", "Show the groups, their states and verdicts, what is..."),
     "products": ("operations", "Show products: absolute paths, numbers, verdicts, and the..."),
     "reprocess": ("operations", "Make everything of one group again, from its files (or its..."),
-    "register": ("operations", "Enter every ready group of DIR in the station database, and its..."),
+    "register": ("operations", "Enter every ready group of DIR in the station database, and..."),
     "groups": ("groups", "Show the observation groups in DIR: complete, partial, bad..."),
     "history": ("history", "Show what happened to GROUP: states, files, versions of its..."),
     "retention": ("retention", "List what is no longer needed on disk, and why; with..."),

@@ -1,1 +1,1 @@
-"""One module per revision of the catalogue's schema."""
+"""One module per revision of the station database's schema."""
