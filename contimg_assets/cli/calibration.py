@@ -95,7 +95,19 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             json.dumps({"declination_deg": declination, "date": day, **chosen, "transits": rows}, indent=2)
         )
         return
-    table = Table(title=f"Calibrators at {declination:+.2f}° on {day} (UTC)")
+    if first is None:
+        click.echo(
+            f"no calibrator above {choices.backup_calibrator_jy:g} Jy crosses the beam at "
+            f"{declination:+.2f} deg on {day}: a longer list goes into CONTIMG_CALIBRATION__CALIBRATOR_LIST"
+        )
+        return
+    console().print(_transit_table(f"Calibrators at {declination:+.2f}° on {day} (UTC)", rows))
+    click.echo("S/N: of one antenna's gain in one channel and polarisation, from one group of 96 antennas.")
+    click.echo(f"first choice: {first}; back-ups: {', '.join(backups) or 'none'}")
+
+
+def _transit_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    table = Table(title=title)
     for column in ("calibrator", "role", "transit", "off axis", "apparent, Jy", "S/N", "groups"):
         table.add_column(
             column,
@@ -115,15 +127,7 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             )
             or "none",
         )
-    if first is None:
-        click.echo(
-            f"no calibrator above {choices.backup_calibrator_jy:g} Jy crosses the beam at "
-            f"{declination:+.2f} deg on {day}: a longer list goes into CONTIMG_CALIBRATION__CALIBRATOR_LIST"
-        )
-        return
-    console().print(table)
-    click.echo("S/N: of one antenna's gain in one channel and polarisation, from one group of 96 antennas.")
-    click.echo(f"first choice: {first}; back-ups: {', '.join(backups) or 'none'}")
+    return table
 
 
 @click.group("registry")

@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.time import Time
@@ -13,6 +14,7 @@ from contimg_assets.radio import beam, phasing, telescope
 from contimg_assets.radio.prediction import point_source_visibilities
 from contimg_assets.radio.sky import Source
 from contimg_assets.simulation.corruption import (
+    Gains,
     Interference,
     dish_noise_jy,
     no_gains,
@@ -103,20 +105,10 @@ def simulate(observation: Observation, folder: Path) -> Path:
         np.deg2rad([s.ra_deg for s in observation.sources]),
         np.deg2rad([s.dec_deg for s in observation.sources]),
     )
-    epoch = observation.night_epoch_jd if observation.night_epoch_jd is not None else float(times[0])
-    n_antennas, n_polarisations = len(antennas), observation.n_polarisations
-    gains = (
-        random_gains(n_antennas, n_polarisations, epoch, observation.night_seed, corruption.delay_sigma_ns)
-        if corruption.gains
-        else no_gains(n_antennas, n_polarisations, epoch)
-    )
+    gains = _gains_of(observation)
     drift = gains.drift(times)
     band = telescope.band_frequencies(preset.n_channels)
-    interference = (
-        random_interference(len(times), len(band), n_antennas, observation.seed + 1)
-        if corruption.rfi
-        else None
-    )
+    interference = _interference_of(observation)
     live = _liveness(antennas, corruption)
     stamps = {}
     mean_flux = np.zeros(len(observation.sources))
@@ -126,9 +118,7 @@ def simulate(observation: Observation, folder: Path) -> Path:
         flux = np.array([s.flux(frequencies) for s in observation.sources]).reshape(-1, preset.n_channels)
         amplitude = power * flux[None]
         mean_flux += amplitude.mean(axis=(0, 2)) / telescope.N_SUBBANDS
-        stamp = observation.start.utc.to_datetime() + timedelta(
-            seconds=float(rng.uniform(-STAMP_JITTER_S, STAMP_JITTER_S))
-        )
+        stamp = _wall_clock(observation, rng)
         if subband in corruption.missing_subbands:
             continue
         sky = point_source_visibilities(baselines, directions - pointing, frequencies, amplitude)
@@ -143,13 +133,9 @@ def simulate(observation: Observation, folder: Path) -> Path:
             corruption.noise,
             rng,
         )
+        uvw = _uvw_at_meridian(baselines, observation.declination_rad)
         content = SubbandContent(
-            times,
-            frequencies,
-            antenna_1,
-            antenna_2,
-            _uvw_at_meridian(baselines, observation.declination_rad),
-            visibilities,
+            *(times, frequencies, antenna_1, antenna_2, uvw, visibilities),
             observation.declination_rad,
             telescope.INTEGRATION_S,
         )
@@ -158,25 +144,62 @@ def simulate(observation: Observation, folder: Path) -> Path:
         stamps[f"{subband:02d}"] = name
         if subband in corruption.truncated_subbands:
             truncate(folder / name)
-    truth = {
+    path = folder / f"{observation.key.replace(':', '')}.truth.json"
+    path.write_text(json.dumps(_truth(observation, stamps, mean_flux, gains, interference), indent=1))
+    return path
+
+
+def _wall_clock(observation: Observation, rng: np.random.Generator) -> datetime:
+    """Of one node, as it opens its file."""
+    jitter_s = float(rng.uniform(-STAMP_JITTER_S, STAMP_JITTER_S))
+    return observation.start.utc.to_datetime() + timedelta(seconds=jitter_s)
+
+
+def _interference_of(observation: Observation) -> Interference | None:
+    if not observation.corruption.rfi:
+        return None
+    n_band = len(telescope.band_frequencies(observation.preset.n_channels))
+    n_times, n_antennas = len(observation.times_jd), len(observation.preset.antennas)
+    return random_interference(n_times, n_band, n_antennas, observation.seed + 1)
+
+
+def _gains_of(observation: Observation) -> Gains:
+    """Gains of the night, at their epoch."""
+    epoch = observation.night_epoch_jd
+    epoch = float(observation.times_jd[0]) if epoch is None else epoch
+    shape, corruption = (
+        (len(observation.preset.antennas), observation.n_polarisations),
+        observation.corruption,
+    )
+    if not corruption.gains:
+        return no_gains(*shape, epoch)
+    return random_gains(*shape, epoch, observation.night_seed, corruption.delay_sigma_ns)
+
+
+def _truth(
+    observation: Observation,
+    files: dict[str, str],
+    mean_flux_jy: NDArray[np.float64],
+    gains: Gains,
+    interference: Interference | None,
+) -> dict[str, Any]:
+    """What was put in, as plain values."""
+    return {
         "format": 1,
         "group": observation.key,
-        "times_jd": times.tolist(),
+        "times_jd": observation.times_jd.tolist(),
         "declination_deg": float(np.rad2deg(observation.declination_rad)),
-        "files": stamps,
-        "antennas": [telescope.stations().names[a] for a in antennas],
+        "files": files,
+        "antennas": [telescope.stations().names[a] for a in observation.preset.antennas],
         "sources": [
             asdict(source) | {"mean_apparent_jy": float(apparent)}
-            for source, apparent in zip(observation.sources, mean_flux, strict=True)
+            for source, apparent in zip(observation.sources, mean_flux_jy, strict=True)
         ],
-        "corruption": asdict(corruption),
+        "corruption": asdict(observation.corruption),
         "gains": gains.truth(),
         "interference": interference.truth() if interference else [],
         "sefd_jy": telescope.SEFD_JY,
     }
-    path = folder / f"{observation.key.replace(':', '')}.truth.json"
-    path.write_text(json.dumps(truth, indent=1))
-    return path
 
 
 def _uvw_at_meridian(baselines: NDArray[np.float64], declination_rad: float) -> NDArray[np.float64]:

@@ -135,6 +135,7 @@ def create(
         main.putkeyword("pyuvdata_flip_conj", False)
         _instrument(ms, layout)
         _sky(ms, layout)
+        _course(ms, layout)
         yield main
 
 
@@ -213,9 +214,9 @@ def _instrument(ms: Path, layout: Layout) -> None:
 
 
 def _sky(ms: Path, layout: Layout) -> None:
+    """FIELD and SOURCE."""
     from casacore import tables
 
-    n_antennas, n_times = len(layout.antenna_names), len(layout.times_s)
     middle_s = float(np.mean(layout.times_s[[0, -1]]))
     name = phasing.centre_name(*layout.centre)
     centre = np.array(layout.centre)
@@ -247,6 +248,13 @@ def _sky(ms: Path, layout: Layout) -> None:
         DIRECTION=centre[None],
         PROPER_MOTION=np.zeros((1, 2)),
     )
+
+
+def _course(ms: Path, layout: Layout) -> None:
+    """POINTING, OBSERVATION and HISTORY: what the telescope did, and what was done to its data."""
+    from casacore import tables
+
+    n_antennas, n_times = len(layout.antenna_names), len(layout.times_s)
     times = np.repeat(layout.times_s, n_antennas)
     _fill(
         ms,
