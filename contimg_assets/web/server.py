@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,6 +192,8 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", level=logging.WARNING)
     with ExitStack() as stack:
         ending = stack.enter_context(_told_to_end())
+        # Python looks for modules where a process starts: a file in the user's folder would pass for one.
+        stack.enter_context(chdir(settings.home))
         workspace = None
         if daemon:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contimg-")))
