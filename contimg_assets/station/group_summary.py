@@ -8,9 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from contimg_assets.radio.limits import worst
 from contimg_assets.station.models import (
     GROUP,
     GroupCalibration,
@@ -40,8 +41,6 @@ _NUMBERS = {
     "flux_ratio": "image_qa",
     "astrometric_offset_arcsec": "image_qa",
 }
-#: Verdicts, worst first.
-_WORST_FIRST = ("ERROR", "WARN", "PASS")
 
 
 def summarise_group(session: Session, key: str) -> None:
@@ -88,15 +87,6 @@ def summary_of(session: Session, key: str) -> dict[str, Any]:
     }
 
 
-def summaries(engine: Engine, *states: str, limit: int | None = None) -> list[GroupSummary]:
-    """Summaries of the groups in any of ``states`` (all when none is given), newest observation first."""
-    statement = select(GroupSummary).order_by(GroupSummary.key.desc()).limit(limit)
-    if states:
-        statement = statement.where(GroupSummary.state.in_(states))
-    with Session(engine, expire_on_commit=False) as session:
-        return list(session.scalars(statement))
-
-
 def fill_summaries(session: Session) -> None:
     """Make the summaries that are not there: of groups that were registered before there were any."""
     statement = (
@@ -120,13 +110,13 @@ def _verdict(session: Session, key: str, current: Mapping[str, int]) -> dict[str
         for check, row in standing(of_product, product, current.get(product)).items()
     }
     statuses = list(found.values())
-    worst = next((status for status in _WORST_FIRST if status in statuses), "")
-    checks = sorted(name for name, status in found.items() if status == worst)
+    verdict = worst(statuses)
+    checks = sorted(name for name, status in found.items() if status == verdict)
     return {
-        "verdict": worst,
+        "verdict": verdict,
         "n_warn": statuses.count("WARN"),
         "n_error": statuses.count("ERROR"),
-        "worst_check": checks[0] if worst in ("ERROR", "WARN") else "",
+        "worst_check": checks[0] if verdict in ("ERROR", "WARN") else "",
     }
 
 

@@ -9,8 +9,8 @@ from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.station import database
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.database import reading
-from contimg_assets.station.group_summary import summaries, summary_of
-from contimg_assets.station.models import Performance, Verdict
+from contimg_assets.station.group_summary import summary_of
+from contimg_assets.station.models import GroupSummary, Performance, Verdict
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import content, publish
 from contimg_assets.station.store import Store
@@ -53,7 +53,9 @@ def test_what_lists_read_is_made_for_groups_that_were_there_before(empty_url: st
     load(empty_url, tmp_path)
     database.upgrade(empty_url)
     engine = database.create(empty_url)
-    rows = {row.key: row for row in summaries(engine)}
+    with reading(engine) as session:
+        newest_first = session.scalars(select(GroupSummary).order_by(GroupSummary.key.desc()))
+        rows = {row.key: row for row in newest_first}
     assert list(rows) == [TARGET, CALIBRATOR]
     assert rows[TARGET].state == "completed"
     assert rows[TARGET].n_products == 6
