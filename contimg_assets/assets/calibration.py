@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from dagster import (
     asset,
 )
 
+from contimg_assets.assets.ingest import SENSOR_TAG
 from contimg_assets.assets.publishing import (
     CALIBRATION,
     CONVERSION,
@@ -34,7 +36,8 @@ from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
-from contimg_assets.station.calibration_selection import BANDPASS, ChosenSet, need_of
+from contimg_assets.station.calibration_selection import BANDPASS, ChosenSet, Wait, need_of
+from contimg_assets.station.operations import PROCESS
 
 #: What calibrated a group, beside its calibrated Measurement Set.
 PROVENANCE = "provenance.json"
@@ -118,14 +121,20 @@ def calibration_tables(
         "(CORRECTED_DATA), and a note of which tables those were."
     ),
     partitions_def=observation_group,
-    # Any scan's tables may be the nearest: the registry chooses, the metadata say which it was.
-    deps=[AssetDep(calibration_tables, partition_mapping=AllPartitionMapping())],
+    # Any scan's tables may be the nearest: the registry chooses, the metadata say which it was. In a run that
+    # makes both, the Measurement Set is judged first.
+    deps=[
+        AssetDep(calibration_tables, partition_mapping=AllPartitionMapping()),
+        AssetDep("measurement_set_qa"),
+    ],
     group_name="calibration",
     kinds={"casa", "measurementset"},
     owners=OWNERS,
     pool=CALIBRATION,
     retry_policy=RETRY,
     io_manager_key=FOLDERS,
+    # A run that came too early ends here, with what it has made so far.
+    output_required=False,
 )
 def calibrated_ms(
     context: AssetExecutionContext,
@@ -134,40 +143,68 @@ def calibrated_ms(
     stages: StageRunner,
     database: DatabaseResource,
     storage: StoreResource,
-) -> MaterializeResult[Path]:
+) -> Iterator[MaterializeResult[Path]]:
+    wait = _wait(context, database)
+    if wait is not None:
+        context.log.warning("%s: %s", context.partition_key, wait.reason)
+        return
     with production(context, database, storage, measurement_set, flags) as making:
-        key, records, selection = making.key, making.records, database.selection()
-        records.refuse_errors(key, "measurement_set_qa")
-        work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
-        need = need_of(records.group(key), records)
-        for chosen in selection.options(need):
-            result = work.calibrate(chosen)
-            if result is not None:
-                break
-        else:
-            raise NoCalibratorError(
-                f"group {key}: only a bandpass of another day is there, and self-calibration on the field "
-                "did not converge"
-            )
-        provenance = {
-            **chosen.provenance(),
-            "flags": {"sha256": tree_sha256(flags)},
-            "self_calibration": result.get("self_calibration"),
-            "software": software_versions(),
-        }
-        (making.built / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-        published = making.publish(
-            result,
-            sets=chosen.set_ids,
-            calibration_set=chosen.set_id,
-            calibrator=chosen.found.calibrator,
-            calibration_hours=chosen.hours,
-            calibration_fallback=chosen.fallback,
-            calibration=MetadataValue.json(provenance),
+        published = _calibrate(context, stages, database, making, measurement_set, flags)
+    yield published
+
+
+def _wait(context: AssetExecutionContext, database: DatabaseResource) -> Wait | None:
+    """What a group has to wait for after all, whose calibration stood when a sensor asked for all of it."""
+    if context.run.job_name != PROCESS or SENSOR_TAG not in context.run.tags:
+        return None
+    records, selection = database.records(), database.selection()
+    wait = selection.waiting(records.group(context.partition_key), records)
+    if wait is not None:
+        selection.record_wait(context.partition_key, wait)
+    return wait
+
+
+def _calibrate(
+    context: AssetExecutionContext,
+    stages: StageRunner,
+    database: DatabaseResource,
+    making: Production,
+    measurement_set: Path,
+    flags: Path,
+) -> MaterializeResult[Path]:
+    """Apply the best set that there is, and publish."""
+    key, records, selection = making.key, making.records, database.selection()
+    records.refuse_errors(key, "measurement_set_qa")
+    work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
+    need = need_of(records.group(key), records)
+    for chosen in selection.options(need):
+        result = work.calibrate(chosen)
+        if result is not None:
+            break
+    else:
+        raise NoCalibratorError(
+            f"group {key}: only a bandpass of another day is there, and self-calibration on the field "
+            "did not converge"
         )
-        database.registry().record_use(key, chosen.set_id, chosen.hours, chosen.fallback, chosen.warning)
-        selection.record_wait(key, None)
-        return published
+    provenance = {
+        **chosen.provenance(),
+        "flags": {"sha256": tree_sha256(flags)},
+        "self_calibration": result.get("self_calibration"),
+        "software": software_versions(),
+    }
+    (making.built / PROVENANCE).write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    published = making.publish(
+        result,
+        sets=chosen.set_ids,
+        calibration_set=chosen.set_id,
+        calibrator=chosen.found.calibrator,
+        calibration_hours=chosen.hours,
+        calibration_fallback=chosen.fallback,
+        calibration=MetadataValue.json(provenance),
+    )
+    database.registry().record_use(key, chosen.set_id, chosen.hours, chosen.fallback, chosen.warning)
+    selection.record_wait(key, None)
+    return published
 
 
 #: What the provenance keeps of self-calibration; the rest is in its sidecar.

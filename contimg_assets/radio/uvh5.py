@@ -8,6 +8,7 @@ and what is done with the visibilities (``conversion/``).
 """
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -220,6 +221,30 @@ def read_header(path: Path) -> SubbandHeader:
             data_dtype=dtype,
             size_bytes=int(reader.file.id.get_filesize()),
         )
+
+
+def has_room_for_all(path: Path) -> bool:
+    """Whether every part of a file's data has its place in the file; no visibility is read.
+
+    What a writer has not come to yet has none: HDF5 gives each chunk its place when
+    it is written, and a dataset without chunks when the first of it is.
+
+    Raises
+    ------
+    BadSubbandFileError
+        If it is no complete HDF5 file.
+    """
+    with open_hdf5(path) as reader, library_errors(path, "Data"):
+        for name in ("visdata", "flags", "nsamples"):
+            item = reader.file["Data"][name]
+            if item.chunks is None:
+                if item.id.get_storage_size() < item.nbytes:
+                    return False
+                continue
+            whole = math.prod(-(-n // step) for n, step in zip(item.shape, item.chunks, strict=True))
+            if item.id.get_num_chunks() < whole:
+                return False
+    return True
 
 
 def _data_sets(

@@ -10,7 +10,7 @@ from dagster import (
     sensor,
 )
 
-from contimg_assets.jobs import convert_group
+from contimg_assets.jobs import convert_group, process_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG
@@ -50,7 +50,7 @@ def failed_runs(
     touched_since = group.updated.timestamp() > (record.end_time or 0.0)
     if touched_since:
         return
-    if group.state == "pending" and run.job_name == convert_group.name:
+    if group.state == "pending" and run.job_name in (convert_group.name, process_group.name):
         leases.could_not_begin(group.key, run.run_id, told)
     elif group.state == "in_progress":
         records.fail(group.key, told)

@@ -1,6 +1,6 @@
 """What the sensors share: which groups are taken already, and how a run is asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from dagster import DagsterInstance, RunRequest
@@ -40,15 +40,17 @@ def admitted(groups: Iterable[ObservationGroup], n_taken: int) -> list[Observati
     return live + [group for group in found if not is_live(group)][: max(0, room - len(live))]
 
 
-def run_requests(groups: Iterable[ObservationGroup], job_name: str) -> list[RunRequest]:
+def run_requests(
+    groups: Iterable[ObservationGroup], job_name: str | Callable[[ObservationGroup], str]
+) -> list[RunRequest]:
     """Ask for one run of each group, as many as one tick may start.
 
     Parameters
     ----------
     groups : iterable of ObservationGroup
         Newest first.
-    job_name : str
-        The job.
+    job_name : str or callable
+        The job, or what says which it is of a group.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def run_requests(groups: Iterable[ObservationGroup], job_name: str) -> list[RunR
             RunRequest(
                 run_key=group.key if group.retries == 0 else f"{group.key} retry {group.retries}",
                 partition_key=group.key,
-                job_name=job_name,
+                job_name=job_name if isinstance(job_name, str) else job_name(group),
                 tags={PRIORITY_TAG: str(priority), QUEUE_TAG: "live" if is_live(group) else "bulk"},
             )
         )

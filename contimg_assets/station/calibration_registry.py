@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
@@ -89,6 +89,12 @@ class CalibrationRegistry:
         self.settings = settings
         self.folder = folder
         self.home = folder.parent
+
+    def statuses(self) -> dict[str, int]:
+        """Number of sets of each status: what it was as long as no set has come, been judged or retired."""
+        statement = select(CalibrationSet.status, func.count()).group_by(CalibrationSet.status)
+        with reading(self.engine) as session:
+            return {status: int(number) for status, number in session.execute(statement)}
 
     # -- entering ---------------------------------------------------------------------------
 

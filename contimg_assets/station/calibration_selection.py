@@ -132,6 +132,16 @@ def need_of(group: ObservationGroup, records: StationRecords) -> Coverage:
     )
 
 
+def expected_need(group: ObservationGroup) -> Coverage:
+    """What a group that is not converted yet will need: its band is that of the subbands that it has."""
+    # Brings numpy, which whoever only reads the station database need not load.
+    from contimg_assets.radio.telescope import subband_frequencies
+
+    subbands = sorted(map(int, group.files))
+    low, high = (float(subband_frequencies(k, 1)[0]) for k in (subbands[-1], subbands[0]))
+    return Coverage(group.mid_mjd, group.declination_deg, low, high, frozenset(group.antennas))
+
+
 class CalibrationSelection:
     """Chooses among the sets of a registry.
 
@@ -287,6 +297,19 @@ class CalibrationSelection:
             coming = self._coming(group, best)
             return Wait(coming, deadline) if coming else None
         return Wait(lack, deadline)
+
+    def covers(self, group: ObservationGroup) -> bool:
+        """Whether a group that is not converted yet can be imaged at once: it will not wait for calibration.
+
+        A calibrator scan is none such, since it is to be solved first.
+        """
+        if (group.calibrator_apparent_jy or 0.0) >= self.settings.minimum_calibrator_jy or not group.files:
+            return False
+        try:
+            best = self.options(expected_need(group))[0]
+        except NoCalibratorError:
+            return False
+        return best.fallback in (SAME_DAY, BACKUP) and not self._coming(group, best)
 
     def _coming(self, group: ObservationGroup, best: ChosenSet) -> str:
         """The scan that would serve a group better than ``best`` and is on its way; empty if none is."""

@@ -1,16 +1,18 @@
 """One look after the other at the folder where files arrive.
 
 Belongs here: which files are new, when they count as closed, and the account of
-every file.  Does not belong here: when a group is ready or given up
-(``ingest_policy.py``), asking for runs (``sensors/incoming.py``), which files make up a
+every file.  Does not belong here: waiting for news (``folder_watch.py``), when a group
+is ready or given up (``ingest_policy.py``), asking for runs (``sensors/incoming.py``), which files make up a
 group (``radio/grouping.py``), or what the station database accepts (``products.py``).
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from contimg_assets.radio.errors import BadSubbandFileError
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.grouping import (
     BadFile,
@@ -21,15 +23,26 @@ from contimg_assets.radio.grouping import (
     list_names,
     read_headers,
 )
-from contimg_assets.radio.uvh5 import SubbandHeader, file_stamp, ignore_reason
+from contimg_assets.radio.uvh5 import (
+    SubbandHeader,
+    file_stamp,
+    has_room_for_all,
+    ignore_reason,
+    read_header,
+)
 from contimg_assets.settings import get_settings
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.arrivals import Arrivals, Settled
+from contimg_assets.station.folder_watch import FolderWatch
 from contimg_assets.station.ingest_policy import COPY, is_near, late_outcome, late_step, next_step
 from contimg_assets.station.models import ObservationGroup
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.registration import register
 
+#: The folder is looked at this often though nothing has changed, s: refused files may have been mended.
+FULL_LOOK_S = 30.0
+#: Time between looks while there is more to read than one look does, s.
+AGAIN_S = 5.0
 #: Headers that one look reads at most (6 to 20 ms each): the files of as many groups as a tick may start.
 HEADERS_PER_LOOK = 384
 
@@ -44,6 +57,8 @@ class _Arrival:
     found: SubbandHeader | BadFile | None = None
     """What is in it; None if it has not been read, or is to be read again."""
     read_twice: bool = False
+    looked_into: bool = False
+    """It was opened as soon as its writer had closed it, and is not all there yet."""
 
 
 class IncomingFolder:
@@ -60,9 +75,13 @@ class IncomingFolder:
         Takes the groups.
     notifier : Notifier
         Takes what is wrong with files.
+    watch : FolderWatch, optional
+        What tells of news in the folder; default: one of its own.
     """
 
-    def __init__(self, folder: Path, records: StationRecords, notifier: Notifier) -> None:
+    def __init__(
+        self, folder: Path, records: StationRecords, notifier: Notifier, watch: FolderWatch | None = None
+    ) -> None:
         self.folder = folder
         self.settings = get_settings()
         self.records = records
@@ -74,6 +93,9 @@ class IncomingFolder:
         """Files that are not settled, by name."""
         self.entered: dict[str, tuple[Path, ...]] = {}
         """Files with which a group that still collects was last registered."""
+        self.watch = watch or FolderWatch(folder)
+        self.looked_at = -math.inf
+        """Time of the last look, Unix s."""
 
     def look(self, now: float) -> list[FileGroup]:
         """List the folder, read what is new, and register the groups found.
@@ -91,8 +113,10 @@ class IncomingFolder:
         list of FileGroup
             Groups that became ready with this look.
         """
-        self.settings = get_settings()
+        self.settings, self.looked_at = get_settings(), now
+        self.watch.listing()
         self._find(now)
+        self._read_written()
         self._read(now)
         read = [arrival.found for arrival in self.open.values()]
         groups = assemble(
@@ -106,6 +130,36 @@ class IncomingFolder:
         unread = [_stamp(arrival.file.path) for arrival in coming if arrival.since <= closed]
         growing = [_stamp(arrival.file.path) for arrival in coming if arrival.since > closed]
         return [group for group in groups if self._take(group, unread, growing, now)]
+
+    def wait(self, seconds: float, now: float) -> bool:
+        """Wait until another look may find something.
+
+        Parameters
+        ----------
+        seconds : float
+            At most.
+        now : float
+            Present time, Unix s.
+
+        Returns
+        -------
+        bool
+            Whether it may.
+        """
+        due = self._due(now) - now
+        quiet = self.watch.next_quiet()
+        due = due if quiet is None else min(due, quiet)
+        return self.watch.wait(max(0.0, min(seconds, due))) or due <= seconds
+
+    def _due(self, now: float) -> float:
+        """When a look is due though nothing changes: a file has been still, or a group has waited."""
+        ingest = self.settings.ingest
+        times = [self.looked_at + FULL_LOOK_S]
+        for arrival in self.open.values():
+            at = arrival.since + (ingest.settle_s if arrival.found is None else ingest.timeout_s)
+            # What is past has been seen with the last look, and what it left waits for its turn.
+            times.append(at if at > self.looked_at else self.looked_at + AGAIN_S)
+        return max(now, min(times))
 
     # -- files ------------------------------------------------------------------------------
 
@@ -124,6 +178,25 @@ class IncomingFolder:
                 fresh[name] = known if known is not None and known.file == file else _Arrival(file, now)
         self.open = dict(sorted(fresh.items()))
 
+    def _read_written(self) -> None:
+        """Read the headers of files whose writers have closed them, if all of their data are there.
+
+        Of any other it is too early to say anything: it has the time of those of which nothing is known.
+        """
+        due = [
+            arrival
+            for arrival in reversed(self.open.values())
+            if arrival.found is None and not arrival.looked_into and self.watch.was_written(arrival.file)
+        ]
+        for arrival in due[:HEADERS_PER_LOOK]:
+            arrival.looked_into = True
+            try:
+                header = read_header(arrival.file.path)
+                if has_room_for_all(arrival.file.path):
+                    arrival.found = header
+            except BadSubbandFileError:
+                continue
+
     def _read(self, now: float) -> None:
         """Read the headers of files that have been still, the newest first."""
         closed = now - self.settings.ingest.settle_s
@@ -139,6 +212,7 @@ class IncomingFolder:
         for item in done:
             name = item.file.path.name
             del self.open[name]
+            self.watch.forget(name)
             self.settled.add(name)
             if item.outcome == "refused":
                 self.refused[name] = item.file

@@ -32,6 +32,7 @@ from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
 from contimg_assets.station import incoming_folder
 from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.folder_watch import FolderWatch
 from contimg_assets.station.incoming_folder import IncomingFolder
 from contimg_assets.station.leases import new_command
 from contimg_assets.station.products import StationRecords
@@ -68,7 +69,8 @@ def instance() -> Iterator[DagsterInstance]:
 @pytest.fixture
 def look(settings: Settings, records: StationRecords) -> Look:
     """One look at the incoming folder at a time given in s; the keys that became ready."""
-    folder = IncomingFolder(settings.incoming_folder, records, NotifierResource().notifier())
+    watch = FolderWatch(settings.incoming_folder, events=False)
+    folder = IncomingFolder(settings.incoming_folder, records, NotifierResource().notifier(), watch)
 
     def once(now: float) -> list[str]:
         return [str(group.key) for group in folder.look(now)]
@@ -150,7 +152,8 @@ def test_a_truncated_file_is_named_and_its_group_goes_on_without_it(
 
 def again(settings: Settings, records: StationRecords) -> Look:
     """The looks of a process that has just started."""
-    folder = IncomingFolder(settings.incoming_folder, records, NotifierResource().notifier())
+    watch = FolderWatch(settings.incoming_folder, events=False)
+    folder = IncomingFolder(settings.incoming_folder, records, NotifierResource().notifier(), watch)
     return lambda now: [str(group.key) for group in folder.look(now)]
 
 
