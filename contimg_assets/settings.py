@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     """Everything that a run keeps lies below this folder."""
     incoming: Path | None = None
     """Folder where the telescope's files arrive; None: ``<home>/incoming``."""
+    scratch: Path | None = None
+    """Folder for what a run needs only while it works, on the machine's own disk; it must be there. None:
+    ``<home>/scratch``."""
     database_url: str | None = None
     """SQLAlchemy URL of the station database, such as ``postgresql+psycopg2://user@host/name``; None: SQLite
     in ``home``."""
@@ -325,7 +328,10 @@ def read_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         raise SettingsError(_wrong_values(error)) from None
-    return settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+    places = {"home": settings.home, "scratch": settings.scratch}
+    return settings.model_copy(
+        update={name: path.expanduser().absolute() for name, path in places.items() if path is not None}
+    )
 
 
 @lru_cache(maxsize=1)

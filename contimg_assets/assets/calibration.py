@@ -231,11 +231,10 @@ class _Work:
         if not (needed or get_settings().calibration.self_calibrate):
             built.mkdir()
             return self._apply(chosen, output)
-        applied = ms_path(built.with_name("applied"), self.making.key)
-        applied.parent.mkdir()
-        result = self._apply(chosen, applied)
-        improved = self.stages.run(self.context, ["selfcal"], applied, built)
-        shutil.rmtree(applied.parent)
+        with self.making.storage.store().scratch_folder("applied") as folder:
+            applied = ms_path(folder, self.making.key)
+            result = self._apply(chosen, applied)
+            improved = self.stages.run(self.context, ["selfcal"], applied, built)
         if needed and improved["rounds_kept"] == 0:
             self.context.log.warning("%s: self-calibration on the field did not converge", chosen.set_id)
             shutil.rmtree(built)

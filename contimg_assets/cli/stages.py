@@ -27,6 +27,7 @@ from contimg_assets.stages import quality as quality_stage
 from contimg_assets.stages import selfcal as selfcal_stage
 from contimg_assets.stages import solve as solve_stage
 from contimg_assets.stages.base import Result, StageContext
+from contimg_assets.station.store import Store
 
 _FOLDER = click.Path(path_type=Path)
 _EXISTING = click.Path(path_type=Path, exists=True)
@@ -72,7 +73,7 @@ def run_stage(work: Callable[[Settings, StageContext], Result], as_json: bool) -
 def stage_context(settings: Settings) -> StageContext:
     """The surroundings that this machine's settings give a stage."""
     return StageContext(
-        scratch=settings.home / "scratch",
+        scratch=Store(settings.home, settings.scratch).scratch_place(),
         catalogues=settings.catalogues_folder,
         casa=settings.home / "casa",
         threads=settings.threads,

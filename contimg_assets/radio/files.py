@@ -4,7 +4,9 @@ Belongs here: what is the same for every file that the package handles, and fold
 of work that go away.  Does not belong here: names of products (``station/store.py``).
 """
 
+import errno
 import hashlib
+import os
 import shutil
 import subprocess
 import uuid
@@ -12,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.errors import ContimgError, MissingInputError, StorageError
 from contimg_assets.radio.processes import bound
 
 #: Files are read in pieces of this size, bytes.
 PIECE = 1 << 20
+#: A disk with less room than this is full, bytes.
+FULL = 16 * 2**20
 
 
 def tree_sha256(path: Path) -> str:
@@ -82,7 +86,7 @@ def scratch_folder(parent: Path, label: str) -> Iterator[Path]:
     Parameters
     ----------
     parent : Path
-        Made if it is not there.
+        It must be there: a disk that is not mounted is not made up for by a folder in its place.
     label : str
         What the folder's name begins with.
 
@@ -90,10 +94,31 @@ def scratch_folder(parent: Path, label: str) -> Iterator[Path]:
     ------
     Path
         An empty folder.
+
+    Raises
+    ------
+    StorageError
+        If ``parent`` is not there or cannot be written, or if the work failed while it was full.
     """
     folder = parent / f"{label}-{uuid.uuid4().hex[:12]}"
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise StorageError(f"no working folder can be made: {_words(error)}", parent) from error
     try:
         yield folder
+    except ContimgError:
+        raise
+    except Exception as error:
+        # Libraries in C++ say less than that, and Python's own errors of a full disk name no file.
+        if shutil.disk_usage(parent).free < FULL:
+            raise StorageError(os.strerror(errno.ENOSPC).lower(), parent) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _words(error: OSError) -> str:
+    return (
+        "the folder is not there" if error.errno == errno.ENOENT else (error.strerror or str(error)).lower()
+    )

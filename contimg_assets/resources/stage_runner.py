@@ -118,7 +118,7 @@ class StageRunner(ConfigurableResource):
         name = f"contimg {' '.join(stage)}"
         command = [sys.executable, "-m", ENTRY_MODULE, *stage, *map(str, arguments), "--json"]
         with (
-            Store(settings.home).scratch_folder("-".join(stage)) as folder,
+            Store(settings.home, settings.scratch).scratch_folder("-".join(stage)) as folder,
             open_pipes_session(
                 context=context,
                 context_injector=PipesTempFileContextInjector(),

@@ -156,7 +156,9 @@ class FolderWatch:
 
     def _watch(self, identity: tuple[int, int]) -> None:
         """Watch the folder, or the one that has taken its place."""
-        if not self.events or identity == self._watched:
+        # It ends with the folder that it watches; another may have that one's inode.
+        ended = self._observer is not None and not any(e.is_alive() for e in self._observer.emitters)
+        if not self.events or (identity == self._watched and not ended):
             return
         self.stop()
         self._watched = identity

@@ -35,7 +35,7 @@ class Installation:
     @property
     def store(self) -> Store:
         """Product folders of the home."""
-        return Store(self.settings.home)
+        return Store(self.settings.home, self.settings.scratch)
 
     @property
     def records(self) -> StationRecords:

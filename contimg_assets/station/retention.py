@@ -11,6 +11,7 @@ here: when that happens (``sensors/retention.py``, ``contimg retention``).
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from contimg_assets.station.store import KEPT, LINK, STAGING, TRASH, VERSIONS, S
 
 #: What a killed process left goes after this time, h, however short the grace: no run lasts as long.
 LEFT_OVER_HOURS = 24.0
+#: Names that ``radio.files.scratch_folder`` gives, and those of what is being removed.
+_WORKING_FOLDER = re.compile(rf"(?:[a-z-]+-|{re.escape(TRASH)})[0-9a-f]{{12}}")
 #: Paths that are looked up in the database at once.
 _BATCH = 500
 
@@ -71,8 +74,7 @@ def plan(engine: Engine, store: Store, grace_hours: float, at: datetime | None =
         *_left_in_products(engine, store, abandoned),
         *(
             Removal(path, "left by a process that ended before it was done", size_of(path))
-            for folder in (store.calibration / STAGING, store.scratch)
-            for path in _entries(folder)
+            for path in (*_entries(store.calibration / STAGING), *_working_folders(store))
             if _touched(path) < abandoned
         ),
     ]
@@ -129,6 +131,11 @@ def put_links_right(records: StationRecords, store: Store) -> list[Path]:
             if put_link_right(records, store, version.key, version.product):
                 found.append(link)
     return found
+
+
+def _working_folders(store: Store) -> Iterator[Path]:
+    """What stages have left in scratch; a scratch disk may hold other people's things beside it."""
+    return (path for path in _entries(store.scratch) if _WORKING_FOLDER.fullmatch(path.name))
 
 
 def size_of(path: Path) -> int:

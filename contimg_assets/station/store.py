@@ -13,7 +13,10 @@ Layout below ``CONTIMG_HOME``::
     products/<slug>/.versions/…      the published content, never edited
     products/<slug>/.staging/…       what is being built (removed when it fails)
     calibration/<set id>/…           calibration tables of the registry
-    scratch/                         clones that CASA edits, gone after each stage
+    scratch/                         what stages need only while they work, gone after each
+
+The last may lie elsewhere (setting ``scratch``): on a disk of the machine's own,
+where what is not kept never crosses to the store.
 
 Paths in the database are relative to the home, so that it can be moved.
 """
@@ -70,13 +73,15 @@ class Store:
     ----------
     home : Path
         Root of everything that a run keeps.
+    scratch : Path, optional
+        Folder for what a run needs only while it works; default: a folder of the home.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, scratch: Path | None = None) -> None:
         self.home = home
         self.products = home / "products"
         self.calibration = home / "calibration"
-        self.scratch = home / "scratch"
+        self.scratch = home / "scratch" if scratch is None else scratch
 
     def path(self, key: str, product: str) -> Path:
         """Where ``product`` of group ``key`` is (or will be) published."""
@@ -175,5 +180,11 @@ class Store:
         staged.replace(link)
 
     def scratch_folder(self, label: str) -> AbstractContextManager[Path]:
-        """A working folder for one stage, removed afterwards."""
-        return scratch_folder(self.scratch, label)
+        """A working folder for one stage, removed afterwards; see :func:`radio.files.scratch_folder`."""
+        return scratch_folder(self.scratch_place(), label)
+
+    def scratch_place(self) -> Path:
+        """Where working folders are made: a folder of the home is made when it is needed, another never."""
+        if self.scratch.parent == self.home:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        return self.scratch

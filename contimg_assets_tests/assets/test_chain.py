@@ -317,6 +317,10 @@ def test_self_calibration_of_every_target_is_a_setting(
     assert station.run("image_group", TARGET, numbers={"selfcal": {"rounds_kept": 0}}).success
     assert provenance_of(station)["self_calibration"]["rounds_kept"] == 0
     assert provenance_of(station)["fallback"] == "same_day"
+    # What is calibrated for self-calibration alone is not kept, and not built in the store.
+    apply = next(call for call in calls() if call["stage"] == "apply")
+    assert Path(apply["arguments"][-1]).parent.parent == station.store.scratch
+    assert list(station.store.scratch.iterdir()) == []
 
 
 def test_every_run_carries_its_group(station: Station) -> None:

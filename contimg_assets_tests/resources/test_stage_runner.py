@@ -67,6 +67,22 @@ def test_a_stage_runs_in_a_scratch_folder_that_is_gone_after_it(home: Path) -> N
     assert (result["home"], result["threads"]) == (str(home), "2")
 
 
+def test_a_stage_works_on_the_scratch_disk_that_was_chosen(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    monkeypatch.setenv("CONTIMG_SCRATCH", str(disk))
+    casa.get_settings.cache_clear()
+    assert run("work")[0] is None
+    assert not disk.exists()
+    disk.mkdir()
+    result, _, _ = run("work")
+    assert result is not None
+    assert Path(result["folder"]).parent == disk
+    assert list(disk.iterdir()) == []
+    assert not (home / "scratch").exists()
+
+
 def test_our_own_errors_come_back_by_name_and_are_not_tried_again() -> None:
     result, told, tried_again = run("refuse", retries=1)
     assert (result, tried_again) == (None, 0)

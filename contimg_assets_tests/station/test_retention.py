@@ -105,6 +105,16 @@ def test_what_killed_processes_left_goes_after_a_day_however_short_the_grace(
     assert current.is_dir()
 
 
+def test_a_scratch_disk_keeps_what_is_not_ours(store: Store, records: StationRecords, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    elsewhere = Store(store.home, disk)
+    ours, theirs = disk / "image-0123456789ab", disk / "somebody's data"
+    for folder in (ours, theirs):
+        folder.mkdir(parents=True)
+    planned = plan(records.engine, elsewhere, 0.0, now() + DAY)
+    assert [item.path for item in planned] == [ours]
+
+
 def test_a_database_that_knows_nothing_costs_no_data(
     store: Store, records: StationRecords, tmp_path: Path
 ) -> None:
