@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     incoming: Path | None = None
     """Folder where the telescope's files arrive; None: ``<home>/incoming``."""
     scratch: Path | None = None
-    """Folder for what a run needs only while it works, on the machine's own disk; it must be there. None:
+    """Folder on the machine's own disk for what a run needs only while it works, which must be there; None:
     ``<home>/scratch``."""
     database_url: str | None = None
     """SQLAlchemy URL of the station database, such as ``postgresql+psycopg2://user@host/name``; None: SQLite
