@@ -86,7 +86,7 @@ def _tick(instance: DagsterInstance, database: DatabaseResource) -> SensorResult
     incoming = None
     if settings.incoming_folder.is_dir():
         incoming = _incoming(settings.incoming_folder, records.engine, settings.home)
-    news = True
+    news = incoming is not None and incoming.wait(0.0, time.time())
 
     def look() -> SensorResult | None:
         ready = incoming.look(time.time()) if incoming is not None and news else []
