@@ -153,8 +153,12 @@ def measure(group: FileGroup, home: Path, *, rename: bool) -> Timing:
     start_s = records[0].start_time or 0.0
     jobs = ", ".join(record.dagster_run.job_name for record in records)
     before = time.monotonic()
-    subprocess.run([*CONTIMG, "reprocess", "--group", key], check=True, stdout=subprocess.DEVNULL)
+    # It also fails for a verdict of ERROR, which a small array may well get.
+    subprocess.run([*CONTIMG, "reprocess", "--group", key], check=False, stdout=subprocess.DEVNULL)
     by_hand = time.monotonic() - before
+    again = station.records.group(key)
+    if again.state != "completed" or again.updated == known.updated:
+        raise click.ClickException(f"{key} was not made again: it is {again.state}, {again.reason}")
     return Timing(key, began.timestamp() - last, start_s - last, completed - last, jobs, stages, by_hand)
 
 
@@ -178,7 +182,9 @@ def main(folder: Path, scratch: Path | None, rename: bool, idle_s: float) -> Non
         (Path(name) / "scan").mkdir()
         for path in scan.files.values():
             (Path(name) / "scan" / path.name).symlink_to(path.absolute())
-        subprocess.run([*CONTIMG, "process", str(Path(name) / "scan")], check=True)
+        subprocess.run([*CONTIMG, "process", str(Path(name) / "scan")], check=False)
+        if not Installation(get_settings()).registry.statuses().get("active"):
+            raise click.ClickException(f"{scan.key}: the scan gave no calibration that can be used")
         table = Table(title=f"{len(targets)} targets of {folder.name}, s since the last file")
         for column in (
             "target",
