@@ -11,7 +11,6 @@ every write is one transaction.  Does not belong here: which set a group gets
 """
 
 import json
-import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
-from contimg_assets.radio.files import clone_tree, tree_sha256, write_atomically
+from contimg_assets.radio.files import clone_tree, scratch_folder, tree_sha256, write_atomically
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.database import reading, transaction
@@ -32,6 +32,7 @@ from contimg_assets.station.group_states import get_group
 from contimg_assets.station.group_summary import summarise_group
 from contimg_assets.station.models import CalibrationSet, CalibrationTable, GroupCalibration, now
 from contimg_assets.station.numbers import finite
+from contimg_assets.station.store import PLACED, STAGING, TRASH, remove_tree, set_aside_unless_done
 from contimg_assets.station.verdicts import describe_error, standing_verdicts
 
 HOURS_PER_DAY = 24.0
@@ -126,9 +127,8 @@ class CalibrationRegistry:
         }
         final = self.folder / set_id
         row = _row(solutions, state, final.relative_to(self.home))
-        staged = self.folder / ".staging" / set_id
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with scratch_folder(self.folder / STAGING, set_id) as folder:
+            staged = folder / "built"
             clone_tree(built, staged)
             (staged / SOLUTIONS).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
             for table in row.tables:
@@ -137,17 +137,19 @@ class CalibrationRegistry:
                     raise CalibrationError(
                         f"{built / table.file} has SHA-256 {digest}, its solver said {table.sha256}"
                     )
-            with transaction(self.engine) as session:
-                for earlier in _of_group(session, row.group_key, "pending"):
-                    self._change(session, earlier, "retired", "solved again before it was judged")
-                session.add(row)
-                session.flush()
-                _write_state(row, staged)
-                staged.rename(final)
-        except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
-            shutil.rmtree(final, ignore_errors=True)
-            raise
+            (folder / PLACED).symlink_to(set_id)
+            try:
+                with transaction(self.engine) as session:
+                    for earlier in _of_group(session, row.group_key, "pending"):
+                        self._change(session, earlier, "retired", "solved again before it was judged")
+                    session.add(row)
+                    session.flush()
+                    _write_state(row, staged)
+                    staged.rename(final)
+            except BaseException:
+                with set_aside_unless_done(folder):
+                    withdraw_set(self.engine, self.folder, set_id)
+                raise
         return set_id
 
     def rebuild(self) -> list[str]:
@@ -323,6 +325,51 @@ class CalibrationRegistry:
         )
         with reading(self.engine) as session:
             return session.scalars(statement).first()
+
+
+def withdraw_set(engine: Engine, folder: Path, set_id: str) -> None:
+    """Take back a set's files whose row was not entered; if the commit came through after all, they stay.
+
+    Parameters
+    ----------
+    engine : Engine
+        Of the station database.
+    folder : Path
+        Of the registry.
+    set_id : str
+        The set that was being registered.
+    """
+    final = folder / set_id
+    with transaction(engine) as session:
+        unknown = final.is_dir() and not _is_entered(session, final)
+        # Those that it would have retired were told so.
+        for earlier in session.scalars(_sets_like(set_id)):
+            if (folder / earlier.id).is_dir():
+                _write_state(earlier, folder / earlier.id)
+    if unknown:
+        trash = folder / STAGING / f"{TRASH}{set_id}"
+        final.rename(trash)
+        remove_tree(trash)
+
+
+def _is_entered(session: Session, final: Path) -> bool:
+    """Whether a set's row is there, or is being entered by another's transaction, which is waited for."""
+    attempt = session.begin_nested()
+    solutions, state = (json.loads((final / name).read_text(encoding="utf-8")) for name in (SOLUTIONS, STATE))
+    session.add(_row(solutions, {**state, "replaced_by": None}, final.relative_to(final.parent.parent)))
+    try:
+        session.flush()
+    except IntegrityError:
+        return True
+    finally:
+        attempt.rollback()
+        session.expunge_all()
+    return False
+
+
+def _sets_like(set_id: str) -> Select[tuple[CalibrationSet]]:
+    """Sets of the group of which an identity is."""
+    return select(CalibrationSet).where(CalibrationSet.id.startswith(f"{set_id.partition('-')[0]}-"))
 
 
 def _get(session: Session, set_id: str) -> CalibrationSet:

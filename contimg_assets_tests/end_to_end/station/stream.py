@@ -37,22 +37,13 @@ def completed(keys: set[str]) -> bool:
     return {group.key for group in groups if group.state == "completed"} == keys
 
 
-def check(made: Station, expected: Expected, swept: bool = True) -> None:
-    """Demand that nothing is violated, once the last run has ended.
-
-    Parameters
-    ----------
-    made : Station
-    expected : Expected
-    swept : bool
-        Whether folders of what was killed must be gone as well.
-    """
+def check(made: Station, expected: Expected) -> None:
+    """Demand that nothing is violated, once the last run has ended."""
     records = DatabaseResource().records()
     with made.instance() as instance:
 
         def found() -> list[str]:
-            told = violations(expected, records, instance, Store(made.home), leases_of(records))
-            return [sentence for sentence in told if swept or not sentence.endswith("is left over")]
+            return violations(expected, records, instance, Store(made.home), leases_of(records))
 
         deadline = time.monotonic() + END_S
         while (told := found()) and time.monotonic() < deadline:

@@ -84,7 +84,7 @@ def test_a_machine_is_lost_in_the_middle_of_a_run(quick_to_bury: Station) -> Non
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     (freed,) = [step for step in records.transitions(key) if "no sign of life" in step.reason]
     assert freed.at.timestamp() - killed_at < TAKEN_UP.total_seconds()
-    check(quick_to_bury, Expected(keys, finished=finished), swept=False)
+    check(quick_to_bury, Expected(keys, finished=finished))
 
 
 def test_redis_is_killed_and_comes_back(two_slots: Station) -> None:
@@ -121,7 +121,7 @@ def test_the_process_of_a_run_is_killed(two_slots: Station) -> None:
     assert [pid for pid in stages if "tiny_stage" in command_of(pid)] == []
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     assert [step.to_state for step in records.transitions(key)].count("pending") == 2
-    check(two_slots, Expected(keys), swept=False)
+    check(two_slots, Expected(keys))
 
 
 def test_daemon_and_code_server_are_killed_and_started_again(two_slots: Station) -> None:
