@@ -99,7 +99,7 @@ def _be_the_child(function: Callable[[], Any], said: int) -> None:
     value, error = None, ""
     try:
         value = function()
-    except BaseException:  # whatever it is, the parent judges it
+    except BaseException:  # noqa: BLE001 - whatever it is, the parent judges it
         error = traceback.format_exc()
     # Not under the same calls that are counted: a traced write is.
     with os.fdopen(said, "w") as pipe:

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.files import tree_sha256
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station import database, leftovers, publication, retention
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.calibration_registry import CalibrationRegistry, verify_set
 from contimg_assets.station.lease_judge import Judge
 from contimg_assets.station.leases import Leases
+from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration, solutions, write_tables
@@ -213,6 +213,11 @@ def _sweep(home: Home) -> None:
     leftovers.sweep(home.records, home.store, leftovers.shared(home.store))
 
 
+def _two_images(home: Home) -> None:
+    home.publish("image", OLD)
+    home.publish("image", NEW)
+
+
 def _both(product: str) -> Callable[[Home], None]:
     def make(home: Home) -> None:
         home.publish(product, NEW)
@@ -234,7 +239,7 @@ OPERATIONS = {
         Operation("restore", _both("flags"), _restore, lambda home: _content(home, "flags")),
         Operation(
             "retention",
-            lambda home: [home.publish("image", OLD), home.publish("image", NEW)] and None,
+            _two_images,
             _retain,
             _retained,
         ),
@@ -272,15 +277,6 @@ def litter(home: Home) -> list[str]:
     return found + [f"group {key} is held by {held}" for key, held in home.leases.held().items()]
 
 
-def _rows(home: Home):
-    from sqlalchemy import select
-
-    from contimg_assets.station.models import ProductVersion
-
+def _rows(home: Home) -> list[ProductVersion]:
     with database.reading(home.engine) as session:
         return [row for row in session.scalars(select(ProductVersion)) if row.deleted_at is None]
-
-
-def digest(home: Home) -> str:
-    """Of everything that is published."""
-    return tree_sha256(home.store.products) if home.store.products.is_dir() else ""

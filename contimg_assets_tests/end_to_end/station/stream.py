@@ -24,11 +24,14 @@ END_S = 60.0
 
 def observe(folder: Path, n_targets: int) -> set[str]:
     """Drop the files of a calibrator scan and of targets after it; the groups' keys."""
-    keys = set()
-    for start in (SCAN, *(TARGETS + number * LENGTH for number in range(n_targets))):
-        write_group(folder, start)
-        keys.add(group_key(first_time_jd(start), telescope.INTEGRATION_S))
-    return keys
+    starts = (SCAN, *(TARGETS + number * LENGTH for number in range(n_targets)))
+    return {drop(folder, start) for start in starts}
+
+
+def drop(folder: Path, start: datetime) -> str:
+    """Drop the files of one group; its key."""
+    write_group(folder, start)
+    return group_key(first_time_jd(start), telescope.INTEGRATION_S)
 
 
 def completed(keys: set[str]) -> bool:
