@@ -21,7 +21,7 @@ from pathlib import Path
 
 from contimg_assets.radio.group_key import key_of, slug
 from contimg_assets.radio.process_marks import maker_has_ended, was_made_by
-from contimg_assets.station.calibration_registry import withdraw_set
+from contimg_assets.station.calibration_folders import withdraw_set
 from contimg_assets.station.leases import Held
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import put_link_right, withdraw

@@ -124,7 +124,8 @@ def calls_of(function: Callable[[], Any], folder: Path, home: Path) -> tuple[End
     """Run a function undisturbed; how it ended, and its calls that change a home, as names and numbers."""
     log = folder / "strace.log"
     ended = in_child(function, f"trace={','.join(CALLS)}", log=log)
-    lines = [found for line in log.read_text().splitlines() if (found := _LINE.match(line))]
+    matches = (_LINE.match(line) for line in log.read_text().splitlines())
+    lines = [match for match in matches if match is not None]
     child = lines[0][1]
     counts: Counter[str] = Counter()
     found: list[tuple[str, int]] = []

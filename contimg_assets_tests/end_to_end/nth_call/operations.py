@@ -80,6 +80,7 @@ class Home:
         """What the judge and retention do by themselves."""
         Judge(self.leases, self.store).bury(NoRuns())
         retention.put_links_right(self.records, self.store)
+        self.registry.put_sidecars_right()
         retention.carry_out(self.engine, self.store, retention.plan(self.engine, self.store, 24.0))
 
 

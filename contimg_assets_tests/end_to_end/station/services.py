@@ -226,6 +226,10 @@ class Station:
         command = [sys.executable, "-m", "celery", *app, *options]
         return self._start(name, command, clock_off(clock) if clock else {})
 
+    def start_service(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        """A service of a test's own."""
+        return self._start(name, command)
+
     def _start(
         self, name: str, command: list[str], further: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:

@@ -73,7 +73,7 @@ def states() -> dict[str, str]:
 
 def test_nothing_is_lost_and_nothing_is_made_twice(hunted: Station, request: pytest.FixtureRequest) -> None:
     seed = request.config.getoption("seed") or random.randrange(1 << 30)
-    minutes = request.config.getoption("minutes")
+    minutes = float(request.config.getoption("minutes") or 0.0)
     print(f"nemesis: --seed {seed} --minutes {minutes}", flush=True)
     hunted.environment["TINY_STAGE_S"] = "1"
     nemesis = Nemesis(hunted)
