@@ -20,9 +20,12 @@ def dead_workers(
     alerts: NotifierResource,
 ) -> SkipReason:
     judge = Judge(database.leases(), storage.store(), context.log.info)
-    found = judge.bury(DagsterRuns(context.instance))
+    notifier = alerts.notifier()
+    found = judge.bury(
+        DagsterRuns(context.instance), lambda key, message: notifier.send("worker_died", key, message)
+    )
     for buried in found:
-        alerts.notifier().send("worker_died", buried.key, f"{buried.message}; the group is {buried.state}")
+        context.log.info("%s: %s; the group is %s", buried.key, buried.message, buried.state)
     return SkipReason(f"{len(found)} workers had died")
 
 

@@ -72,7 +72,7 @@ class Judge:
         self._records = StationRecords(leases.engine)
         self.tell = tell
 
-    def bury(self, runs: Runs) -> list[Buried]:
+    def bury(self, runs: Runs, announce: Callable[[str, str], None] = lambda *_: None) -> list[Buried]:
         """Take the leases of the dead, and remove what they left, and processes without a lease that ended.
 
         A run is ended before its group is free, so that nobody who dies in between leaves a
@@ -82,6 +82,9 @@ class Judge:
         ----------
         runs : Runs
             Where their runs are ended.
+        announce : callable, optional
+            Told of each group and death before the group is free: who dies in between, or cannot
+            tell, leaves a death that the next judge finds.
 
         Returns
         -------
@@ -103,7 +106,10 @@ class Judge:
         # A command holds its groups from before its first run to after its last one.
         for owner in commands - {held.owner for held in self.leases.held().values()}:
             runs.end(owner, "The foreground command of this run has ended, or lost its groups.")
-        buried = [self.hand_back(key, held, message) for key, (held, message) in sorted(dead.items())]
+        buried = []
+        for key, (held, message) in sorted(dead.items()):
+            announce(key, message)
+            buried.append(self.hand_back(key, held, message))
         self._sweep(leftovers.sweep(self._records, self.store, leftovers.shared(self.store)))
         return buried
 

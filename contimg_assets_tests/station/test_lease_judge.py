@@ -192,6 +192,26 @@ def test_a_killed_process_of_this_machine_is_dead_at_once_and_a_living_one_is_no
     assert judge.bury(runs) == []
 
 
+def test_a_death_that_could_not_be_told_is_found_again(
+    records: StationRecords, leases: Leases, store: Store
+) -> None:
+    """The disk is full, or the judge is killed: no group goes back without an alert."""
+
+    def full(*_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    judge, told = Judge(Leases(leases.engine, IngestOptions()), store), []
+    with worker(leases.engine, TARGET, "doomed") as process:
+        process.kill()
+        process.wait()
+    with pytest.raises(OSError, match="No space left"):
+        judge.bury(NotedRuns(), full)
+    assert records.group(TARGET).state == "in_progress"
+    judge.bury(NotedRuns(), lambda key, message: told.append((key, message)))
+    assert [key for key, _ in told] == [TARGET]
+    assert records.group(TARGET).state == "pending"
+
+
 def test_runs_of_a_command_that_holds_nothing_any_more_are_ended(
     records: StationRecords, leases: Leases, store: Store
 ) -> None:

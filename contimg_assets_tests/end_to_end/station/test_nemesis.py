@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.station.store import Store
@@ -67,8 +68,14 @@ def hunted(small_disk: Path, postgres_server: PostgresServer) -> Iterator[Statio
 
 
 def states() -> dict[str, str]:
-    """Groups and what they are."""
-    return {group.key: group.state for group in DatabaseResource().records().groups()}
+    """Groups and what they are; PgBouncer waits for a while before it tries again what had been away."""
+    deadline = time.monotonic() + LONG_S
+    while True:
+        try:
+            return {group.key: group.state for group in DatabaseResource().records().groups()}
+        except OperationalError:
+            assert time.monotonic() < deadline, "the database does not come back"
+            time.sleep(1)
 
 
 def test_nothing_is_lost_and_nothing_is_made_twice(hunted: Station, request: pytest.FixtureRequest) -> None:
@@ -106,5 +113,9 @@ def test_nothing_is_lost_and_nothing_is_made_twice(hunted: Station, request: pyt
         assert group.reason, f"group {group.key} failed without a reason"
         # What a person does then.
         records.reopen(group.key, "tried again after the faults")
-    wait_until(lambda: completed(keys), PATIENCE_S, "what had failed does not become well")
+    wait_until(
+        lambda: states() == dict.fromkeys(keys, "completed"),
+        PATIENCE_S,
+        f"what had failed does not become well: {states()}",
+    )
     check(hunted, Expected(keys, content=undisturbed, finished=finished))
