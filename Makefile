@@ -117,6 +117,7 @@ system-check:
 	command -v redis-server >/dev/null || missing+=(redis-server)
 	[ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
 	command -v systemd-analyze >/dev/null || missing+=(systemd)
+	command -v strace >/dev/null || missing+=(strace)
 	if [ $${#missing[@]} -gt 0 ]; then
 		echo "The tests need Debian packages that are not installed: $${missing[*]}" >&2
 		echo "As root: apt-get install $${missing[*]}" >&2

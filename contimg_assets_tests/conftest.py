@@ -21,6 +21,13 @@ from contimg_assets.station import database
 POSTGRES = Path("/usr/lib/postgresql")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests under faults."""
+    parser.addoption("--seed", type=int, default=None, help="seed of the nemesis; default: another each time")
+    parser.addoption("--minutes", type=float, default=30.0, help="how long the nemesis goes on")
+    parser.addoption("--day-minutes", type=float, default=60.0, help="how long a day of groups takes")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty ``CONTIMG_HOME`` of the test's own, which all of its processes see."""

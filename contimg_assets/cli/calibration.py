@@ -17,7 +17,7 @@ from rich.table import Table
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import get_settings
-from contimg_assets.station.calibration_registry import SOLUTIONS
+from contimg_assets.station.calibration_folders import SOLUTIONS
 from contimg_assets.station.calibration_selection import need_of
 from contimg_assets.station.models import SET_STATES
 from contimg_assets.station.store import Store

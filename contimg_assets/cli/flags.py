@@ -133,7 +133,7 @@ def restore(key: str, version: str, as_json: bool) -> None:
     opened.records.group(key)
     with (
         opened.instance() as instance,
-        sole_owner(opened.leases, DagsterRuns(instance), key, "contimg flags restore") as owner,
+        sole_owner(opened.leases, opened.store, DagsterRuns(instance), key, "contimg flags restore") as owner,
     ):
         wanted = opened.store.version(key, _FLAGS, version)
         casa.configure(opened.settings.home / "casa")

@@ -32,16 +32,20 @@ def retention(remove: bool, as_json: bool) -> None:
     opened = Opened()
     engine, store = opened.records.engine, opened.store
     links = put_links_right(opened.records, store) if remove else []
+    sidecars = opened.registry.put_sidecars_right() if remove else []
     removals = plan(engine, store, opened.settings.retention.grace_hours)
     freed = carry_out(engine, store, removals) if remove else 0
     total = sum(removal.size for removal in removals)
     if as_json:
         rows = [{"path": str(r.path), "reason": r.reason, "bytes": r.size} for r in removals]
         report = {"removals": rows, "bytes": total, "applied": remove, "bytes_freed": freed}
-        click.echo(json.dumps({**report, "links_put_right": [str(link) for link in links]}, indent=2))
+        right = {"links_put_right": [str(link) for link in links], "sidecars_put_right": sidecars}
+        click.echo(json.dumps({**report, **right}, indent=2))
         return
     for link in links:
         click.echo(f"link put right: {link}")
+    for set_id in sidecars:
+        click.echo(f"sidecar of calibration set put right: {set_id}")
     table = Table("GB", "path", "why")
     for removal in removals:
         table.add_row(f"{removal.size / _GB:.3f}", str(removal.path), removal.reason)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from contimg_assets.radio.errors import ContimgError, MissingInputError, StorageError
+from contimg_assets.radio.process_marks import marked
 from contimg_assets.radio.processes import bound
 
 #: Files are read in pieces of this size, bytes.
@@ -71,7 +72,7 @@ def clone_tree(source: Path, destination: Path) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old content or the new, never a part."""
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    staged = path.with_name(marked(f".{path.name}.{uuid.uuid4().hex[:12]}"))
     try:
         staged.write_text(text, encoding="utf-8")
         staged.replace(path)
@@ -88,7 +89,8 @@ def scratch_folder(parent: Path, label: str) -> Iterator[Path]:
     parent : Path
         It must be there: a disk that is not mounted is not made up for by a folder in its place.
     label : str
-        What the folder's name begins with.
+        What the folder's name begins with; it ends with the mark of this process, so that
+        what is left of a killed one is known for it.
 
     Yields
     ------
@@ -100,7 +102,7 @@ def scratch_folder(parent: Path, label: str) -> Iterator[Path]:
     StorageError
         If ``parent`` is not there or cannot be written, or if the work failed while it was full.
     """
-    folder = parent / f"{label}-{uuid.uuid4().hex[:12]}"
+    folder = parent / marked(f"{label}-{uuid.uuid4().hex[:12]}")
     try:
         folder.mkdir()
     except OSError as error:

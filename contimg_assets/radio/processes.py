@@ -14,6 +14,13 @@ from collections.abc import Sequence
 PARENT_VARIABLE = "CONTIMG_STAGE_PARENT"
 #: ``prctl``'s option (linux/prctl.h).
 _SET_PDEATHSIG = 1
+#: The process to whose life this one is bound.
+_parent: int | None = None
+
+
+def bound_to() -> int | None:
+    """Number of the process with which this one dies; None if it dies with none."""
+    return _parent
 
 
 def die_with_parent() -> None:
@@ -38,6 +45,8 @@ def die_with_parent() -> None:
     # It may have died before that: then nobody would ever tell.
     if os.getppid() != int(parent):
         os.kill(os.getpid(), signal.SIGKILL)
+    global _parent
+    _parent = int(parent)
 
 
 def bound(command: Sequence[str]) -> list[str]:

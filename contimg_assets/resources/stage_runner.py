@@ -28,9 +28,11 @@ from dagster import (
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.radio.processes import PARENT_VARIABLE
 from contimg_assets.resources.dagster_runs import lease_owner
-from contimg_assets.settings import get_settings
+from contimg_assets.settings import Settings, get_settings
+from contimg_assets.station import leftovers
 from contimg_assets.station.database import engine_for
 from contimg_assets.station.leases import Leases
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
 #: Variables by which numerical libraries are told how many threads to use.
@@ -117,8 +119,10 @@ class StageRunner(ConfigurableResource):
         settings = get_settings()
         name = f"contimg {' '.join(stage)}"
         command = [sys.executable, "-m", ENTRY_MODULE, *stage, *map(str, arguments), "--json"]
+        store = Store(settings.home, settings.scratch)
+        _tidy(context, settings, store)
         with (
-            Store(settings.home, settings.scratch).scratch_folder("-".join(stage)) as folder,
+            store.scratch_folder("-".join(stage)) as folder,
             open_pipes_session(
                 context=context,
                 context_injector=PipesTempFileContextInjector(),
@@ -146,6 +150,16 @@ class StageRunner(ConfigurableResource):
         if reported is None:
             raise Failure(f"{name} ended without reporting a result")
         return {"stage_seconds": stage_seconds, "peak_memory_mb": peak_memory_mb, **reported["result"]}
+
+
+def _tidy(context: AssetExecutionContext, settings: Settings, store: Store) -> None:
+    """Remove what killed processes left in scratch, and of the group that is taken up again."""
+    leftovers.sweep_scratch(store)
+    left = leftovers.of_group(store, context.partition_key) if context.has_partition_key else []
+    if left:
+        records = StationRecords(engine_for(settings.sqlalchemy_url))
+        for sentence in leftovers.sweep_group(records, store, context.partition_key, left).refused:
+            context.log.warning("left by a killed process, and could not be removed: %s", sentence)
 
 
 def _environment() -> Mapping[str, str]:

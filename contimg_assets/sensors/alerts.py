@@ -12,8 +12,9 @@ from dagster import (
 
 from contimg_assets.jobs import convert_group, process_group
 from contimg_assets.partitions import PARTITION_TAG
-from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG
+from contimg_assets.station.lease_judge import Judge
 from contimg_assets.station.views import standings
 
 #: Alerts of one tick at most; the rest are told in the next.
@@ -26,7 +27,10 @@ ALERTS_PER_TICK = 50
     description="Tells of failed runs, and puts the group of a run that was killed back to pending.",
 )
 def failed_runs(
-    context: RunFailureSensorContext, database: DatabaseResource, alerts: NotifierResource
+    context: RunFailureSensorContext,
+    database: DatabaseResource,
+    storage: StoreResource,
+    alerts: NotifierResource,
 ) -> None:
     run = context.dagster_run
     message = context.failure_event.message or "no message"
@@ -41,7 +45,8 @@ def failed_runs(
     held = leases.of(group.key)
     if held is not None:
         # Somebody else's it is not ours to touch: a command's, too, which deals with its runs itself.
-        leases.died(group.key, run.run_id, told)
+        if held.owner == run.run_id:
+            Judge(leases, storage.store()).hand_back(group.key, held, told)
         return
     # Nor could a run that ended before its first step, or whose checks condemned what it made.
     record = context.instance.get_run_record_by_id(run.run_id)

@@ -28,6 +28,8 @@ def remove_superseded(
     records, store = database.records(), storage.store()
     for link in put_links_right(records, store):
         context.log.warning("%s led to content that was never published: put right", link)
+    for set_id in database.registry().put_sidecars_right():
+        context.log.warning("the sidecar of calibration set %s disagreed with its row: put right", set_id)
     removals = plan(records.engine, store, get_settings().retention.grace_hours)
     for removal in removals:
         context.log.info("%s: %s", removal.path, removal.reason)

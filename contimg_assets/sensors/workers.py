@@ -3,7 +3,7 @@
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
 from contimg_assets.partitions import PARTITION_TAG
-from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.station.lease_judge import Judge
 
@@ -11,15 +11,21 @@ from contimg_assets.station.lease_judge import Judge
 @sensor(
     minimum_interval_seconds=30,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Puts groups whose worker is dead back to pending, and ends its run.",
+    description="Puts groups whose worker is dead back to pending, ends its run and removes what it left.",
 )
 def dead_workers(
-    context: SensorEvaluationContext, database: DatabaseResource, alerts: NotifierResource
+    context: SensorEvaluationContext,
+    database: DatabaseResource,
+    storage: StoreResource,
+    alerts: NotifierResource,
 ) -> SkipReason:
-    judge = Judge(database.leases(), context.log.info)
-    found = judge.bury(DagsterRuns(context.instance))
+    judge = Judge(database.leases(), storage.store(), context.log.info)
+    notifier = alerts.notifier()
+    found = judge.bury(
+        DagsterRuns(context.instance), lambda key, message: notifier.send("worker_died", key, message)
+    )
     for buried in found:
-        alerts.notifier().send("worker_died", buried.key, f"{buried.message}; the group is {buried.state}")
+        context.log.info("%s: %s; the group is %s", buried.key, buried.message, buried.state)
     return SkipReason(f"{len(found)} workers had died")
 
 

@@ -11,12 +11,10 @@ every write is one transaction.  Does not belong here: which set a group gets
 """
 
 import json
-import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Engine, func, select
@@ -24,21 +22,26 @@ from sqlalchemy.orm import Session
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
-from contimg_assets.radio.files import clone_tree, tree_sha256, write_atomically
+from contimg_assets.radio.files import clone_tree, scratch_folder, tree_sha256
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.limits import load_limits
+from contimg_assets.station.calibration_folders import (
+    SOLUTIONS,
+    STATE,
+    put_sidecars_right,
+    row_of,
+    withdraw_set,
+    write_state,
+)
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import get_group
 from contimg_assets.station.group_summary import summarise_group
-from contimg_assets.station.models import CalibrationSet, CalibrationTable, GroupCalibration, now
+from contimg_assets.station.models import CalibrationSet, GroupCalibration, now
 from contimg_assets.station.numbers import finite
+from contimg_assets.station.store import PLACED, STAGING, set_aside_unless_done
 from contimg_assets.station.verdicts import describe_error, standing_verdicts
 
 HOURS_PER_DAY = 24.0
-#: Sidecars in a set's folder: what the solver said, and the registry's own.
-SOLUTIONS, STATE = "solutions.json", "registry.json"
-#: What the registry's own sidecar keeps of the row; the rest is the solver's.
-_STATE_COLUMNS = ("id", "status", "reason", "replaced_by", "valid_from_mjd", "valid_to_mjd")
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,9 @@ class CalibrationRegistry:
             "created_at": now().isoformat(),
         }
         final = self.folder / set_id
-        row = _row(solutions, state, final.relative_to(self.home))
-        staged = self.folder / ".staging" / set_id
-        staged.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        row = row_of(solutions, state, final.relative_to(self.home))
+        with scratch_folder(self.folder / STAGING, set_id) as folder:
+            staged = folder / "built"
             clone_tree(built, staged)
             (staged / SOLUTIONS).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
             for table in row.tables:
@@ -143,17 +145,19 @@ class CalibrationRegistry:
                     raise CalibrationError(
                         f"{built / table.file} has SHA-256 {digest}, its solver said {table.sha256}"
                     )
-            with transaction(self.engine) as session:
-                for earlier in _of_group(session, row.group_key, "pending"):
-                    self._change(session, earlier, "retired", "solved again before it was judged")
-                session.add(row)
-                session.flush()
-                _write_state(row, staged)
-                staged.rename(final)
-        except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)
-            shutil.rmtree(final, ignore_errors=True)
-            raise
+            (folder / PLACED).symlink_to(set_id)
+            try:
+                with transaction(self.engine) as session:
+                    for earlier in _of_group(session, row.group_key, "pending"):
+                        self._change(session, earlier, "retired", "solved again before it was judged")
+                    session.add(row)
+                    session.flush()
+                    write_state(row, staged)
+                    staged.rename(final)
+            except BaseException:
+                with set_aside_unless_done(folder):
+                    withdraw_set(self.engine, self.folder, set_id)
+                raise
         return set_id
 
     def rebuild(self) -> list[str]:
@@ -174,7 +178,7 @@ class CalibrationRegistry:
             for set_id, state in states.items():
                 folder = self.folder / set_id
                 solutions = json.loads((folder / SOLUTIONS).read_text(encoding="utf-8"))
-                row = _row(solutions, {**state, "replaced_by": None}, folder.relative_to(self.home))
+                row = row_of(solutions, {**state, "replaced_by": None}, folder.relative_to(self.home))
                 session.add(row)
             session.flush()
             for set_id, state in states.items():
@@ -263,7 +267,19 @@ class CalibrationRegistry:
         session.flush()
         # A set that was entered by version 0.1.0 has its files elsewhere; one whose files are gone has none.
         if (self.folder / found.id).is_dir():
-            _write_state(found, self.folder / found.id)
+            write_state(found, self.folder / found.id)
+
+    def put_sidecars_right(self) -> "list[str]":
+        """Let sidecars say what the rows do: a change that did not come through has told them already.
+
+        Returns
+        -------
+        list of str
+            Sets whose sidecar was wrong.
+        """
+        with transaction(self.engine) as session:
+            # A change that is on its way is waited for.
+            return put_sidecars_right(session.scalars(select(CalibrationSet).with_for_update()), self.folder)
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -346,46 +362,3 @@ def _of_group(session: Session, key: str, *statuses: str) -> list[CalibrationSet
         .order_by(CalibrationSet.created_at)
     )
     return [*session.scalars(statement)]
-
-
-def _row(solutions: Mapping[str, Any], state: Mapping[str, Any], path: PurePath) -> CalibrationSet:
-    """A set's row from its two sidecars."""
-    apparent = solutions.get("calibrator_apparent_jy")
-    return CalibrationSet(
-        **{name: state[name] for name in _STATE_COLUMNS},
-        created_at=datetime.fromisoformat(state["created_at"]),
-        group_key=str(solutions["group"]),
-        mid_mjd=float(solutions["mid_mjd"]),
-        declination_deg=float(solutions["declination_deg"]),
-        centre_ra=float(solutions["centre_ra_deg"]),
-        centre_dec=float(solutions["centre_dec_deg"]),
-        antennas=[str(name) for name in solutions["antennas"]],
-        refant=str(solutions["refant"]),
-        calibrator=str(solutions["calibrator"]),
-        calibrator_apparent_jy=None if apparent is None else float(apparent),
-        flux_model=finite(solutions["flux_model"]),
-        flux_source=str(solutions["flux_source"]),
-        channel_low_hz=float(solutions["channel_low_hz"]),
-        channel_high_hz=float(solutions["channel_high_hz"]),
-        parameters=finite(solutions["parameters"]),
-        software=finite(solutions["software"]),
-        input_sha256=str(solutions["input_sha256"]),
-        quality=finite(solutions["quality"]),
-        path=path.as_posix(),
-        tables=[
-            CalibrationTable(
-                order=int(table["order"]),
-                type=str(table["type"]),
-                file=str(table["file"]),
-                sha256=str(table["sha256"]),
-            )
-            for table in solutions["tables"]
-        ],
-    )
-
-
-def _write_state(found: CalibrationSet, folder: Path) -> None:
-    """Write the registry's own sidecar, whole or not at all."""
-    state = {name: getattr(found, name) for name in _STATE_COLUMNS}
-    state["created_at"] = found.created_at.isoformat()
-    write_atomically(folder / STATE, json.dumps({"format": 1, **state}, indent=1))

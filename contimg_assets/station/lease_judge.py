@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from contimg_assets.radio.process_marks import is_gone
+from contimg_assets.station import leftovers
 from contimg_assets.station.leases import Held, Leases
-from contimg_assets.station.processes import is_gone
+from contimg_assets.station.products import StationRecords
+from contimg_assets.station.store import Store
 
 #: An expired lease is watched for so many intervals of signs of life.
 _WATCHED_INTERVALS = 2.0
@@ -50,23 +53,27 @@ class Buried:
 
 
 class Judge:
-    """Finds dead holders of leases, ends their runs and hands their groups back.
+    """Finds dead holders of leases, ends their runs, hands their groups back, and tidies up behind them.
 
     Parameters
     ----------
     leases : Leases
         Of the station.
+    store : Store
+        Of the same station.
     tell : callable, optional
         Told what the judge waits for, if it does.
     """
 
-    def __init__(self, leases: Leases, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, leases: Leases, store: Store, tell: Callable[[str], None] = lambda _: None) -> None:
         self.leases = leases
+        self.store = store
         self.settings = leases.settings
+        self._records = StationRecords(leases.engine)
         self.tell = tell
 
-    def bury(self, runs: Runs) -> list[Buried]:
-        """Take the leases of the dead.
+    def bury(self, runs: Runs, announce: Callable[[str, str], None] = lambda *_: None) -> list[Buried]:
+        """Take the leases of the dead, and remove what they left, and processes without a lease that ended.
 
         A run is ended before its group is free, so that nobody who dies in between leaves a
         run that seems to live.
@@ -75,6 +82,9 @@ class Judge:
         ----------
         runs : Runs
             Where their runs are ended.
+        announce : callable, optional
+            Told of each group and death before the group is free: who dies in between, or cannot
+            tell, leaves a death that the next judge finds.
 
         Returns
         -------
@@ -96,10 +106,41 @@ class Judge:
         # A command holds its groups from before its first run to after its last one.
         for owner in commands - {held.owner for held in self.leases.held().values()}:
             runs.end(owner, "The foreground command of this run has ended, or lost its groups.")
-        return [
-            Buried(key, message, self.leases.died(key, held.owner, message))
-            for key, (held, message) in sorted(dead.items())
-        ]
+        buried = []
+        for key, (held, message) in sorted(dead.items()):
+            announce(key, message)
+            buried.append(self.hand_back(key, held, message))
+        self._sweep(leftovers.sweep(self._records, self.store, leftovers.shared(self.store)))
+        return buried
+
+    def hand_back(self, key: str, held: Held, message: str) -> Buried:
+        """Take a group from a holder that is known to be dead, and remove what that left.
+
+        Parameters
+        ----------
+        key : str
+            The group.
+        held : Held
+            Its lease; nothing changes for the group if another one holds it by now.
+        message : str
+            How it is known.
+        """
+        # Listed before the group is anybody else's, removed when the holder cannot publish any more.
+        left = leftovers.of_group(self.store, key, held)
+        shared = leftovers.shared(self.store, held)
+        process = (held.pid, held.process)
+        others = [other for other in self.leases.held().values() if (other.pid, other.process) == process]
+        if len(others) > 1:
+            # It may live, and its next run have folders of its own there; of several groups, the last tells.
+            shared = []
+        state = self.leases.died(key, held.owner, message)
+        self._sweep(leftovers.sweep(self._records, self.store, shared))
+        self._sweep(leftovers.sweep_group(self._records, self.store, key, left))
+        return Buried(key, message, state)
+
+    def _sweep(self, swept: leftovers.Swept) -> None:
+        for sentence in swept.refused:
+            self.tell(f"left by a killed process, and could not be removed: {sentence}")
 
     def _gone(self) -> list[Held]:
         return [held for held in self.leases.held().values() if is_gone(held.pid, held.process)]

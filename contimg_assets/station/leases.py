@@ -23,11 +23,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import StateError
+from contimg_assets.radio.process_marks import process_identity
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
 from contimg_assets.station.group_states import get_group, move
 from contimg_assets.station.models import GroupTransition, Lease, ObservationGroup
-from contimg_assets.station.processes import process_identity
 
 #: How the identity of a foreground command begins; any other owner is a run.
 _COMMAND = "command-"

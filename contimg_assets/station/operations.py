@@ -23,6 +23,7 @@ from contimg_assets.station.lease_judge import Judge, Runs
 from contimg_assets.station.leases import Leases, command_holder, new_command
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.registration import register
+from contimg_assets.station.store import Store
 
 #: Names of the jobs, in the order in which a group goes through them.
 CONVERT, SOLVE, IMAGE = "convert_group", "solve_calibrator", "image_group"
@@ -78,13 +79,15 @@ class Launcher(Runs, Protocol):
 
 
 @contextmanager
-def sole_owner(leases: Leases, runs: Runs, key: str, name: str) -> Iterator[str]:
+def sole_owner(leases: Leases, store: Store, runs: Runs, key: str, name: str) -> Iterator[str]:
     """Hold one group for the length of the block, for a change that needs no run.
 
     Parameters
     ----------
     leases : Leases
         Of the station.
+    store : Store
+        Of the same station.
     runs : Runs
         Where runs of dead holders are ended.
     key : str
@@ -102,7 +105,7 @@ def sole_owner(leases: Leases, runs: Runs, key: str, name: str) -> Iterator[str]
     StateError
         If somebody else holds the group.
     """
-    Judge(leases).bury(runs)
+    Judge(leases, store).bury(runs)
     owner = new_command()
     with leases.living(owner):
         if not leases.take(key, owner, command_holder(name)):
@@ -152,7 +155,8 @@ class Operations:
         self.launcher = launcher
         self.name = name
         self.progress = progress
-        self.judge = Judge(leases, tell)
+        self.store = Store(settings.home, settings.scratch)
+        self.judge = Judge(leases, self.store, tell)
 
     # -- which groups -----------------------------------------------------------------------
 
@@ -297,7 +301,7 @@ class Operations:
         StateError
             If somebody holds it, or it is neither completed nor failed.
         """
-        with sole_owner(self.leases, self.launcher, key, self.name):
+        with sole_owner(self.leases, self.store, self.launcher, key, self.name):
             self.records.reopen(key, reason)
 
     def _look_again(self, key: str) -> None:

@@ -19,7 +19,7 @@ from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import ObservationGroup, ProductVersion
 from contimg_assets.station.products import StationRecords
-from contimg_assets.station.store import Placed, Store
+from contimg_assets.station.store import Placed, Store, set_aside_unless_done
 from contimg_assets.station.versions import current, current_version, inputs_of, tables_version, version_at
 
 
@@ -72,11 +72,12 @@ def publish(
             show=lambda: store.point(placed.link, placed.path),
         )
     except BaseException:  # also a run that is cancelled must not leave its link
-        _withdraw(records, store, placed, key, product)
+        with set_aside_unless_done(built.parent):
+            withdraw(records, store, placed, key, product)
         raise
 
 
-def _withdraw(records: StationRecords, store: Store, placed: Placed, key: str, product: str) -> None:
+def withdraw(records: StationRecords, store: Store, placed: Placed, key: str, product: str) -> None:
     """Take back content whose row was not entered; if the commit came through after all, it stays."""
     put_link_right(records, store, key, product, withdrawn=placed.path)
     with reading(records.engine) as session:

@@ -10,8 +10,6 @@ Belongs here: deciding and removing, outside of transactions.  Does not belong
 here: when that happens (``sensors/retention.py``, ``contimg retention``).
 """
 
-import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,16 +20,17 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import RetentionError
+from contimg_assets.station import leftovers
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import GROUP, ProductVersion, now
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import name_versions, put_link_right
-from contimg_assets.station.store import KEPT, LINK, STAGING, TRASH, VERSIONS, Store, remove_tree
+from contimg_assets.station.store import KEPT, LINK, STAGING, VERSIONS, Store
 
-#: What a killed process left goes after this time, h, however short the grace: no run lasts as long.
+#: What carries no mark of a process of this machine goes after this time, h, however short the grace: no
+#: run lasts as long.
 LEFT_OVER_HOURS = 24.0
-#: Names that ``radio.files.scratch_folder`` gives, and those of what is being removed.
-_WORKING_FOLDER = re.compile(rf"(?:[a-z-]+-|{re.escape(TRASH)})[0-9a-f]{{12}}")
+_LEFT = "left by a process that ended before it was done"
 #: Paths that are looked up in the database at once.
 _BATCH = 500
 
@@ -73,10 +72,11 @@ def plan(engine: Engine, store: Store, grace_hours: float, at: datetime | None =
         *_superseded(engine, store, moment - timedelta(hours=grace_hours)),
         *_left_in_products(engine, store, abandoned),
         *(
-            Removal(path, "left by a process that ended before it was done", size_of(path))
-            for path in (*_entries(store.calibration / STAGING), *_working_folders(store))
-            if _touched(path) < abandoned
+            Removal(path, _LEFT, size_of(path))
+            for path in (*leftovers.entries(store.calibration / STAGING), *leftovers.working_folders(store))
+            if not leftovers.is_leftover(path) and _touched(path) < abandoned
         ),
+        *(Removal(path, _LEFT, size_of(path)) for path in leftovers.everywhere(store)),
     ]
 
 
@@ -99,10 +99,15 @@ def carry_out(engine: Engine, store: Store, removals: Iterable[Removal]) -> int:
     freed = 0
     refused: list[str] = []
     for removal in removals:
+        if leftovers.is_leftover(removal.path):
+            swept = leftovers.sweep(StationRecords(engine), store, [removal.path])
+            refused += swept.refused
+            freed += removal.size if swept.removed else 0
+            continue
         if not _released(engine, store, removal):
             continue
         try:
-            (remove_tree if removal.path.name.startswith(TRASH) else store.remove)(removal.path)
+            store.remove(removal.path)
         except OSError as error:
             # One folder with wrong permissions must not keep everything else on the disk for ever.
             refused.append(f"{removal.path}: {error.strerror}")
@@ -131,11 +136,6 @@ def put_links_right(records: StationRecords, store: Store) -> list[Path]:
             if put_link_right(records, store, version.key, version.product):
                 found.append(link)
     return found
-
-
-def _working_folders(store: Store) -> Iterator[Path]:
-    """What stages have left in scratch; a scratch disk may hold other people's things beside it."""
-    return (path for path in _entries(store.scratch) if _WORKING_FOLDER.fullmatch(path.name))
 
 
 def size_of(path: Path) -> int:
@@ -173,9 +173,9 @@ def _left_in_products(engine: Engine, store: Store, before: datetime) -> list[Re
     """What processes left in staging and among the versions before a time, and removals cut short."""
     found: list[tuple[Path, str]] = [
         (path, "left by a run that ended before it was done")
-        for folder in _entries(store.products)
-        for path in _entries(folder / STAGING)
-        if _touched(path) < before
+        for folder in leftovers.entries(store.products)
+        for path in leftovers.entries(folder / STAGING)
+        if not leftovers.is_leftover(path) and _touched(path) < before
     ]
     for paths in _batches(_contents(store)):
         with reading(engine) as session:
@@ -190,11 +190,13 @@ def _left_over(
     session: Session, store: Store, path: Path, named_by: list[ProductVersion], before: datetime
 ) -> str:
     """Why something among the versions is in nobody's use; empty if it may be."""
-    if path.name.startswith(TRASH) or (named_by and all(row.deleted_at for row in named_by)):
+    if leftovers.is_leftover(path):
+        return ""
+    if named_by and all(row.deleted_at for row in named_by):
         return "a removal that was cut short"
     if named_by or _touched(path) >= before:
         return ""
-    if path.name.endswith(LINK) and path.is_symlink():
+    if LINK in path.name and path.is_symlink():
         return "a link that was never put in place"
     return "never published" if _is_beside_current(session, store, path) else ""
 
@@ -256,23 +258,14 @@ def _batches(paths: Iterator[Path]) -> Iterator[list[Path]]:
         yield batch
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    """What lies in a folder, by name; nothing if there is no such folder."""
-    if not folder.is_dir():
-        return
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries)
-    yield from (folder / name for name in names)
-
-
 def _contents(store: Store) -> Iterator[Path]:
-    for folder in _entries(store.products):
-        yield from _entries(folder / VERSIONS)
+    for folder in leftovers.entries(store.products):
+        yield from leftovers.entries(folder / VERSIONS)
 
 
 def _links(store: Store) -> Iterator[Path]:
-    for folder in _entries(store.products):
-        yield from (path for path in _entries(folder) if path.is_symlink())
+    for folder in leftovers.entries(store.products):
+        yield from (path for path in leftovers.entries(folder) if path.is_symlink())
 
 
 def _touched(path: Path) -> datetime:

@@ -18,13 +18,16 @@ Layout below ``CONTIMG_HOME``::
 The last may lie elsewhere (setting ``scratch``): on a disk of the machine's own,
 where what is not kept never crosses to the store.
 
+Names in ``.staging`` and ``scratch`` end with the mark of the process that made them,
+so that what a killed one left is known at once (``leftovers.py``).
+
 Paths in the database are relative to the home, so that it can be moved.
 """
 
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from typing import Any
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.files import scratch_folder, tree_sha256
 from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.process_marks import marked
 
 #: Products of which every version is kept, named by its content: small, and wanted back at times.
 KEPT = frozenset({"flags"})
@@ -39,6 +43,9 @@ KEPT = frozenset({"flags"})
 _VERSION_LENGTH = 12
 #: Folders of a product's folder; how the names begin of what is being removed, and end of links to come.
 VERSIONS, STAGING, TRASH, LINK = ".versions", ".staging", ".trash-", ".link"
+#: Link in a staging folder that names what was moved from it to its place: so that what a process which is
+#: killed before the database knows of it leaves is known, too.
+PLACED = "placed"
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,18 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path, onerror=unless_gone)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def set_aside_unless_done(folder: Path) -> Iterator[None]:
+    """Let a staging folder, if the block raises, outlive its process's work: as a leftover, with its note."""
+    try:
+        yield
+    except BaseException:
+        # The database was away, or the disk: what the note names is settled when leftovers are swept.
+        with suppress(OSError):
+            folder.rename(folder.with_name(f"{TRASH}{folder.name}"))
+        raise
 
 
 class Store:
@@ -97,7 +116,8 @@ class Store:
             An empty folder on the destination's file system.  Build in it a
             folder or file of any name, then call ``publication.publish``.
         """
-        folder = self.products / slug(key) / STAGING / f"{product}-{uuid.uuid4().hex[:12]}"
+        name = marked(f"{product}-{uuid.uuid4().hex[:12]}")
+        folder = self.products / slug(key) / STAGING / name
         folder.mkdir(parents=True)
         try:
             yield folder
@@ -117,6 +137,7 @@ class Store:
         # The same content again is the version that is there.
         new = not path.exists()
         if new:
+            (built.parent / PLACED).symlink_to(path.name)
             built.replace(path)
         return Placed(path, link, new)
 
@@ -175,7 +196,7 @@ class Store:
     @staticmethod
     def point(link: Path, path: Path) -> None:
         """Let a product's link lead to one of its versions, at once: a reader sees the old one or the new."""
-        staged = link.parent / VERSIONS / f"{path.name}.{uuid.uuid4().hex}{LINK}"
+        staged = link.parent / VERSIONS / marked(f"{path.name}.{uuid.uuid4().hex[:12]}{LINK}")
         staged.symlink_to(Path(VERSIONS) / path.name)
         staged.replace(link)
 

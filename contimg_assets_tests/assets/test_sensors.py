@@ -22,7 +22,7 @@ from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import CALIBRATOR_SCAN, OBSERVATION_GROUP, add_keys
 from contimg_assets.radio.grouping import BadFile
 from contimg_assets.radio.uvh5 import SubbandHeader
-from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.sensors import incoming
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
@@ -81,7 +81,7 @@ def look(settings: Settings, records: StationRecords) -> Look:
 def tick(sensor: SensorDefinition, instance: DagsterInstance) -> SensorResult | SkipReason:
     context = build_sensor_context(
         instance=instance,
-        resources={"database": DatabaseResource(), "alerts": NotifierResource()},
+        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
     )
     return cast(SensorResult | SkipReason, sensor(context))
 
@@ -587,7 +587,11 @@ def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
         context = build_sensor_context(
             instance=instance,
             cursor=cursor,
-            resources={"database": DatabaseResource(), "alerts": NotifierResource()},
+            resources={
+                "database": DatabaseResource(),
+                "storage": StoreResource(),
+                "alerts": NotifierResource(),
+            },
         )
         result = failed_checks(context)
         if isinstance(result, SkipReason):
@@ -617,7 +621,7 @@ def tell_of_failed_run(
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=finished,
-        resources={"database": DatabaseResource(), "alerts": NotifierResource()},
+        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
     ).for_run_failure()
     failed_runs(context)
 
@@ -664,7 +668,7 @@ def test_a_run_that_found_its_group_taken_does_not_fail_it_when_its_holder_has_e
         dagster_event=event,
         dagster_instance=instance,
         dagster_run=result.dagster_run,
-        resources={"database": DatabaseResource(), "alerts": NotifierResource()},
+        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
     ).for_run_failure()
     failed_runs(context)
     assert records.group(TARGET).state == "in_progress"

@@ -36,7 +36,7 @@ from dagster import (
 from contimg_assets.definitions import build_defs
 from contimg_assets.radio.errors import BadSubbandFileError
 from contimg_assets.radio.uvh5 import check_data, read_header
-from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
+from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
@@ -100,7 +100,8 @@ class TinyStages(FakeStages):
 def evaluate(sensor: SensorDefinition, instance: DagsterInstance) -> list[RunRequest]:
     """Evaluate a sensor, and do what the daemon does with its result; the runs that it asks for."""
     context = build_sensor_context(
-        instance=instance, resources={"database": DatabaseResource(), "alerts": NotifierResource()}
+        instance=instance,
+        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
     )
     result = sensor(context)
     if not isinstance(result, SensorResult):

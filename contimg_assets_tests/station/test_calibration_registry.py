@@ -243,3 +243,16 @@ def test_sets_and_their_use_survive_the_migration(empty_url: str, tmp_path: Path
     assert used is not None
     assert used.set_id == new
     engine.dispose()
+
+
+def test_a_sidecar_that_was_told_of_a_change_which_did_not_come_through_is_put_right(
+    registry: CalibrationRegistry, tmp_path: Path
+) -> None:
+    name = enter(registry, tmp_path / "a")
+    enter(registry, tmp_path / "b", OTHER)
+    sidecar = tmp_path / "calibration" / name / "registry.json"
+    right = sidecar.read_text()
+    sidecar.write_text(right.replace('"active"', '"retired"'))
+    assert registry.put_sidecars_right() == [name]
+    assert sidecar.read_text() == right
+    assert registry.put_sidecars_right() == []

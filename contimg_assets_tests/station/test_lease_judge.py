@@ -14,13 +14,14 @@ import pytest
 from sqlalchemy import Engine, update
 from sqlalchemy.exc import OperationalError
 
+from contimg_assets.radio.process_marks import is_gone, process_identity
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station import database
 from contimg_assets.station.lease_judge import Buried, Judge
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import Lease
-from contimg_assets.station.processes import is_gone, process_identity
 from contimg_assets.station.products import StationRecords
+from contimg_assets.station.store import Store
 from contimg_assets_tests.conftest import PostgresServer
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
@@ -52,6 +53,11 @@ def records(engine: Engine, tmp_path: Path) -> StationRecords:
 
 
 @pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+@pytest.fixture
 def leases(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> Leases:
     # A database that is locked says so soon.
     monkeypatch.setattr(database, "SQLITE_BUSY_MS", BUSY_MS)
@@ -65,6 +71,7 @@ from contimg_assets.settings import IngestOptions
 from contimg_assets.station import database
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.products import StationRecords
+from contimg_assets.station.store import Store
 database.SQLITE_BUSY_MS = {BUSY_MS}
 engine = database.create(sys.argv[1])
 with Leases(engine, IngestOptions(heartbeat_s={OPTIONS.heartbeat_s})).living(sys.argv[3]):
@@ -124,7 +131,7 @@ def bury_at_last(judge: Judge, told: list[str]) -> list[Buried]:
 
 
 def test_after_an_outage_the_living_are_left_alone_and_the_dead_are_found(
-    request: pytest.FixtureRequest, records: StationRecords, leases: Leases
+    request: pytest.FixtureRequest, records: StationRecords, leases: Leases, store: Store
 ) -> None:
     """An outage longer than the limit, at whose end a living holder's last sign of life is too old.
 
@@ -145,7 +152,7 @@ def test_after_an_outage_the_living_are_left_alone_and_the_dead_are_found(
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    judge = Judge(leases, resume)
+    judge = Judge(leases, store, resume)
     with (
         worker(leases.engine, TARGET, "living") as living,
         worker(leases.engine, CALIBRATOR, "killed") as killed,
@@ -171,9 +178,9 @@ def test_after_an_outage_the_living_are_left_alone_and_the_dead_are_found(
 
 
 def test_a_killed_process_of_this_machine_is_dead_at_once_and_a_living_one_is_not(
-    records: StationRecords, leases: Leases
+    records: StationRecords, leases: Leases, store: Store
 ) -> None:
-    judge, runs = Judge(Leases(leases.engine, IngestOptions())), NotedRuns()
+    judge, runs = Judge(Leases(leases.engine, IngestOptions()), store), NotedRuns()
     with worker(leases.engine, TARGET, "doomed") as process:
         assert judge.bury(runs) == []
         process.kill()
@@ -185,12 +192,32 @@ def test_a_killed_process_of_this_machine_is_dead_at_once_and_a_living_one_is_no
     assert judge.bury(runs) == []
 
 
+def test_a_death_that_could_not_be_told_is_found_again(
+    records: StationRecords, leases: Leases, store: Store
+) -> None:
+    """The disk is full, or the judge is killed: no group goes back without an alert."""
+
+    def full(*_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    judge, told = Judge(Leases(leases.engine, IngestOptions()), store), []
+    with worker(leases.engine, TARGET, "doomed") as process:
+        process.kill()
+        process.wait()
+    with pytest.raises(OSError, match="No space left"):
+        judge.bury(NotedRuns(), full)
+    assert records.group(TARGET).state == "in_progress"
+    judge.bury(NotedRuns(), lambda key, message: told.append((key, message)))
+    assert [key for key, _ in told] == [TARGET]
+    assert records.group(TARGET).state == "pending"
+
+
 def test_runs_of_a_command_that_holds_nothing_any_more_are_ended(
-    records: StationRecords, leases: Leases
+    records: StationRecords, leases: Leases, store: Store
 ) -> None:
     leases.take(TARGET, "command-living", "contimg process")
     runs = NotedRuns("command-living", "command-dead")
-    assert Judge(leases).bury(runs) == []
+    assert Judge(leases, store).bury(runs) == []
     assert set(runs.ended) == {"command-dead"}
     assert records.group(TARGET).state == "pending"
 

@@ -106,7 +106,7 @@ def test_a_group_is_reopened_on_request_unless_somebody_holds_it(
 ) -> None:
     operations.reprocess(TARGET)
     with (
-        sole_owner(launcher.leases, launcher, TARGET, "contimg flags restore"),
+        sole_owner(launcher.leases, operations.store, launcher, TARGET, "contimg flags restore"),
         pytest.raises(StateError, match="is held by contimg flags restore on "),
     ):
         operations.reopen(TARGET, "asked")

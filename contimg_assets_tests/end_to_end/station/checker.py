@@ -4,23 +4,40 @@ Belongs here: looking at a home, its databases and the machine's processes, and
 naming every violation.  Does not belong here: faults, or starting anything.
 """
 
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster import DagsterInstance, RunsFilter
+from sqlalchemy import Engine, text
 
-from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_runs import UNFINISHED
 from contimg_assets.settings import IngestOptions
+from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
 #: Products whose content depends on the group only.
 COMPARED = ("measurement_set", "flags", "image")
+#: Alerts by which a person learns that a worker or its run has died.
+DEATHS = ("worker_died", "run_failed", "run_lost")
+#: The database itself notes with each new version whose group it was at that moment.
+_WATCH = (
+    "CREATE TABLE IF NOT EXISTS watched_publication (version_id int, run text, owner text)",
+    """CREATE OR REPLACE FUNCTION watch_publication() RETURNS trigger AS $$ BEGIN
+         INSERT INTO watched_publication
+           SELECT NEW.id, NEW.run, (SELECT owner FROM lease WHERE key = NEW.key);
+         RETURN NEW;
+       END $$ LANGUAGE plpgsql""",
+    "DROP TRIGGER IF EXISTS watch_publication ON product_version",
+    """CREATE TRIGGER watch_publication AFTER INSERT ON product_version
+         FOR EACH ROW EXECUTE FUNCTION watch_publication()""",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +49,7 @@ class Expected:
     failed: Mapping[str, str] = field(default_factory=dict)
     """Groups that must have failed, with a part of the reason."""
     content: Mapping[str, str] = field(default_factory=dict)
-    """Of an undisturbed run: hash by product, from :func:`contents`."""
+    """Of an undisturbed group: hash by product, from :func:`content_of`."""
     finished: Mapping[str, int] = field(default_factory=dict)
     """Products that were finished before the faults, with their times, from :func:`times`."""
 
@@ -79,7 +96,41 @@ def violations(
         *_slots(instance),
         *_leftovers(store),
         *_products(expected, store),
+        *_strangers(records.engine),
+        *_untold(records, Notifier(store.home)),
     ]
+
+
+def watch_publications(engine: Engine) -> None:
+    """Let the station's PostgreSQL note, from now on, who held a group when a version was entered."""
+    with engine.begin() as connection:
+        for statement in _WATCH:
+            connection.execute(text(statement))
+
+
+def _strangers(engine: Engine) -> Iterable[str]:
+    """Versions that were entered by a run which did not hold the group, where that was watched."""
+    with engine.connect() as connection:
+        known = connection.execute(text("SELECT to_regclass('watched_publication') IS NOT NULL")).scalar()
+        if not known:
+            return
+        found = connection.execute(
+            text("SELECT version_id, run, owner FROM watched_publication WHERE owner IS DISTINCT FROM run")
+        )
+        for version, run, owner in found:
+            yield f"version {version} was published by run {run} while {owner or 'nobody'} held the group"
+
+
+def _untold(records: StationRecords, notifier: Notifier) -> Iterable[str]:
+    """Groups that went back more often than a person was told of a death."""
+    told = Counter(alert["subject"] for alert in notifier.recent(10**6) if alert["kind"] in DEATHS)
+    for group in records.groups():
+        deaths = sum(
+            step.from_state == "in_progress" and ("(attempt " in step.reason or "given up" in step.reason)
+            for step in records.transitions(group.key)
+        )
+        if told[group.key] < deaths:
+            yield f"group {group.key} lost {deaths} workers, {told[group.key]} alerts say so"
 
 
 def _groups(expected: Expected, records: StationRecords) -> Iterable[str]:
@@ -109,7 +160,8 @@ def _slots(instance: DagsterInstance) -> Iterable[str]:
 
 
 def _leftovers(store: Store) -> Iterable[str]:
-    for pattern in ("scratch/*", "products/*/.staging/*", "products/*/.versions/*.link"):
+    patterns = ("scratch/*", "products/*/.staging/*", "products/*/.versions/*.link*", ".alerts.jsonl.*")
+    for pattern in (*patterns, "calibration/.staging/*", "calibration/*/.registry.json.*"):
         for path in sorted(store.home.glob(pattern)):
             yield f"{path.relative_to(store.home)} is left over"
     for folder in sorted(store.products.glob("*/.versions")):
@@ -120,20 +172,31 @@ def _leftovers(store: Store) -> Iterable[str]:
 
 
 def _products(expected: Expected, store: Store) -> Iterable[str]:
-    found = contents(store, expected.completed) if expected.content else {}
-    for name, digest in expected.content.items():
-        if found.get(name) != digest:
-            yield f"{name} differs from that of an undisturbed run"
+    for key in sorted(expected.completed) if expected.content else ():
+        found = content_of(store, key)
+        for product, digest in expected.content.items():
+            if found.get(product) != digest:
+                yield f"{slug(key)}/{product} differs from that of an undisturbed run"
     now = times(store)
     for name, when in expected.finished.items():
         if now.get(name) != when:
             yield f"{name} was finished, and has been made again"
 
 
-def contents(store: Store, keys: Iterable[str]) -> dict[str, str]:
-    """Hashes of the products of groups, by ``group/product``."""
-    paths = {f"{slug(key)}/{product}": store.path(key, product) for key in keys for product in COMPARED}
-    return {name: tree_sha256(path.resolve()) for name, path in paths.items() if path.exists()}
+def content_of(store: Store, key: str) -> dict[str, str]:
+    """Hashes of a group's products, its name in them aside: equal for all groups of a stream."""
+    paths = {product: store.path(key, product) for product in COMPARED}
+    return {product: _digest(path.resolve(), key) for product, path in paths.items() if path.exists()}
+
+
+def _digest(folder: Path, key: str) -> str:
+    """Of the names and contents of a folder's files, the group's name in them aside."""
+    digest = hashlib.sha256()
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        content = path.read_bytes().replace(key.encode(), b"KEY").replace(slug(key).encode(), b"SLUG")
+        name = path.relative_to(folder).as_posix().replace(slug(key), "SLUG")
+        digest.update(f"{name}:{len(content)}:".encode() + content)
+    return digest.hexdigest()
 
 
 def times(store: Store) -> dict[str, int]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,6 +92,13 @@ def command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
+
+
+def clock_off(by: str) -> dict[str, str]:
+    """Environment of processes whose clock is off, such as ``-2h``; durations are right."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    assert library is not None, "no libfaketime: install Debian's package libfaketime"
+    return {"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def lose_machine(process: subprocess.Popen[bytes]) -> None:
@@ -207,15 +214,28 @@ class Station:
         workspace = str(self.folder / "workspace.yaml")
         self._start("daemon", [sys.executable, "-m", "dagster._daemon", "run", "-w", workspace])
 
-    def start_worker(self, name: str, queues: str = "live,bulk", runs: int = 1) -> subprocess.Popen[bytes]:
-        """A worker "machine": a session of its own, for one run at a time unless a test wants many."""
+    def start_worker(
+        self, name: str, queues: str = "live,bulk", runs: int = 1, clock: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """A worker "machine": a session of its own, for one run at a time unless a test wants many.
+
+        Its clock is off by ``clock``, such as ``-2h``, if that is given.
+        """
         app = ["-A", "contimg_assets.resources.celery_app", "worker"]
         options = ["-Q", queues, "-n", f"{name}@%h", "-c", str(runs), "--loglevel", "INFO"]
-        return self._start(name, [sys.executable, "-m", "celery", *app, *options])
+        command = [sys.executable, "-m", "celery", *app, *options]
+        return self._start(name, command, clock_off(clock) if clock else {})
 
-    def _start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+    def start_service(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        """A service of a test's own."""
+        return self._start(name, command)
+
+    def _start(
+        self, name: str, command: list[str], further: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         python = f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
         environment = {**os.environ, **self.environment, "PYTHONPATH": python, "PYTHONWARNINGS": "ignore"}
+        environment |= further or {}
         with (self.folder / f"{name}.log").open("ab") as log:
             # Signals as a service has them: what a shell's background ignores, Dagster would ignore as well.
             process = subprocess.Popen(

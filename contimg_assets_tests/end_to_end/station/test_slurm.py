@@ -73,4 +73,4 @@ def test_a_node_is_lost_and_the_controller_restarted(quick_to_bury: Station, nod
     gone = [step for key in keys for step in records.transitions(key) if "no sign of life" in step.reason]
     assert len(gone) == 1
     assert nodes.job(other)["JobState"] == "RUNNING"
-    check(quick_to_bury, Expected(keys), swept=False)
+    check(quick_to_bury, Expected(keys))
