@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prometheus_client import Metric
@@ -208,7 +209,7 @@ def _images(session: Session, since: datetime) -> Iterator[Metric]:
     yield family
 
 
-def _values(rows: Sequence[Row[tuple[object, ...]]], name: str, factor: float = 1.0) -> list[float]:
+def _values(rows: Sequence[Row[Any]], name: str, factor: float = 1.0) -> list[float]:
     found = [getattr(row, name) for row in rows]
     return [factor * value for value in found if value is not None]
 
