@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
     "settings": ("settings", "Show every setting, its present value, and where that comes..."),
     "workers": ("workers", "Show a station's workers, or have one take no more runs."),
+    "doctor": ("doctor", "Examine this machine and the installation: versions,..."),
+    "metrics": ("metrics", "Print what Prometheus is told of this installation, in its..."),
     "ui": ("serve", "Serve pages, products and Dagster's web UI on one port, and..."),
     "serve": ("serve", "Serve pages, products and Dagster's web UI on one port,..."),
     "token": ("token", "Tokens with which people and scripts reach the web server..."),

@@ -22,11 +22,13 @@ from dagster import DagsterInstance
 from starlette.types import ASGIApp
 
 from contimg_assets.radio.errors import AccessError
+from contimg_assets.resources.dagster_metrics import InstallationCollector
 from contimg_assets.settings import Settings
 from contimg_assets.station.products import StationRecords
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.audit import AuditFile
 from contimg_assets.web.dagster_app import dagster_app, shared_code_server
+from contimg_assets.web.metrics import metrics_router
 from contimg_assets.web.principals import Access, mode_of
 from contimg_assets.web.tokens import Tokens
 
@@ -200,6 +202,7 @@ def serve(
             workspace = stack.enter_context(shared_code_server(instance, folder))
         dagster = stack.enter_context(dagster_app(instance, workspace))
         own = own_app(records, settings.home / "products")
+        own.include_router(metrics_router(InstallationCollector(settings, instance)))
         app = guarded_app(own, dagster, access, AuditFile(settings.home), _names(settings, listening))
         server = http_server(app)
         child = stack.enter_context(_daemon(workspace, settings.home)) if workspace is not None else None

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import re
 import signal
 import socket
@@ -19,6 +18,7 @@ from click.testing import CliRunner
 
 from contimg_assets.cli import main
 from contimg_assets.radio.errors import AccessError
+from contimg_assets.resources.dagster_doctor import processes_of
 from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings
 from contimg_assets.web.principals import Mode
@@ -64,19 +64,6 @@ def wait_for(site: Site, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None
         assert time.monotonic() < began + PATIENCE_S
         time.sleep(0.1)
-
-
-def processes_of(home: Path) -> list[int]:
-    """Processes whose environment names a home."""
-    wanted = f"CONTIMG_HOME={home}".encode()
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdecimal() and wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue
-    return [process for process in found if process != os.getpid()]
 
 
 def listening_sockets(processes: list[int]) -> set[str]:
