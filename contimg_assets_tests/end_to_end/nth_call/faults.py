@@ -9,6 +9,7 @@ Does not belong here: what is tried (``operations.py``), or what must be true (`
 import json
 import os
 import re
+import socket
 import subprocess
 import time
 import traceback
@@ -73,21 +74,16 @@ def in_child(function: Callable[[], Any], *options: str, log: Path | None = None
     log : Path, optional
         Where strace writes the calls.
     """
-    go_read, go_write = os.pipe()
-    said_read, said_write = os.pipe()
+    ours, its = socket.socketpair()
     child = os.fork()
     if child == 0:
-        os.close(go_write)
-        os.close(said_read)
-        os.read(go_read, 1)
-        _be_the_child(function, said_write)
-    os.close(go_read)
-    os.close(said_write)
+        ours.close()
+        _be_the_child(function, its)
+    its.close()
     tracer = _attach(child, options, log) if options else None
-    os.write(go_write, b"x")
-    os.close(go_write)
-    with os.fdopen(said_read) as pipe:
-        text = pipe.read()
+    ours.send(b"x")
+    with ours, ours.makefile() as answer:
+        text = answer.read()
     _, status = os.waitpid(child, 0)
     if tracer is not None:
         tracer.wait()
@@ -95,16 +91,19 @@ def in_child(function: Callable[[], Any], *options: str, log: Path | None = None
     return Ended(os.waitstatus_to_exitcode(status), said["value"], said["error"])
 
 
-def _be_the_child(function: Callable[[], Any], said: int) -> None:
+def _be_the_child(function: Callable[[], Any], parent: socket.socket) -> None:
+    """Wait for a word, call the function, say what came of it, and end: whatever happens, not go on."""
     value, error = None, ""
     try:
+        parent.recv(1)
         value = function()
     except BaseException:  # noqa: BLE001 - whatever it is, the parent judges it
         error = traceback.format_exc()
-    # Not under the same calls that are counted: a traced write is.
-    with os.fdopen(said, "w") as pipe:
-        pipe.write(json.dumps({"value": value, "error": error}))
-    os._exit(1 if error else 0)
+    try:
+        # By a call that no fault is given: a write might be the one.
+        parent.sendall(json.dumps({"value": value, "error": error}).encode())
+    finally:
+        os._exit(1 if error else 0)
 
 
 def _attach(child: int, options: tuple[str, ...], log: Path | None) -> "subprocess.Popen[bytes]":
