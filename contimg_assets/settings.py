@@ -37,6 +37,7 @@ from contimg_assets.radio.conversion.options import ConversionOptions
 from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.group_key import CLUSTER_S
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
 
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     web: WebOptions = WebOptions()
 

@@ -15,9 +15,11 @@ from astropy.io import fits
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio.files import file_sha256
-from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.fits import RestoringBeam, celestial_wcs, stamp
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.options import ArchiveOptions
+from contimg_assets.radio.images.source_files import write_source_files
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
 from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.plots.image import plot_image
@@ -60,7 +62,7 @@ def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, A
         }
 
 
-def complete_products(folder: Path, name: str) -> dict[str, Any]:
+def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[str, Any]:
     """Add to an image's folder what is made from its images.
 
     Parameters
@@ -69,6 +71,8 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
         Not published yet, with ``summary.json`` and the engine's FITS files.
     name : str
         Stem of the products' names.
+    archive : ArchiveOptions
+        How the image is named and found.
 
     Returns
     -------
@@ -84,28 +88,32 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
-    source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA}).write(
-        folder / f"{name}.sources.fits", overwrite=True
-    )
+    table = source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA})
+    table.write(folder / f"{name}.sources.fits", overwrite=True)
+    restoring = RestoringBeam(3600 * header["BMAJ"], 3600 * header["BMIN"], header["BPA"])
+    write_source_files(table, folder, name, restoring)
     numbers = basic_numbers(plane.pixels, residual, summary)
     plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
     for path in sorted(folder.glob(f"{name}.*.fits")):
-        _add_checksums(path)
-    (folder / OBSCORE).write_text(json.dumps(obscore(folder / f"{name}.pbcor.fits", name), indent=1))
+        _complete(path)
+    known = obscore(folder / f"{name}.pbcor.fits", name, archive)
+    (folder / OBSCORE).write_text(json.dumps(known, indent=1))
     made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
     (folder / CHECKSUMS).write_text("".join(f"{file_sha256(p)}  {p.name}\n" for p in made))
     return {"n_sources": len(sources)}
 
 
-def _add_checksums(path: Path) -> None:
-    """Let a FITS file vouch for its own content; images are written so, tables are not."""
+def _complete(path: Path) -> None:
+    """Let a FITS file say when it was written, and vouch for its content; images do, tables do not yet."""
     with fits.open(path, mode="update") as hdus:
+        if "DATE" not in hdus[0].header:
+            stamp(hdus[0].header)
         for hdu in hdus:
             if "CHECKSUM" not in hdu.header:
                 hdu.add_checksum()
 
 
-def obscore(image: Path, identifier: str) -> dict[str, Any]:
+def obscore(image: Path, identifier: str, archive: ArchiveOptions) -> dict[str, Any]:
     """Metadata of an image in the IVOA's ObsCore 1.1 terms.
 
     Parameters
@@ -114,6 +122,8 @@ def obscore(image: Path, identifier: str) -> dict[str, Any]:
         The science product.
     identifier : str
         Of the observation.
+    archive : ArchiveOptions
+        How the image is named and found.
     """
     header = fits.getheader(image)
     wcs = celestial_wcs(header)
@@ -126,6 +136,8 @@ def obscore(image: Path, identifier: str) -> dict[str, Any]:
         "calib_level": 3,
         "obs_collection": "DSA-110 continuum",
         "obs_id": identifier,
+        "obs_publisher_did": f"ivo://{archive.authority}/contimg?{image.name.removesuffix('.fits')}",
+        "obs_title": f"DSA-110 continuum image {header['OBJECT']}, {header['DATE-OBS']}",
         "target_name": header["OBJECT"],
         "s_ra": float(header["CRVAL1"]),
         "s_dec": float(header["CRVAL2"]),
@@ -147,9 +159,9 @@ def obscore(image: Path, identifier: str) -> dict[str, Any]:
         "o_ucd": "phot.flux.density;em.radio.750-1500MHz",
         "pol_states": "/I/",
         "pol_xel": 1,
-        "facility_name": "OVRO",
+        "facility_name": header["TELESCOP"],
         "instrument_name": header["TELESCOP"],
-        "access_url": image.name,
+        "access_url": (archive.access_url or "{file}").format(name=identifier, file=image.name),
         "access_format": "image/fits",
         "access_estsize": image.stat().st_size // 1024,
     }
