@@ -58,6 +58,14 @@ class VerdictError(ContimgError):
     """A product whose last quality verdict forbids its use downstream."""
 
 
+class DatabaseError(ContimgError):
+    """The station database, or Dagster's, cannot be read or written, or is not what the home needs."""
+
+
+class ExportError(ContimgError):
+    """What was asked for cannot be handed over, or not to that place."""
+
+
 class RetentionError(ContimgError):
     """What should go from the disk cannot be removed."""
 

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio.files import file_sha256
-from contimg_assets.radio.images.fits import RestoringBeam, celestial_wcs, stamp
+from contimg_assets.radio.images.fits import RestoringBeam, stamp
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.obscore import OBSCORE, obscore
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.source_files import write_source_files
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
 from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.plots.image import plot_image
 
-THUMBNAIL, CHECKSUMS, OBSCORE = "thumbnail.png", "SHA256SUMS", "obscore.json"
+THUMBNAIL, CHECKSUMS = "thumbnail.png", "SHA256SUMS"
 
 
 def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, Any]) -> dict[str, float]:
@@ -111,57 +111,3 @@ def _complete(path: Path) -> None:
         for hdu in hdus:
             if "CHECKSUM" not in hdu.header:
                 hdu.add_checksum()
-
-
-def obscore(image: Path, identifier: str, archive: ArchiveOptions) -> dict[str, Any]:
-    """Metadata of an image in the IVOA's ObsCore 1.1 terms.
-
-    Parameters
-    ----------
-    image : Path
-        The science product.
-    identifier : str
-        Of the observation.
-    archive : ArchiveOptions
-        How the image is named and found.
-    """
-    header = fits.getheader(image)
-    wcs = celestial_wcs(header)
-    nx, ny = int(header["NAXIS1"]), int(header["NAXIS2"])
-    corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], 0)
-    middle, width = float(header["CRVAL3"]), float(header["CDELT3"])
-    cell = abs(float(header["CDELT2"]))
-    return {
-        "dataproduct_type": "image",
-        "calib_level": 3,
-        "obs_collection": "DSA-110 continuum",
-        "obs_id": identifier,
-        "obs_publisher_did": f"ivo://{archive.authority}/contimg?{image.name.removesuffix('.fits')}",
-        "obs_title": f"DSA-110 continuum image {header['OBJECT']}, {header['DATE-OBS']}",
-        "target_name": header["OBJECT"],
-        "s_ra": float(header["CRVAL1"]),
-        "s_dec": float(header["CRVAL2"]),
-        "s_fov": max(nx, ny) * cell,
-        "s_region": "POLYGON ICRS " + " ".join(f"{value:.6f}" for value in corners.ravel()),
-        "s_resolution": float(np.sqrt(header["BMAJ"] * header["BMIN"])) * 3600,
-        "s_pixel_scale": cell * 3600,
-        "s_xel1": nx,
-        "s_xel2": ny,
-        "t_min": float(header["MJD-OBS"]),
-        "t_max": float(header["MJD-END"]),
-        "t_exptime": float(header["EXPTIME"]),
-        "t_resolution": float(header["EXPTIME"]),
-        "t_xel": 1,
-        "em_min": SPEED_OF_LIGHT / (middle + width / 2),
-        "em_max": SPEED_OF_LIGHT / (middle - width / 2),
-        "em_res_power": middle / width,
-        "em_xel": 1,
-        "o_ucd": "phot.flux.density;em.radio.750-1500MHz",
-        "pol_states": "/I/",
-        "pol_xel": 1,
-        "facility_name": header["TELESCOP"],
-        "instrument_name": header["TELESCOP"],
-        "access_url": (archive.access_url or "{file}").format(name=identifier, file=image.name),
-        "access_format": "image/fits",
-        "access_estsize": image.stat().st_size // 1024,
-    }
