@@ -37,6 +37,7 @@ from contimg_assets.radio.conversion.options import ConversionOptions
 from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.group_key import CLUSTER_S
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
 
@@ -134,6 +135,7 @@ class Settings(BaseSettings):
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     web: WebOptions = WebOptions()
 
@@ -149,15 +151,8 @@ class Settings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """URL of the station database.
-
-        A bare ``postgresql://`` names its driver here, since SQLAlchemy and
-        dagster-postgres do not agree on the default.
-        """
-        url = self.database_url or f"sqlite:///{self.home.absolute() / 'catalogue.sqlite'}"
-        if url.startswith("postgresql://"):
-            url = "postgresql+psycopg2://" + url.removeprefix("postgresql://")
-        return url
+        """URL of the station database."""
+        return with_driver(self.database_url or f"sqlite:///{self.home.absolute() / 'catalogue.sqlite'}")
 
     @classmethod
     def settings_customise_sources(
@@ -171,6 +166,12 @@ class Settings(BaseSettings):
         """Where settings come from, the first that has one wins: arguments, environment, file."""
         _check_environment()
         return init_settings, env_settings, InitSettingsSource(settings_cls, _read_file())
+
+
+def with_driver(url: str) -> str:
+    """A database's URL that names its driver: SQLAlchemy and dagster-postgres do not agree on the default."""
+    bare = "postgresql://"
+    return f"postgresql+psycopg2://{url.removeprefix(bare)}" if url.startswith(bare) else url
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,19 @@ def settings(home: Path) -> Settings:
     return get_settings()
 
 
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a night has been processed (``finished_home.py``); only to be read, or copied."""
+    from contimg_assets_tests.finished_home import finish_night
+
+    home = tmp_path_factory.mktemp("finished") / "home"
+    home.mkdir()
+    # With its last connection SQLite puts all into the one file, so that a copy of the home is whole.
+    finish_night(home).engine.dispose()
+    database.engine_for.cache_clear()
+    return home
+
+
 @dataclass(frozen=True)
 class PostgresServer:
     """A private PostgreSQL cluster behind a Unix socket."""

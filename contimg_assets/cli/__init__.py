@@ -1,10 +1,12 @@
 """The command line ``contimg``; every command lives in a module of its kind."""
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from contimg_assets import __version__
+from contimg_assets.cli.arguments import one_line
 
 #: Columns that a command's text has in the list of commands, on a terminal of 80.
 HELP_WIDTH = 62
@@ -14,8 +16,9 @@ HELP_WIDTH = 62
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("operations", "Make CONTIMG_HOME: Dagster's folder and storage, and the..."),
     "process": ("operations", "Process every ready group of DIR to a calibrated image,..."),
-    "status": ("operations", "Show the groups, their states and verdicts, what is..."),
-    "products": ("operations", "Show products: absolute paths, numbers, verdicts, and the..."),
+    "status": ("status", "Show the groups, their states and verdicts, what is..."),
+    "products": ("status", "Show products: absolute paths, numbers, verdicts, and the..."),
+    "export": ("export", "Hand over images, source lists, numbers and provenance of..."),
     "reprocess": ("operations", "Make everything of one group again, from its files (or its..."),
     "register": ("operations", "Enter every ready group of DIR in the station database, and..."),
     "groups": ("groups", "Show the observation groups in DIR: complete, partial, bad..."),
@@ -59,13 +62,21 @@ class _Lazy(click.Group):
         module = import_module(f"contimg_assets.cli.{COMMANDS[cmd_name][0]}")
         return next((c for c in module.commands if c.name == cmd_name), None)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line():
+            return super().invoke(ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(__version__, prog_name="contimg")
 def main() -> None:
     """From DSA-110 UVH5 files to calibrated, quality-checked continuum images.
 

@@ -14,7 +14,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+from contimg_assets.cli.arguments import DECLINATION, GROUP
+from contimg_assets.cli.common import Opened, json_option, told_plainly
+from contimg_assets.cli.tables import show
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import get_settings
 from contimg_assets.station.calibration_folders import SOLUTIONS
@@ -52,7 +54,7 @@ def _groups_of(
 
 
 @click.command("calibrators")
-@click.option("--declination", type=float, required=True, help="Apparent declination of the pointing, deg.")
+@click.option("--declination", type=DECLINATION, required=True, help="Apparent, of the pointing, deg.")
 @click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Day, UTC; today if not given.")
 @json_option
 @told_plainly
@@ -101,7 +103,7 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             f"{declination:+.2f} deg on {day}: a longer list goes into CONTIMG_CALIBRATION__CALIBRATOR_LIST"
         )
         return
-    console().print(_transit_table(f"Calibrators at {declination:+.2f}° on {day} (UTC)", rows))
+    show(_transit_table(f"Calibrators at {declination:+.2f}° on {day} (UTC)", rows))
     click.echo("S/N: of one antenna's gain in one channel and polarisation, from one group of 96 antennas.")
     click.echo(f"first choice: {first}; back-ups: {', '.join(backups) or 'none'}")
 
@@ -136,6 +138,9 @@ def registry() -> None:
 
 
 def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str]) -> None:
+    if not sets:
+        click.echo("no calibration set")
+        return
     table = Table()
     table.add_column("set", no_wrap=True)  # to be copied into the next command
     for name in ("status", "calibrator", "mid MJD", "dec [deg]", "antennas", "reference", *columns):
@@ -151,7 +156,7 @@ def _table(sets: list[dict[str, Any]], **columns: Callable[[dict[str, Any]], str
             found["refant"],
             *(column(found) for column in columns.values()),
         )
-    console().print(table)
+    show(table)
 
 
 @registry.command("list")
@@ -188,7 +193,7 @@ def registry_show(set_id: str, as_json: bool) -> None:
 
 @registry.command("active")
 @click.option("--mjd", type=float, required=True, help="Time, MJD UTC.")
-@click.option("--declination", type=float, required=True, help="Apparent declination of the pointing, deg.")
+@click.option("--declination", type=DECLINATION, required=True, help="Apparent, of the pointing, deg.")
 @json_option
 @told_plainly
 def registry_active(mjd: float, declination: float, as_json: bool) -> None:
@@ -273,12 +278,13 @@ def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
 
 @registry.command("validate")
 @click.argument("set_id", metavar="SET")
-@click.option("--group", "key", required=True, metavar="KEY", help="Group, YYYY-MM-DDTHH:MM:SS.")
+@click.option("--group", "key", required=True, metavar="GROUP", type=GROUP, help="Which group.")
 @json_option
 @told_plainly
 def registry_validate(set_id: str, key: str, as_json: bool) -> None:
     """Say of each table of SET what fits the group and what does not; exit code 1 if anything does not."""
     opened = Opened(reading=True)
+    key = opened.key(key)
     need = need_of(opened.records.group(key), opened.records)
     found = opened.registry.get(set_id)
     from contimg_assets.radio import casa

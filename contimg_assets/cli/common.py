@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
+from contimg_assets.cli.surroundings import wrong_surroundings
 from contimg_assets.radio.errors import ContimgError, SettingsError
 from contimg_assets.settings import Settings, get_settings
 
@@ -53,11 +54,14 @@ def told_plainly(function: Callable[P, None]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except ContimgError as error:
+        except Exception as error:
+            told = error if isinstance(error, ContimgError) else wrong_surroundings(error, get_settings())
+            if told is None:
+                raise
             if kwargs.get("as_json"):
-                click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}))
-            click.echo(f"{type(error).__name__}: {error}", err=True)
-            raise SystemExit(exit_code(error)) from error
+                click.echo(json.dumps({"error": type(told).__name__, "message": str(told)}))
+            click.echo(f"{type(told).__name__}: {told}", err=True)
+            raise SystemExit(exit_code(told)) from error
 
     return wrapped
 
@@ -91,6 +95,12 @@ class Opened:
         self.records, self.registry, self.selection = station.records, station.registry, station.selection
         self.store, self.arrivals, self.pointing = station.store, station.arrivals, station.pointing
         self.notifier, self.leases = station.notifier, station.leases
+
+    def key(self, key: str) -> str:
+        """The key of the group that is meant, by its key or by one of its files."""
+        from contimg_assets.station.group_names import registered_key
+
+        return registered_key(self.records.engine, key)
 
     def instance(self) -> "DagsterInstance":
         """Dagster's instance of this home."""

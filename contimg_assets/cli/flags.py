@@ -12,7 +12,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+from contimg_assets.cli import tables
+from contimg_assets.cli.arguments import GROUP
+from contimg_assets.cli.common import Opened, json_option, told_plainly
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
 from contimg_assets.station import publication
@@ -38,7 +40,7 @@ def flags() -> None:
 
 
 @flags.command("list")
-@click.argument("key", metavar="GROUP")
+@click.argument("key", metavar="GROUP", type=GROUP)
 @json_option
 @told_plainly
 def list_versions(key: str, as_json: bool) -> None:
@@ -47,6 +49,7 @@ def list_versions(key: str, as_json: bool) -> None:
     A version is named by its content: the beginning of the hash that the header of an image gives.
     """
     opened = Opened(reading=True)
+    key = opened.key(key)
     current = content(opened.records, opened.store, key, _FLAGS)
     rows = []
     for name, path in opened.store.versions(key, _FLAGS).items():
@@ -74,11 +77,11 @@ def list_versions(key: str, as_json: bool) -> None:
             ", ".join(row["dead_antennas"]),
             "\n".join(row["alarms"]),
         )
-    console().print(table)
+    tables.show(table)
 
 
 @flags.command("show")
-@click.argument("key", metavar="GROUP")
+@click.argument("key", metavar="GROUP", type=GROUP)
 @click.argument("version", required=False)
 @json_option
 @told_plainly
@@ -88,6 +91,7 @@ def show(key: str, version: str | None, as_json: bool) -> None:
     Of the current VERSION if none is given; --json has the channels too.
     """
     opened = Opened(reading=True)
+    key = opened.key(key)
     path = (
         opened.store.version(key, _FLAGS, version)
         if version
@@ -112,7 +116,7 @@ def show(key: str, version: str | None, as_json: bool) -> None:
 
 
 @flags.command("restore")
-@click.argument("key", metavar="GROUP")
+@click.argument("key", metavar="GROUP", type=GROUP)
 @click.argument("version")
 @json_option
 @told_plainly
@@ -130,7 +134,7 @@ def restore(key: str, version: str, as_json: bool) -> None:
     from contimg_assets.resources.dagster_runs import DagsterRuns
 
     opened = Opened()
-    opened.records.group(key)
+    key = opened.records.group(opened.key(key)).key
     with (
         opened.instance() as instance,
         sole_owner(opened.leases, opened.store, DagsterRuns(instance), key, "contimg flags restore") as owner,

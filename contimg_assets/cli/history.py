@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+from contimg_assets.cli.arguments import GROUP
+from contimg_assets.cli.common import Opened, json_option, told_plainly
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 #: Files that are listed when no group is named.
 FILES_SHOWN = 50
+#: Columns of running text.
+_FOLDED = ("reason", "event")
 
 
 @click.command("history")
-@click.argument("key", metavar="[GROUP]", required=False)
+@click.argument("key", metavar="[GROUP]", required=False, type=GROUP)
 @click.option(
     "--product", help="Only versions of this product of GROUP, and all that the current one is from."
 )
@@ -39,6 +42,7 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
 
     opened = Opened(reading=True)
     records, arrivals = opened.records, opened.arrivals
+    key = opened.key(key) if key is not None else None
     report: dict[str, Any]
     if key is None:
         report = {"files": arrivals.counts(), "not_used": [_file(f) for f in arrivals.not_used(FILES_SHOWN)]}
@@ -66,12 +70,14 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
+    from contimg_assets.cli.tables import show
+
     if key is None:
         click.echo(", ".join(f"{number} {outcome}" for outcome, number in report["files"].items()))
     for name, rows in report.items():
         if isinstance(rows, list) and rows:
             shown = [_short(row) for row in rows] if name in ("versions", "lineage") else rows
-            console().print(_table(name.replace("_", " "), shown))
+            show(_table(name.replace("_", " "), shown))
 
 
 @click.command("pointing")
@@ -84,7 +90,11 @@ def pointing(since: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"spells": spells}, indent=2))
     elif spells:
-        console().print(_table("pointing", spells))
+        from contimg_assets.cli.tables import show
+
+        show(_table("pointing", spells))
+    else:
+        click.echo("no group is registered" + (f" since {since}" if since else " yet"))
 
 
 def _short(version: dict[str, Any]) -> dict[str, Any]:
@@ -137,10 +147,11 @@ def _file(file: "ArrivedFile") -> dict[str, Any]:
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> "Table":
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*rows[0], title=title, title_justify="left")
+    columns = (Column(name, overflow="fold" if name in _FOLDED else "ellipsis") for name in rows[0])
+    table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row.values()))
     return table

@@ -1,7 +1,7 @@
-"""The operational commands: registering, processing, looking.
+"""The operational commands: registering and processing.
 
 Belongs here: options and printing.  Does not belong here: what is done
-(``station/operations.py``), the stages (``stages.py``), or
+(``station/operations.py``), looking (``status.py``), the stages (``stages.py``), or
 calibrators and their sets (``calibration.py``).
 """
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contimg_assets.cli.common import Opened, console, json_option, output_to, told_plainly
+from contimg_assets.cli.arguments import GROUP
+from contimg_assets.cli.common import Opened, json_option, output_to, told_plainly
+from contimg_assets.radio.errors import MissingInputError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-    from contimg_assets.station.models import CalibrationWait
     from contimg_assets.station.operations import Operations, Outcome
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
@@ -53,6 +54,8 @@ def register(folder: Path, as_json: bool) -> None:
     opened = Opened()
     with opened.instance() as instance:
         ready, outcomes = _operations(opened, instance, "contimg register").survey(folder.absolute())
+    if not ready and not outcomes:
+        raise no_groups(folder)
     if as_json:
         click.echo(json.dumps({"registered": sorted(ready), "others": [_outcome(o) for o in outcomes]}))
     else:
@@ -76,11 +79,26 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
     failed or was bad; the others are processed all the same.
     """
     opened = Opened()
-    _run(opened, "contimg process", lambda ours: ours.process(folder.absolute()), as_json, verbose)
+
+    def work(ours: "Operations") -> "list[Outcome]":
+        outcomes = ours.process(folder.absolute())
+        if not outcomes:
+            raise no_groups(folder)
+        return outcomes
+
+    _run(opened, "contimg process", work, as_json, verbose)
+
+
+def no_groups(folder: Path) -> MissingInputError:
+    """What to say of a folder that holds nothing to work on."""
+    return MissingInputError(
+        f"{folder.absolute()}: found no observation group; expected files such as "
+        "2025-06-01T12:00:00_sb00.hdf5 (sub-folders are not searched)"
+    )
 
 
 @click.command("reprocess")
-@click.option("--group", "key", required=True, metavar="KEY", help="Group, YYYY-MM-DDTHH:MM:SS.")
+@click.option("--group", "key", required=True, metavar="GROUP", type=GROUP, help="Which group.")
 @click.option(
     "--keep-flags", is_flag=True, help="Start from its Measurement Set and present flags, not its files."
 )
@@ -90,7 +108,7 @@ def process(folder: Path, as_json: bool, verbose: bool) -> None:
 def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
     """Make everything of one group again, from its files (or its flags) on."""
     opened = Opened()
-    opened.records.group(key)
+    key = opened.records.group(opened.key(key)).key
     _run(
         opened, "contimg reprocess", lambda ours: ours.reprocess(key, keep_flags=keep_flags), as_json, verbose
     )
@@ -208,121 +226,5 @@ def _summary(records: list[dict[str, Any]]) -> None:
             click.echo(f"  {name.replace('_', ' ')}  {path}")
 
 
-def _reason(reason: str, wait: "CalibrationWait | None") -> str:
-    if wait is None:
-        return reason
-    return f"waits for its calibration until {wait.deadline:%Y-%m-%d %H:%M} UTC: {wait.reason}"
-
-
-@click.command("status")
-@click.option("--all", "everything", is_flag=True, help="List every group, not the newest 50.")
-@json_option
-@told_plainly
-def status(everything: bool, as_json: bool) -> None:
-    """Show the groups, their states and verdicts, what is completed but bad, and the newest alerts."""
-    from contimg_assets.station.views import (
-        completed_by_verdict,
-        describe_group,
-        describe_wait,
-        errors_of,
-        standings,
-    )
-
-    opened = Opened(reading=True)
-    shown = None if everything else 50
-    groups = opened.records.groups(limit=shown)
-    alerts = opened.notifier.recent(10)
-    counts = opened.records.counts()
-    waits = opened.selection.waits()
-    stands = standings(opened.records)
-    by_verdict = completed_by_verdict(stands)
-    bad = sorted(
-        (k for k, s in stands.items() if (s.state, s.verdict) == ("completed", "ERROR")), reverse=True
-    )
-    errors = {key: errors_of(opened.records, key) for key in bad[:shown]}
-    if as_json:
-        rows = [
-            {**describe_group(group, stands[group.key]), "waits": describe_wait(waits.get(group.key))}
-            for group in groups
-        ]
-        told = {"counts": counts, "completed": by_verdict, "completed_with_error": errors}
-        click.echo(json.dumps({**told, "groups": rows, "alerts": alerts}, indent=2))
-        return
-    from rich.table import Column, Table
-
-    from contimg_assets.radio.telescope import N_SUBBANDS
-
-    click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
-    if counts["completed"]:
-        click.echo("completed: " + ", ".join(f"{number} {name}" for name, number in by_verdict.items()))
-    # A key that is cut short names no group, and a state that is cut short may be another one.
-    key = Column("group", min_width=len("2025-06-01T14:05:49"), no_wrap=True)
-    state = Column("state", min_width=len("in_progress"), no_wrap=True)
-    verdict, reason = Column("verdict", no_wrap=True), Column("reason", min_width=12)
-    table = Table(key, state, verdict, "subbands", "dec, °", "calibrator", reason)
-    for group in groups:
-        table.add_row(
-            group.key,
-            group.state,
-            stands[group.key].verdict,
-            f"{group.n_subbands}/{N_SUBBANDS}",
-            f"{group.declination_deg:+.2f}",
-            group.calibrator_name or "",
-            _reason(group.reason, waits.get(group.key)),
-        )
-    if groups:
-        console().print(table)
-    _tell_errors(errors, len(bad))
-    for alert in alerts:
-        click.echo(f"{alert['at']} {alert['kind']} {alert['subject']}: {alert['message']}")
-
-
-def _tell_errors(errors: dict[str, list[dict[str, Any]]], total: int) -> None:
-    """The completed groups that nothing downstream may use, and why."""
-    for key, checks in errors.items():
-        click.echo(f"{key}  completed, verdict ERROR")
-        for check in checks:
-            click.echo(f"  {check['product']}: {check['text']}")
-    if total > len(errors):
-        click.echo(f"{total - len(errors)} more completed groups with ERROR: see --all")
-
-
-@click.command("products")
-@click.argument("key", metavar="[GROUP]", required=False)
-@json_option
-@told_plainly
-def products(key: str | None, as_json: bool) -> None:
-    """Show products: absolute paths, numbers, verdicts, and the set that calibrated GROUP (or all groups).
-
-    The beam-corrected image is the one that ends in pbcor.fits.
-    """
-    from contimg_assets.station.views import standing_text
-
-    opened = Opened(reading=True)
-    keys = [key] if key else [group.key for group in reversed(opened.records.groups())]
-    described = [opened.described(each) for each in keys]
-    if as_json:
-        click.echo(json.dumps(described[0] if key else {"groups": described}, indent=2))
-        return
-    for group in described:
-        text = standing_text(group["state"], group["verdict"])
-        click.echo(f"{group['group']}  {text}" + (f": {group['reason']}" if group["reason"] else ""))
-        for name, path in group["files"].items():
-            click.echo(f"  {name.replace('_', ' ')}: {path}")
-        for name, product in group["products"].items():
-            click.echo(f"  {name}: {product['path']}")
-            for label, value in product["numbers"].items():
-                click.echo(f"    {label} = {value:.6g}")
-            for check, verdict in group["verdicts"].get(name, {}).items():
-                click.echo(f"    {verdict['status']} {check}")
-        if group["calibration"]:
-            used = group["calibration"]
-            click.echo(
-                f"  calibrated by {used['set_id']} "
-                f"({used['calibrator']}, {used['hours']:+.1f} h, {used['fallback'].replace('_', ' ')})"
-                + (f", warning: {used['warning']}" if used["warning"] else "")
-            )
-
-
 #: Commands that ``contimg`` takes from this module.
-commands: list[click.Command] = [init, register, process, reprocess, status, products]
+commands: list[click.Command] = [init, register, process, reprocess]

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from contimg_assets.cli.arguments import DECLINATION, UTC_TIME
 from contimg_assets.cli.common import json_option, told_plainly
 from contimg_assets.simulation.independent.presets import PRESETS as NIGHTS
 from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Corruption, Preset
@@ -30,7 +31,7 @@ _NOT_INDEPENDENT = (
 
 
 @click.command("simulate")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--independent", is_flag=True, help="By the simulator that shares no code with the pipeline.")
 @click.option(
     "--preset",
@@ -38,12 +39,20 @@ _NOT_INDEPENDENT = (
     help=f"Size ({', '.join(PRESETS)}; default demo); with --independent the night (default plain).",
 )
 @click.option("--size", type=click.Choice(list(PRESETS)), help="With --independent (default demo).")
-@click.option("--declination", type=float, default=16.27, show_default=True, help="Apparent pointing, deg.")
+@click.option(
+    "--declination", type=DECLINATION, default=16.27, show_default=True, help="Apparent pointing, deg."
+)
 @click.option("--calibrator", default="3C454.3", show_default=True, help="Of the calibrator transit.")
 @click.option(
-    "--after", default="2025-06-01T00:00:00", show_default=True, help="First transit after this, UTC."
+    "--after",
+    type=UTC_TIME,
+    default="2025-06-01T00:00:00",
+    show_default=True,
+    help="First transit after this, UTC.",
 )
-@click.option("--start", help="Simulate one target group that starts then (UTC) in place of a pair.")
+@click.option(
+    "--start", type=UTC_TIME, help="Simulate one target group that starts then (UTC) in place of a pair."
+)
 @click.option(
     "--catalogue", type=click.Path(path_type=Path, exists=True), help="CSV of sources (target of --start)."
 )

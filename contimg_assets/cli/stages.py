@@ -207,7 +207,9 @@ def image(quick: bool, dry_run: bool, as_json: bool, **named: Any) -> None:
 
     def work(settings: Settings, at: StageContext) -> Result:
         imaging = settings.imaging.quick() if quick else settings.imaging
-        options = image_stage.ImageOptions(imaging=imaging, catalogues=settings.catalogues)
+        options = image_stage.ImageOptions(
+            imaging=imaging, catalogues=settings.catalogues, archive=settings.archive
+        )
         return image_stage.plan(inputs, options) if dry_run else image_stage.run(inputs, options, at)
 
     run_stage(work, as_json)

@@ -77,6 +77,14 @@ class StorageError(ContimgError):
         self.folder = folder
 
 
+class DatabaseError(ContimgError):
+    """The station database, or Dagster's, cannot be read or written, or is not what the home needs."""
+
+
+class ExportError(ContimgError):
+    """What was asked for cannot be handed over, or not to that place."""
+
+
 class RetentionError(ContimgError):
     """What should go from the disk cannot be removed."""
 

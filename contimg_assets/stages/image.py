@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from contimg_assets.radio.catalogues.options import CatalogueOptions
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
 from contimg_assets.stages.base import Inputs, Result, StageContext
@@ -24,10 +25,11 @@ class ImageInputs(Inputs):
 
 
 class ImageOptions(Options):
-    """How it is imaged, and with the sources of which catalogue."""
+    """How it is imaged, with the sources of which catalogue, and how it is found afterwards."""
 
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    archive: ArchiveOptions = ArchiveOptions()
 
     @property
     def chosen(self) -> ImagingOptions:
@@ -107,4 +109,5 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
             tables=inputs.tables,
             sky=sky,
         )
-    return ImageResult.model_validate(summary | complete_products(inputs.out, inputs.name))
+    completed = complete_products(inputs.out, inputs.name, options.archive)
+    return ImageResult.model_validate(summary | completed)

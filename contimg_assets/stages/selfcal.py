@@ -44,7 +44,10 @@ class SelfcalResult(Result):
 def run(inputs: SelfcalInputs, options: SelfcalOptions, context: StageContext) -> SelfcalResult:
     """Self-calibrate; see :func:`contimg_assets.radio.calibration.selfcal.self_calibrate`."""
     from contimg_assets.radio.calibration.selfcal import self_calibrate
+    from contimg_assets.radio.measurement_set import read_shape
 
+    # Refuses what is no Measurement Set, before casacore does.
+    read_shape(inputs.ms)
     with context.scratch_folder("selfcal") as work:
         report = self_calibrate(
             inputs.ms,

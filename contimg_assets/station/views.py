@@ -4,8 +4,7 @@ Belongs here: gathering for people and programs to read.  Does not belong here:
 printing (``operations.py``).
 """
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,13 +87,6 @@ def standing(records: StationRecords, key: str) -> Standing:
     """
     records.group(key)
     return standings(records, [key])[key]
-
-
-def completed_by_verdict(found: Mapping[str, Standing]) -> dict[str, int]:
-    """How many of some groups are completed, by what their checks say; ``not judged`` if nothing yet."""
-    counts = Counter(each.verdict for each in found.values() if each.state == "completed")
-    names = {"PASS": "PASS", "WARN": "WARN", "ERROR": "ERROR", "": "not judged"}
-    return {name: counts[verdict] for verdict, name in names.items()}
 
 
 def errors_of(records: StationRecords, key: str) -> list[dict[str, Any]]:

@@ -22,7 +22,9 @@ SUFFIXES = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
     ".fits": "image/fits",
+    ".vot": "application/x-votable+xml",
     ".reg": "text/plain; charset=utf-8",
+    ".crtf": "text/plain; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",
 }
 #: Products are data, not our pages: nothing in them is run, and they cannot act as the user who looks.  The

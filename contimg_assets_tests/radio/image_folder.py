@@ -20,6 +20,7 @@ CENTRE = (350.0, 16.3)
 def header() -> fits.Header:
     """As ``imaging/fits.py`` writes it, as far as quality needs it."""
     made = fits.Header()
+    made["BUNIT"] = "Jy/beam"
     cell = CELL_ARCSEC / 3600
     for axis, (kind, value, step, pixel) in enumerate(
         [

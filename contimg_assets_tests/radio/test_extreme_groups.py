@@ -13,6 +13,7 @@ from contimg_assets.radio import beam, telescope
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -58,7 +59,7 @@ def _image(ms: Path, folder: Path) -> tuple[Path, dict[str, Any], str]:
         provenance=None,
         threads=1,
     )
-    complete_products(folder / "out", "x")
+    complete_products(folder / "out", "x", ArchiveOptions())
     (folder / "qa").mkdir()
     numbers = image_numbers(folder / "out", folder / "qa", folder / "catalogues", CatalogueOptions())
     judged = worst(found.status for found in judge("image_qa", numbers))

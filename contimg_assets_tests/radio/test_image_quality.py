@@ -14,6 +14,7 @@ from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.catalogues.store import Catalogue, cone, install
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.crossmatch import compare_with_survey
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
 from contimg_assets.radio.limits import judge, load_limits
 from contimg_assets.radio.quality.image import image_numbers
@@ -33,7 +34,7 @@ from contimg_assets_tests.radio.image_folder import (
 
 
 def _numbers(folder: Path, **choices: Any) -> dict[str, Any]:
-    complete_products(folder, "g")
+    complete_products(folder, "g", ArchiveOptions())
     out = folder.parent / "qa"
     out.mkdir()
     return image_numbers(folder, out, folder.parent / "catalogues", CatalogueOptions(**choices))
@@ -179,7 +180,7 @@ def test_a_source_outside_of_the_image_is_warned_of(tmp_path: Path) -> None:
 def test_products_are_complete_and_vouched_for(tmp_path: Path) -> None:
     """Noise map, list, ObsCore, checksums that fit, FITS checksums in every HDU, and no verdict yet."""
     folder = write_image_folder(tmp_path / "image", spread_sources())
-    assert set(complete_products(folder, "g")) == {"n_sources"}
+    assert set(complete_products(folder, "g", ArchiveOptions())) == {"n_sources"}
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert file_sha256(folder / name) == digest

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging import major_cycle
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -47,7 +48,7 @@ def _image(ms: Path, folder: Path, sigma: float | None) -> tuple[dict[str, Any],
     (folder / "work").mkdir(parents=True)
     choices = ImagingOptions(field_deg=2.4, spectra_sigma=sigma)
     make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=1)
-    complete_products(folder, "x")
+    complete_products(folder, "x", ArchiveOptions())
     residual = fits.getdata(folder / "x.residual.fits")[0, 0]
     return json.loads((folder / "summary.json").read_text()), residual
 

@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.limits import load_limits
+from contimg_assets.station.group_list import completed_by_verdict, completed_with_error
 from contimg_assets.station.products import StationRecords
-from contimg_assets.station.views import Standing, completed_by_verdict, errors_of, standing, standings
+from contimg_assets.station.views import Standing, errors_of, standing, standings
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, record_verdict, registration
 
 
@@ -61,12 +62,14 @@ def test_a_check_that_the_limits_know_no_more_says_nothing(records: StationRecor
 
 def test_completed_groups_are_counted_by_verdict(records: StationRecords) -> None:
     none = {"PASS": 0, "WARN": 0, "ERROR": 0, "not judged": 0}
-    assert completed_by_verdict(standings(records)) == none
+    assert completed_by_verdict(records.engine) == none
     for key in (TARGET, CALIBRATOR):
         records.begin(key, "a run")
         records.complete(key)
+    assert completed_with_error(records.engine) == []
     say(records, "rms_ratio", "ERROR")
-    assert completed_by_verdict(standings(records)) == none | {"ERROR": 1, "not judged": 1}
+    assert completed_with_error(records.engine, 5) == [TARGET]
+    assert completed_by_verdict(records.engine) == none | {"ERROR": 1, "not judged": 1}
 
 
 def test_an_unknown_group_has_no_standing(records: StationRecords) -> None:

@@ -1,8 +1,13 @@
-"""Image products as FITS: data, world coordinates, and where they come from."""
+"""Image products as FITS: data, world coordinates, and where they come from.
+
+The keywords are those that CASA's ``exportfits`` and WSClean write, so that the tools made for theirs
+(CARTA, aegean, PyBDSF, …) find what they look for.  Belongs here: header and pixels.  Does not belong
+here: what calibrated the data (``provenance.py``), lists of sources (``source_files.py``).
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from astropy.io import fits
@@ -15,6 +20,10 @@ from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.provenance import add_provenance
 from contimg_assets.radio.measurement_set import GroupShape
+
+#: What pixels are, in casacore's words (its ``ImageInfo``), which CASA and WSClean write as BTYPE.
+Quantity = Literal["Intensity", "Beam", "Undefined"]
+ORIGIN = f"contimg {__version__}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ def image_header(
     header["BMAJ"], header["BMIN"] = beam.major_arcsec / 3600.0, beam.minor_arcsec / 3600.0
     header["BPA"] = beam.position_angle_deg
     _add_observation(header, shape)
-    header["ORIGIN"] = f"contimg {__version__}"
+    header["ORIGIN"] = ORIGIN
     for key, value in numbers.items():
         header[key] = value
     add_provenance(header, provenance)
@@ -130,6 +139,8 @@ def _add_coordinates(
         header[f"CUNIT{axis}"] = unit
     header["RADESYS"] = "ICRS"
     header["SPECSYS"] = "TOPOCENT"
+    # Of no line: what CASA writes for continuum, so that a tool that shows velocities has a zero for them.
+    header["RESTFRQ"] = (float(frequency_hz), "Hz, continuum: the reference frequency")
 
 
 def _add_observation(header: fits.Header, shape: GroupShape) -> None:
@@ -139,7 +150,7 @@ def _add_observation(header: fits.Header, shape: GroupShape) -> None:
     end = Time(shape.times_jd[-1] + half, format="jd", scale="utc")
     header["OBJECT"] = phasing.centre_name(*shape.centre)
     header["TELESCOP"] = telescope.TELESCOPE_NAME
-    header["INSTRUME"] = "DSA"
+    header["INSTRUME"] = telescope.TELESCOPE_NAME
     header["TIMESYS"] = "UTC"
     header["DATE-OBS"], header["DATE-END"] = start.isot, end.isot
     header["MJD-OBS"], header["MJD-END"] = start.mjd, end.mjd
@@ -164,12 +175,25 @@ def celestial_wcs(header: fits.Header) -> WCS:
     return WCS(own).celestial
 
 
+def stamp(header: fits.Header) -> None:
+    """Write into a primary header by what and when its file was written, and how long strings go on."""
+    header["ORIGIN"] = ORIGIN
+    header["DATE"] = (Time.now().utc.strftime("%Y-%m-%dT%H:%M:%S"), "UTC, when this file was written")
+    # Strings of more than 68 characters go on over CONTINUE cards.
+    header["LONGSTRN"] = ("OGIP 1.0", "The OGIP long string convention may be used")
+
+
 def write_image(
-    path: Path, pixels: NDArray[np.float32] | NDArray[np.bool_], header: fits.Header, unit: str = "Jy/beam"
+    path: Path,
+    pixels: NDArray[np.float32] | NDArray[np.bool_],
+    header: fits.Header,
+    unit: str = "Jy/beam",
+    quantity: Quantity = "Intensity",
 ) -> None:
     """Write pixels [north, −east] as a four-axis FITS image with checksums; a mask as bytes."""
     own = header.copy()
-    own["BUNIT"] = unit
+    own["BUNIT"], own["BTYPE"] = unit, quantity
+    stamp(own)
     hdu = fits.PrimaryHDU(
         pixels.astype(np.uint8 if pixels.dtype == bool else np.float32, copy=False)[None, None], own
     )

@@ -45,6 +45,8 @@ _STRUCTURED = (
     ("SOFTWARE", "software", "software that flagged and applied"),
 )
 _NONE = "none"
+#: Characters that a card of a header has for a string and its comment.
+_CARD_ROOM = 65
 
 
 def software_versions() -> dict[str, str]:
@@ -71,15 +73,18 @@ def add_provenance(header: fits.Header, provenance: Mapping[str, Any] | None) ->
         return
     for keyword, entry, comment in _SIMPLE:
         if provenance.get(entry) not in (None, ""):
-            header[keyword] = (provenance[entry], comment)
+            header[keyword] = _commented(provenance[entry], comment)
     for keyword, entry, comment in _STRUCTURED:
         if provenance.get(entry):
-            text = json.dumps(provenance[entry], separators=(",", ":"))
-            # Long strings go on over CONTINUE cards, which have no room for a comment.
-            header[keyword] = text if len(text) > 60 else (text, comment)
+            header[keyword] = _commented(json.dumps(provenance[entry], separators=(",", ":")), comment)
     for number, table in enumerate(provenance["tables"], start=1):
         header[f"CALTAB{number}"] = f"{table['type']}:{table['sha256']}"
         header[f"CALFIL{number}"] = (str(table["file"]), f"file of CALTAB{number}")
+
+
+def _commented(value: Any, comment: str) -> Any:
+    """A header's value with its comment, if the card has room for both; a long string goes on without."""
+    return (value, comment) if len(str(value)) + len(comment) <= _CARD_ROOM else value
 
 
 def read_provenance(image: Path) -> dict[str, Any]:

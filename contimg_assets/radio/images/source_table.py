@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.images.source_finding import Found
 
 _UNITS: dict[str, tuple[Any, str]] = {
-    "name": (None, "from the position, truncated"),
+    "name": (None, "IAU form, from the position, truncated"),
     "ra_deg": (u.deg, "ICRS right ascension"),
     "dec_deg": (u.deg, "ICRS declination"),
     "ra_error_arcsec": (u.arcsec, "standard error of right ascension times cos dec"),
@@ -33,11 +33,12 @@ _UNITS: dict[str, tuple[Any, str]] = {
 
 
 def source_name(ra_deg: float, dec_deg: float) -> str:
-    """``JHHMMSS+DDMMSS``, truncated as the IAU asks."""
-    seconds, arcsec = int(ra_deg % 360 * 240 + 1e-6), int(abs(dec_deg) * 3600 + 1e-6)
+    """``JHHMMSS.s+DDMMSS``: from the position, truncated, as the IAU asks."""
+    tenths, arcsec = int(ra_deg % 360 * 2400 + 1e-5), int(abs(dec_deg) * 3600 + 1e-5)
+    seconds = tenths // 10
     sign = "-" if dec_deg < 0 else "+"
     return (
-        f"J{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
+        f"J{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}.{tenths % 10}"
         f"{sign}{arcsec // 3600:02d}{arcsec // 60 % 60:02d}{arcsec % 60:02d}"
     )
 

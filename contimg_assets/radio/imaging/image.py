@@ -16,7 +16,7 @@ from contimg_assets.radio import phasing
 from contimg_assets.radio.caltables.jones import read_jones
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import components, points_image
-from contimg_assets.radio.images.fits import celestial_wcs, image_header, write_image
+from contimg_assets.radio.images.fits import Quantity, celestial_wcs, image_header, write_image
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
@@ -299,16 +299,17 @@ def _write_images(
 ) -> None:
     """Write the images; the one that is corrected for the beam is blank where that is below the cutoff."""
     corrected = np.where(power >= cutoff, result.image / power, np.nan).astype(np.float32)
-    for kind, pixels, unit in (
-        ("image", result.image, "Jy/beam"),
-        ("pbcor", corrected, "Jy/beam"),
-        ("pb", power, ""),
-        ("residual", result.residual, "Jy/beam"),
-        ("model", result.model, "Jy/pixel"),
-        ("psf", result.psf, ""),
-        ("mask", result.mask, ""),
-    ):
-        write_image(out / f"{name}.{kind}.fits", pixels, header, unit)
+    planes: tuple[tuple[str, NDArray[Any], str, Quantity], ...] = (
+        ("image", result.image, "Jy/beam", "Intensity"),
+        ("pbcor", corrected, "Jy/beam", "Intensity"),
+        ("pb", power, "", "Beam"),
+        ("residual", result.residual, "Jy/beam", "Intensity"),
+        ("model", result.model, "Jy/pixel", "Intensity"),
+        ("psf", result.psf, "", "Beam"),
+        ("mask", result.mask, "", "Undefined"),
+    )
+    for kind, pixels, unit, quantity in planes:
+        write_image(out / f"{name}.{kind}.fits", pixels, header, unit, quantity)
 
 
 def _components(imaging: _Imaging, result: EngineImages) -> Components:

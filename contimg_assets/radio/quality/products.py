@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio.files import file_sha256
-from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.fits import RestoringBeam, stamp
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.obscore import OBSCORE, obscore
+from contimg_assets.radio.images.options import ArchiveOptions
+from contimg_assets.radio.images.source_files import write_source_files
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
 from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.plots.image import plot_image
 
-THUMBNAIL, CHECKSUMS, OBSCORE = "thumbnail.png", "SHA256SUMS", "obscore.json"
+THUMBNAIL, CHECKSUMS = "thumbnail.png", "SHA256SUMS"
 
 
 def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, Any]) -> dict[str, float]:
@@ -60,7 +62,7 @@ def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, A
         }
 
 
-def complete_products(folder: Path, name: str) -> dict[str, Any]:
+def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[str, Any]:
     """Add to an image's folder what is made from its images.
 
     Parameters
@@ -69,6 +71,8 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
         Not published yet, with ``summary.json`` and the engine's FITS files.
     name : str
         Stem of the products' names.
+    archive : ArchiveOptions
+        How the image is named and found.
 
     Returns
     -------
@@ -84,72 +88,26 @@ def complete_products(folder: Path, name: str) -> dict[str, Any]:
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
-    source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA}).write(
-        folder / f"{name}.sources.fits", overwrite=True
-    )
+    table = source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA})
+    table.write(folder / f"{name}.sources.fits", overwrite=True)
+    restoring = RestoringBeam(3600 * header["BMAJ"], 3600 * header["BMIN"], header["BPA"])
+    write_source_files(table, folder, name, restoring)
     numbers = basic_numbers(plane.pixels, residual, summary)
     plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
     for path in sorted(folder.glob(f"{name}.*.fits")):
-        _add_checksums(path)
-    (folder / OBSCORE).write_text(json.dumps(obscore(folder / f"{name}.pbcor.fits", name), indent=1))
+        _complete(path)
+    known = obscore(folder / f"{name}.pbcor.fits", name, archive)
+    (folder / OBSCORE).write_text(json.dumps(known, indent=1))
     made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
     (folder / CHECKSUMS).write_text("".join(f"{file_sha256(p)}  {p.name}\n" for p in made))
     return {"n_sources": len(sources)}
 
 
-def _add_checksums(path: Path) -> None:
-    """Let a FITS file vouch for its own content; images are written so, tables are not."""
+def _complete(path: Path) -> None:
+    """Let a FITS file say when it was written, and vouch for its content; images do, tables do not yet."""
     with fits.open(path, mode="update") as hdus:
+        if "DATE" not in hdus[0].header:
+            stamp(hdus[0].header)
         for hdu in hdus:
             if "CHECKSUM" not in hdu.header:
                 hdu.add_checksum()
-
-
-def obscore(image: Path, identifier: str) -> dict[str, Any]:
-    """Metadata of an image in the IVOA's ObsCore 1.1 terms.
-
-    Parameters
-    ----------
-    image : Path
-        The science product.
-    identifier : str
-        Of the observation.
-    """
-    header = fits.getheader(image)
-    wcs = celestial_wcs(header)
-    nx, ny = int(header["NAXIS1"]), int(header["NAXIS2"])
-    corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], 0)
-    middle, width = float(header["CRVAL3"]), float(header["CDELT3"])
-    cell = abs(float(header["CDELT2"]))
-    return {
-        "dataproduct_type": "image",
-        "calib_level": 3,
-        "obs_collection": "DSA-110 continuum",
-        "obs_id": identifier,
-        "target_name": header["OBJECT"],
-        "s_ra": float(header["CRVAL1"]),
-        "s_dec": float(header["CRVAL2"]),
-        "s_fov": max(nx, ny) * cell,
-        "s_region": "POLYGON ICRS " + " ".join(f"{value:.6f}" for value in corners.ravel()),
-        "s_resolution": float(np.sqrt(header["BMAJ"] * header["BMIN"])) * 3600,
-        "s_pixel_scale": cell * 3600,
-        "s_xel1": nx,
-        "s_xel2": ny,
-        "t_min": float(header["MJD-OBS"]),
-        "t_max": float(header["MJD-END"]),
-        "t_exptime": float(header["EXPTIME"]),
-        "t_resolution": float(header["EXPTIME"]),
-        "t_xel": 1,
-        "em_min": SPEED_OF_LIGHT / (middle + width / 2),
-        "em_max": SPEED_OF_LIGHT / (middle - width / 2),
-        "em_res_power": middle / width,
-        "em_xel": 1,
-        "o_ucd": "phot.flux.density;em.radio.750-1500MHz",
-        "pol_states": "/I/",
-        "pol_xel": 1,
-        "facility_name": "OVRO",
-        "instrument_name": header["TELESCOP"],
-        "access_url": image.name,
-        "access_format": "image/fits",
-        "access_estsize": image.stat().st_size // 1024,
-    }
