@@ -27,7 +27,7 @@ _NAMED = 3
 
 @lru_cache(maxsize=1)
 def _software() -> dict[str, str]:
-    """What this process has loaded, or would: it does not change while it lives, and takes time to look up."""
+    """What this process has loaded, or would: the same while it lives, and it takes time to look up."""
     # Loads astropy, which commands that only look do without.
     from contimg_assets.radio.images.provenance import software_versions
 
