@@ -19,16 +19,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import yaml
-from dagster import DagsterInstance
-from dagster_postgres.run_storage import PostgresRunStorage
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from contimg_assets.radio.processes import bound
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 #: Name of the code location: sensors keep their state under it, whatever loads them.
 LOCATION = "contimg"
@@ -170,7 +171,7 @@ class FileLock:
             self._file = None
 
 
-def lock_of(instance: DagsterInstance, folder: Path) -> Lock:
+def lock_of(instance: "DagsterInstance", folder: Path) -> Lock:
     """The lock that the daemon of an instance needs.
 
     Parameters
@@ -179,6 +180,9 @@ def lock_of(instance: DagsterInstance, folder: Path) -> Lock:
     folder : Path
         ``DAGSTER_HOME``.
     """
+    # Dagster takes a second to import; what only keeps the daemon alive does without.
+    from dagster_postgres.run_storage import PostgresRunStorage
+
     storage = instance.run_storage
     if isinstance(storage, PostgresRunStorage):
         return PostgresLock(storage.postgres_url)
