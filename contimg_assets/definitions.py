@@ -21,6 +21,7 @@ from contimg_assets.resources.dagster_resources import DatabaseResource, Notifie
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
+from contimg_assets.sensors.campaigns import campaign_groups
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
 from contimg_assets.sensors.retention import hourly_retention, retention_job
@@ -68,6 +69,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             incoming_groups,
             calibrator_scans,
             images_due,
+            campaign_groups,
             dead_workers,
             lost_runs,
             failed_runs,

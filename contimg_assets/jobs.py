@@ -8,8 +8,8 @@ from dagster import AssetSelection, define_asset_job, in_process_executor
 
 from contimg_assets.station.operations import CONVERT, IMAGE, PROCESS, SOLVE
 
-#: Priorities of runs: live groups go before those of a catch-up.
-LIVE_PRIORITY, CATCH_UP_PRIORITY = 10, 0
+#: Priorities of runs: live groups go before those of a catch-up, and campaigns come last.
+LIVE_PRIORITY, CATCH_UP_PRIORITY, CAMPAIGN_PRIORITY = 10, 0, -10
 
 # Checks of the selected assets come along.  Steps start subprocesses, so each run needs one process only.
 convert_group = define_asset_job(
@@ -39,5 +39,7 @@ image_group = define_asset_job(
     executor_def=in_process_executor,
 )
 
+#: With which a group of a campaign is made again; the sensors ask for what follows.
+remake_job = convert_group
 #: All of them.
 jobs = (convert_group, process_group, solve_calibrator, image_group)

@@ -91,6 +91,9 @@ class RetentionOptions(Options):
     grace_hours: float = Field(default=24.0, ge=0)
     """Content of a version stays for this long after another has taken its place, h: longer than any run
     or person that reads it."""
+    event_days: float = Field(default=14.0, ge=1)
+    """Rows of Dagster's event log that tell neither product nor verdict stay for this long after the end of
+    their run, days: why a run failed is looked into within two weeks, and sensors read them within a day."""
 
 
 class WebOptions(Options):

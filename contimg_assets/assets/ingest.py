@@ -15,7 +15,7 @@ from contimg_assets.assets.publishing import (
 )
 from contimg_assets.partitions import observation_group
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
-from contimg_assets.resources.dagster_runs import lease_owner
+from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, lease_owner
 from contimg_assets.resources.stage_runner import StageRunner
 
 #: Tag that Dagster puts on runs that a sensor asked for.
@@ -51,7 +51,9 @@ def measurement_set(
     key = context.partition_key
     with leaving_alone(context):
         owner = lease_owner(context.run)
-        database.records().begin(key, owner, explicit=SENSOR_TAG not in context.run.tags)
+        tags = context.run.tags
+        explicit = SENSOR_TAG not in tags or CAMPAIGN_TAG in tags
+        database.records().begin(key, owner, explicit=explicit)
     with production(context, database, storage) as making:
         files = making.records.group(key).files
         making.built.mkdir()

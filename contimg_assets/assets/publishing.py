@@ -15,11 +15,11 @@ from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataV
 
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
-from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, lease_owner
 from contimg_assets.settings import get_settings
 from contimg_assets.station import publication
+from contimg_assets.station.made_with import settings_of
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.products import StationRecords
@@ -32,14 +32,6 @@ CONVERSION, CALIBRATION, IMAGING = "conversion", "calibration", "imaging"
 #: Folder-valued products; and images, whose folder must be complete.
 FOLDERS, IMAGES = "folders", "images"
 THUMBNAIL = "thumbnail.png"
-#: The settings' part that holds the options of what makes a product; of the others, none is theirs alone.
-_SECTIONS = {
-    "measurement_set": "conversion",
-    "flags": "flagging",
-    "calibration_tables": "calibration",
-    "calibrated_ms": "calibration",
-    "image": "imaging",
-}
 
 
 def ms_path(folder: Path, key: str) -> Path:
@@ -97,7 +89,7 @@ class Production:
             owner=self.owner,
             run=self.run,
             inputs=[each.id for each in inputs],
-            settings=settings_of(self.product),
+            settings=settings_of(self.product, get_settings()),
         )
         path = store.path(self.key, self.product)
         # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
@@ -111,13 +103,6 @@ class Production:
                 **numbers(result),
             },
         )
-
-
-def settings_of(product: str) -> dict[str, Any]:
-    """Options and software that a product is made with now, as its row keeps them."""
-    section = _SECTIONS.get(product)
-    options = {section: getattr(get_settings(), section).model_dump(mode="json")} if section else {}
-    return {"options": options, "software": software_versions()}
 
 
 @contextmanager

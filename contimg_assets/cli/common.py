@@ -94,7 +94,7 @@ class Opened:
         station = Installation(self.settings)
         self.records, self.registry, self.selection = station.records, station.registry, station.selection
         self.store, self.arrivals, self.pointing = station.store, station.arrivals, station.pointing
-        self.notifier, self.leases = station.notifier, station.leases
+        self.notifier, self.leases, self.campaigns = station.notifier, station.leases, station.campaigns
 
     def key(self, key: str) -> str:
         """The key of the group that is meant, by its key or by one of its files."""

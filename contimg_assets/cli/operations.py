@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contimg_assets.cli.arguments import GROUP
+from contimg_assets.cli.campaigns import selecting_options, selection_of, start_campaign
 from contimg_assets.cli.common import Opened, json_option, output_to, told_plainly
 from contimg_assets.radio.errors import MissingInputError
 
@@ -98,15 +99,31 @@ def no_groups(folder: Path) -> MissingInputError:
 
 
 @click.command("reprocess")
-@click.option("--group", "key", required=True, metavar="GROUP", type=GROUP, help="Which group.")
+@click.option("--group", "key", metavar="GROUP", type=GROUP, help="One group, now and in this process.")
 @click.option(
-    "--keep-flags", is_flag=True, help="Start from its Measurement Set and present flags, not its files."
+    "--keep-flags",
+    is_flag=True,
+    help="With --group: start from its Measurement Set and flags, not its files.",
 )
+@selecting_options
 @json_option
 @verbose_option
 @told_plainly
-def reprocess(key: str, keep_flags: bool, as_json: bool, verbose: bool) -> None:
-    """Make everything of one group again, from its files (or its flags) on."""
+def reprocess(key: str | None, keep_flags: bool, as_json: bool, verbose: bool, **selecting: Any) -> None:
+    """Make groups again: one at once, or many as a campaign.
+
+    With --group, everything of one group is made again in the foreground, from its files (or its flags) on.
+    With other options, all groups that meet all of them and are out of date wait as a campaign, which the
+    daemon makes bit by bit, after everything else: see `contimg campaign`.
+    """
+    if key is None:
+        if keep_flags:
+            raise click.UsageError("--keep-flags is for --group")
+        name, dry_run = selecting.pop("name"), selecting.pop("dry_run")
+        start_campaign(selection_of(selecting), name, dry_run=dry_run, as_json=as_json)
+        return
+    if any(selecting.values()):
+        raise click.UsageError("--group is one group: the options of a campaign do not go with it")
     opened = Opened()
     key = opened.records.group(opened.key(key)).key
     _run(

@@ -1,7 +1,7 @@
 """``contimg retention``: what goes from the disk, and letting it go.
 
 Belongs here: options and printing.  Does not belong here: what goes
-(``station/retention.py``).
+(``station/retention.py``, ``resources/dagster_prune.py``).
 """
 
 import json
@@ -23,10 +23,12 @@ def retention(remove: bool, as_json: bool) -> None:
 
     That is the content of versions that were superseded longer than the grace ago (setting
     retention.grace_hours), and what killed processes left.  Versions of flags and calibration sets stay, and
-    the history of every product.
+    the history of every product.  And the rows of Dagster's event log that tell neither product nor verdict,
+    of runs that ended before the setting retention.event_days.
     """
     from rich.table import Table
 
+    from contimg_assets.resources.dagster_prune import prunable_runs, prune
     from contimg_assets.station.retention import carry_out, plan, put_links_right
 
     opened = Opened()
@@ -35,11 +37,16 @@ def retention(remove: bool, as_json: bool) -> None:
     sidecars = opened.registry.put_sidecars_right() if remove else []
     removals = plan(engine, store, opened.settings.retention.grace_hours)
     freed = carry_out(engine, store, removals) if remove else 0
+    days = opened.settings.retention.event_days
+    with opened.instance() as instance:
+        n_runs = prunable_runs(instance, days)
+        n_rows = prune(instance, days).n_rows if remove else 0
     total = sum(removal.size for removal in removals)
     if as_json:
         rows = [{"path": str(r.path), "reason": r.reason, "bytes": r.size} for r in removals]
         report = {"removals": rows, "bytes": total, "applied": remove, "bytes_freed": freed}
         right = {"links_put_right": [str(link) for link in links], "sidecars_put_right": sidecars}
+        report |= {"runs_with_event_rows": n_runs, "event_rows_removed": n_rows}
         click.echo(json.dumps({**report, **right}, indent=2))
         return
     for link in links:
@@ -53,6 +60,8 @@ def retention(remove: bool, as_json: bool) -> None:
         console().print(table)
     told = f"{freed / _GB:.3f} GB freed" if remove else f"{total / _GB:.3f} GB would be freed: --apply"
     click.echo(f"{len(removals)} items, {told}")
+    told = f"{n_rows} rows removed" if remove else "rows would go: --apply"
+    click.echo(f"Dagster's event log, {n_runs} runs that ended more than {days:g} days ago: {told}")
 
 
 commands: list[click.Command] = [retention]

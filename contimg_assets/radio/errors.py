@@ -85,6 +85,14 @@ class ExportError(ContimgError):
     """What was asked for cannot be handed over, or not to that place."""
 
 
+class SelectionError(ContimgError):
+    """Groups are asked for in a way that cannot be meant, or by something that does not exist."""
+
+
+class CampaignError(ContimgError):
+    """A campaign that does not exist, or cannot do what is asked of it."""
+
+
 class RetentionError(ContimgError):
     """What should go from the disk cannot be removed."""
 

@@ -13,6 +13,7 @@ from contimg_assets.settings import get_settings
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
+from contimg_assets.station.campaigns import Campaigns
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
@@ -41,6 +42,10 @@ class DatabaseResource(ConfigurableResource):
     def leases(self) -> Leases:
         """Who works on which group."""
         return Installation(get_settings()).leases
+
+    def campaigns(self) -> Campaigns:
+        """Groups that are made again on request."""
+        return Installation(get_settings()).campaigns
 
     def pointing(self) -> PointingHistory:
         """Where the telescope looked."""

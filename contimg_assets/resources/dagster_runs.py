@@ -4,6 +4,7 @@ Belongs here: reading and ending runs, records of arrival.  Does not belong here
 which run is dead (``station/lease_judge.py``), or when one is asked for (``sensors/``).
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     MetadataValue,
+    QueuedRunCoordinator,
     RunsFilter,
 )
 
@@ -20,6 +22,8 @@ from contimg_assets.partitions import PARTITION_TAG
 
 #: Names the lease under which a run works, if that is not its own: a foreground command's.
 LEASE_TAG = "contimg/lease"
+#: Names the campaign that a run was asked for by; such a run makes a group again that is done.
+CAMPAIGN_TAG = "contimg/campaign"
 #: Marks a run that found its group to be somebody else's, or not in a state to be worked on.
 LEFT_ALONE_TAG = "contimg/left-alone"
 UNFINISHED = [
@@ -29,6 +33,16 @@ UNFINISHED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+
+
+def slots_of(instance: DagsterInstance) -> int:
+    """Runs at once: what the instance's queue lets start; a launch without a queue waits for nothing."""
+    coordinator = instance.run_coordinator
+    if not isinstance(coordinator, QueuedRunCoordinator):
+        return 1
+    limit = coordinator.get_run_queue_config().max_concurrent_runs
+    # -1: no limit; then the machine is one.
+    return limit if limit > 0 else os.cpu_count() or 1
 
 
 def lease_owner(run: DagsterRun) -> str:

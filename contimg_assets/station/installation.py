@@ -14,6 +14,7 @@ from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
+from contimg_assets.station.campaigns import Campaigns
 from contimg_assets.station.database import engine_for
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
@@ -56,6 +57,11 @@ class Installation:
     def leases(self) -> Leases:
         """Who works on which group."""
         return Leases(self.engine, self.settings.ingest)
+
+    @property
+    def campaigns(self) -> Campaigns:
+        """Groups that are made again on request."""
+        return Campaigns(self.engine, self.store, self.settings)
 
     @property
     def pointing(self) -> PointingHistory:

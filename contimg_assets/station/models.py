@@ -43,7 +43,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> str:
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """Condition of a constraint: a column has one of some values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return f"{column} IN ({listed})"
 
@@ -88,7 +89,7 @@ class ObservationGroup(Base):
     """The 16 subbands of one observation, and how far they have come."""
 
     __tablename__ = "observation_group"
-    __table_args__ = (CheckConstraint(_one_of("state", STATES), name="state"),)
+    __table_args__ = (CheckConstraint(one_of("state", STATES), name="state"),)
 
     key: Mapped[str] = mapped_column(String(19), primary_key=True)
     """Start of the first integration, UTC, ``YYYY-MM-DDTHH:MM:SS``."""
@@ -148,7 +149,7 @@ class ArrivedFile(Base):
     """What became of one subband file that arrived, once that was settled."""
 
     __tablename__ = "arrived_file"
-    __table_args__ = (CheckConstraint(_one_of("outcome", FILE_OUTCOMES), name="outcome"),)
+    __table_args__ = (CheckConstraint(one_of("outcome", FILE_OUTCOMES), name="outcome"),)
 
     folder: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -188,7 +189,7 @@ class ProductVersion(Base):
 
     __tablename__ = "product_version"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        CheckConstraint(one_of("kind", KINDS), name="kind"),
         Index("ix_product_version_key_product", "kind", "key", "product"),
         Index(
             "uq_product_version_one_current",
@@ -235,7 +236,7 @@ class Performance(Base):
     """What it took to make one product, once; never overwritten."""
 
     __tablename__ = "performance"
-    __table_args__ = (CheckConstraint(_one_of("kind", KINDS), name="kind"),)
+    __table_args__ = (CheckConstraint(one_of("kind", KINDS), name="kind"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), default=GROUP)
@@ -261,8 +262,8 @@ class Verdict(Base):
 
     __tablename__ = "verdict"
     __table_args__ = (
-        CheckConstraint(_one_of("status", VERDICTS), name="status"),
-        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        CheckConstraint(one_of("status", VERDICTS), name="status"),
+        CheckConstraint(one_of("kind", KINDS), name="kind"),
         Index("ix_verdict_key_product", "kind", "key", "product"),
     )
 
@@ -289,7 +290,7 @@ class CalibrationSet(Base):
 
     __tablename__ = "calibration_set"
     __table_args__ = (
-        CheckConstraint(_one_of("status", SET_STATES), name="status"),
+        CheckConstraint(one_of("status", SET_STATES), name="status"),
         Index(
             "uq_calibration_set_one_active_per_group",
             "group_key",
@@ -351,7 +352,7 @@ class GroupCalibration(Base):
     """Which set calibrated which group."""
 
     __tablename__ = "group_calibration"
-    __table_args__ = (CheckConstraint(_one_of("fallback", FALLBACKS), name="fallback"),)
+    __table_args__ = (CheckConstraint(one_of("fallback", FALLBACKS), name="fallback"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)

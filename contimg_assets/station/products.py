@@ -10,12 +10,13 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, select
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError, StateError, VerdictError
 from contimg_assets.radio.limits import Judgement
+from contimg_assets.station.campaign_models import CampaignGroup
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import TRANSITIONS, Registration, get_group, move
 from contimg_assets.station.group_summary import summarise_group
@@ -137,11 +138,18 @@ class StationRecords:
             return list(session.scalars(statement))
 
     def done(self, keys: Sequence[str], before: datetime) -> list[str]:
-        """Those of ``keys`` whose groups have been completed or failed since before a time."""
+        """Those of ``keys`` whose groups have been completed or failed since before a time.
+
+        Not those that a campaign has asked for: they are about to be made again.
+        """
+        asked_for = exists().where(
+            CampaignGroup.key == ObservationGroup.key, CampaignGroup.state == "running"
+        )
         statement = select(ObservationGroup.key).where(
             ObservationGroup.key.in_(keys),
             ObservationGroup.state.in_(("completed", "failed")),
             ObservationGroup.updated < before,
+            ~asked_for,
         )
         with reading(self.engine) as session:
             return sorted(session.scalars(statement))

@@ -23,15 +23,14 @@ from dagster_webserver.version import __version__
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
+from contimg_assets.resources import daemon
 from contimg_assets.web.guard import DAGSTER, PRINCIPAL
 from contimg_assets.web.roles import Role
 
-#: As ``workspace.yaml`` has it: sensors keep their state under this name.
-LOCATION = "contimg"
 #: How often Dagster's pages ask for what is new, ms: its own default.
 POLL_MS = 2000
 DEFINITIONS = ModuleTarget(
-    module_name="contimg_assets.definitions", attribute=None, working_directory=None, location_name=LOCATION
+    module_name=daemon.DEFINITIONS, attribute=None, working_directory=None, location_name=daemon.LOCATION
 )
 
 

@@ -5,7 +5,6 @@ not belong here: what is served (``app.py``).
 """
 
 import logging
-import signal
 import socket
 import stat
 import subprocess
@@ -22,6 +21,8 @@ from dagster import DagsterInstance
 from starlette.types import ASGIApp
 
 from contimg_assets.radio.errors import AccessError
+from contimg_assets.radio.processes import bound
+from contimg_assets.resources.daemon import GRACE_S, end, told_to_end
 from contimg_assets.resources.dagster_metrics import InstallationCollector
 from contimg_assets.settings import Settings
 from contimg_assets.station.products import StationRecords
@@ -32,8 +33,8 @@ from contimg_assets.web.metrics import metrics_router
 from contimg_assets.web.principals import Access, mode_of
 from contimg_assets.web.tokens import Tokens
 
-#: Time that the daemon has to end by itself, s.
-DAEMON_GRACE_S = 60.0
+#: Time that the daemon has to end by itself, s: longer than what it gives Dagster's.
+DAEMON_GRACE_S = GRACE_S + 10.0
 #: Time that open connections have, s: a page keeps its WebSocket open for ever.
 CONNECTIONS_GRACE_S = 3
 #: Bytes of one message on a WebSocket.
@@ -193,7 +194,7 @@ def serve(
     """
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", level=logging.WARNING)
     with ExitStack() as stack:
-        ending = stack.enter_context(_told_to_end())
+        ending = stack.enter_context(told_to_end())
         # Python looks for modules where a process starts: a file in the user's folder would pass for one.
         stack.enter_context(chdir(settings.home))
         workspace = None
@@ -220,40 +221,15 @@ def _names(settings: Settings, listening: Listener) -> list[str]:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[threading.Event]:
-    """Whether the user or the system has asked for the end.
-
-    uvicorn handles the signals while it runs, and raises them again after; processes that start here get
-    the default.  What is ignored here, as a shell does for its background, they would ignore as well, and
-    not end.
-    """
-    ending = threading.Event()
-
-    def end(_number: int, _frame: object) -> None:
-        ending.set()
-
-    previous = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield ending
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
 def _daemon(workspace: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Dagster's daemon, for the length of the block."""
-    command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
-    with subprocess.Popen(command, cwd=folder) as child:
+    """``contimg daemon`` for the length of the block: it works, or waits while another one does."""
+    command = [sys.executable, "-m", "contimg_assets.cli", "daemon", "--workspace", str(workspace), "--json"]
+    # What it tells is not the server's, whose first line programs read.
+    with subprocess.Popen(bound(command), cwd=folder, stdout=subprocess.DEVNULL) as child:
         try:
             yield child
         finally:
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
-                try:
-                    child.wait(DAEMON_GRACE_S)
-                except subprocess.TimeoutExpired:
-                    child.kill()
+            end(child, DAEMON_GRACE_S)
 
 
 @contextmanager

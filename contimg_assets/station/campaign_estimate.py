@@ -1,0 +1,124 @@
+"""What a campaign will take, from what its station's groups took: time, and room on the disk.
+
+Belongs here: reading performance rows and sizes of products.  Does not belong
+here: which groups it has (``campaign_selection.py``).
+"""
+
+import shutil
+from dataclasses import dataclass
+from statistics import median
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contimg_assets.station.models import GROUP, GroupSummary, Performance
+from contimg_assets.station.retention import size_of
+from contimg_assets.station.store import Store
+from contimg_assets.station.versions import current
+
+#: What every group is made of, and what a calibrator scan has besides.
+PRODUCTS = ("measurement_set", "measurement_set_qa", "flags", "calibrated_ms", "image", "image_qa")
+OF_CALIBRATORS = ("calibration_tables", "calibration_qa")
+#: Newest rows of a product that its median is taken of: what a station is like now.
+_ROWS = 500
+#: Groups whose products are weighed: walking through a Measurement Set takes its time.
+_WEIGHED = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is to be expected of a number of groups."""
+
+    n_groups: int
+    n_calibrators: int
+    slots: int
+    """Runs at once."""
+    group_s: float | None
+    """Median time of the stages of a group, s; None if none was made yet."""
+    calibrator_s: float | None
+    """What a calibrator scan takes besides, s."""
+    group_bytes: float | None
+    """Median size on disk of what is made of a group."""
+    free_bytes: int
+    """Free now where products lie."""
+    grace_hours: float
+    """Time that replaced versions stay, h."""
+
+    @property
+    def hours(self) -> float | None:
+        """Time for all of them, h, if nothing else runs."""
+        if self.group_s is None:
+            return None
+        return (self.n_groups * self.group_s + self.n_calibrators * (self.calibrator_s or 0.0)) / (
+            3600 * self.slots
+        )
+
+    @property
+    def written_bytes(self) -> float | None:
+        """What will be written in all."""
+        return None if self.group_bytes is None else self.n_groups * self.group_bytes
+
+    @property
+    def extra_bytes(self) -> float | None:
+        """Room for replaced versions within their grace, besides what lies there now."""
+        hours, written = self.hours, self.written_bytes
+        if hours is None or written is None:
+            return None
+        return written * (min(1.0, self.grace_hours / hours) if hours > 0 else 1.0)
+
+
+def estimate(
+    session: Session, store: Store, n_groups: int, n_calibrators: int, *, slots: int, grace_hours: float
+) -> Estimate:
+    """What to expect.
+
+    Parameters
+    ----------
+    session : Session
+    store : Store
+        Of the same installation.
+    n_groups, n_calibrators : int
+        All groups, and those of them that hold a calibrator.
+    slots : int
+        Runs at once.
+    grace_hours : float
+        Of retention, h.
+    """
+    group_s = [_median_s(session, product) for product in PRODUCTS]
+    of_calibrators = [_median_s(session, product) or 0.0 for product in OF_CALIBRATORS]
+    known = [seconds for seconds in group_s if seconds is not None]
+    return Estimate(
+        n_groups,
+        n_calibrators,
+        slots,
+        sum(known) if known else None,
+        sum(of_calibrators),
+        _median_bytes(session, store),
+        shutil.disk_usage(store.home).free,
+        grace_hours,
+    )
+
+
+def _median_s(session: Session, product: str) -> float | None:
+    newest = (
+        select(Performance.seconds)
+        .where(Performance.product == product, Performance.seconds.is_not(None))
+        .order_by(Performance.id.desc())
+        .limit(_ROWS)
+    )
+    seconds = [each for each in session.scalars(newest) if each is not None]
+    return median(seconds) if seconds else None
+
+
+def _median_bytes(session: Session, store: Store) -> float | None:
+    newest = (
+        select(GroupSummary.key)
+        .where(GroupSummary.state == "completed", GroupSummary.image_version_id.is_not(None))
+        .order_by(GroupSummary.image_version_id.desc())
+        .limit(_WEIGHED)
+    )
+    sizes: list[int] = []
+    for key in session.scalars(newest):
+        paths = [store.absolute(version.path) for version in session.scalars(current(key, GROUP))]
+        sizes.append(sum(size_of(path) for path in paths if path.exists()))
+    return median(sizes) if sizes else None
