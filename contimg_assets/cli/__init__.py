@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
     "settings": ("settings", "Show every setting, its present value, and where that comes..."),
     "workers": ("workers", "Show a station's workers, or have one take no more runs."),
-    "daemon": ("daemon", "Run Dagster's daemon, or wait while another one works on the..."),
+    "daemon": ("daemon", "Run Dagster's daemon, or wait while another one works on..."),
     "ui": ("serve", "Serve pages, products and Dagster's web UI on one port, and..."),
     "serve": ("serve", "Serve pages, products and Dagster's web UI on one port,..."),
     "token": ("token", "Tokens with which people and scripts reach the web server..."),
