@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workers": ("workers", "Show a station's workers, or have one take no more runs."),
     "doctor": ("doctor", "Examine this machine and the installation: versions,..."),
     "metrics": ("metrics", "Print what Prometheus is told of this installation, in its..."),
-    "daemon": ("daemon", "Run Dagster's daemon, or wait while another one works on the..."),
+    "daemon": ("daemon", "Run Dagster's daemon, or wait while another one works on..."),
     "ui": ("serve", "Serve pages, products and Dagster's web UI on one port, and..."),
     "serve": ("serve", "Serve pages, products and Dagster's web UI on one port,..."),
     "token": ("token", "Tokens with which people and scripts reach the web server..."),

@@ -60,8 +60,8 @@ def retention(remove: bool, as_json: bool) -> None:
         console().print(table)
     told = f"{freed / _GB:.3f} GB freed" if remove else f"{total / _GB:.3f} GB would be freed: --apply"
     click.echo(f"{len(removals)} items, {told}")
-    told = f"{n_rows} rows removed" if remove else "rows would go: --apply"
-    click.echo(f"Dagster's event log, {n_runs} runs that ended more than {days:g} days ago: {told}")
+    told = f"{n_rows} rows removed" if remove else "idle rows would go: --apply"
+    click.echo(f"Dagster's event log: {n_runs} runs that ended more than {days:g} days ago, {told}")
 
 
 commands: list[click.Command] = [retention]

@@ -108,15 +108,15 @@ def prune(instance: DagsterInstance, days: float, most: int | None = None) -> Pr
     return Pruned(n_runs, n_rows)
 
 
-def _remove(connection: Connection, runs: Sequence[str]) -> int:
-    """Remove rows of some runs from one database; their number."""
+def _remove(connection: Connection, runs: Sequence[str], *, all_of_them: bool = False) -> int:
+    """Remove rows of some runs from one database, which has all their rows or others' too; their number."""
     events = SqlEventLogStorageTable
     kept = [event.value for event in (*KEPT, _PLANNED)]
     # SQLite gives the number of the last row again once that is gone, and cursors would be ahead of new rows.
     newest = select(func.max(events.c.id)).scalar_subquery()
     idle = delete(events).where(
         events.c.run_id.in_(runs),
-        events.c.id < newest,
+        *(() if all_of_them else (events.c.id < newest,)),
         or_(events.c.dagster_event_type.is_(None), events.c.dagster_event_type.not_in(kept)),
     )
     made = (
@@ -148,7 +148,7 @@ def _prune_file(storage: SqliteEventLogStorage, run: str) -> int:
     if not Path(storage.path_for_shard(run)).exists():
         return 0
     with storage.run_connection(run) as connection:
-        number = _remove(connection, [run])
+        number = _remove(connection, [run], all_of_them=True)
     if number:
         engine = create_engine(storage.conn_string_for_shard(run), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:

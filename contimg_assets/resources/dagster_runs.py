@@ -14,7 +14,6 @@ from dagster import (
     DagsterRun,
     DagsterRunStatus,
     MetadataValue,
-    QueuedRunCoordinator,
     RunsFilter,
 )
 
@@ -37,10 +36,10 @@ UNFINISHED = [
 
 def slots_of(instance: DagsterInstance) -> int:
     """Runs at once: what the instance's queue lets start; a launch without a queue waits for nothing."""
-    coordinator = instance.run_coordinator
-    if not isinstance(coordinator, QueuedRunCoordinator):
+    queue = instance.get_concurrency_config().run_queue_config
+    if queue is None:
         return 1
-    limit = coordinator.get_run_queue_config().max_concurrent_runs
+    limit = queue.max_concurrent_runs
     # -1: no limit; then the machine is one.
     return limit if limit > 0 else os.cpu_count() or 1
 

@@ -63,6 +63,16 @@ def rows(instance: DagsterInstance, key: str) -> dict[str, int]:
     return found
 
 
+def kinds(instance: DagsterInstance, key: str) -> dict[str, int]:
+    """Event rows of a group's runs in the table for all runs, by type."""
+    runs = [run.run_id for run in instance.get_runs(RunsFilter(tags={PARTITION_TAG: key}))]
+    columns = SqlEventLogStorageTable.c
+    number = select(columns.dagster_event_type, func.count()).where(columns.run_id.in_(runs))
+    with storage_of(instance).index_connection() as connection:
+        found = connection.execute(number.group_by(columns.dagster_event_type))
+        return {kind: count for kind, count in found}
+
+
 def what_pages_show(instance: DagsterInstance) -> dict[str, Any]:
     """Status of partitions, newest products and verdicts, failed partitions, failures of runs."""
     storage = storage_of(instance)
@@ -122,7 +132,7 @@ def test_forty_rows_of_a_group_are_left_and_pages_show_the_same(instance: Dagste
     pruned = prune(instance, 0)
     assert pruned.n_runs == n_runs == instance.get_runs_count()
     after = rows(instance, TARGET)
-    print(f"\n{before} -> {after}")
+    print(f"\n{before} -> {after}: {kinds(instance, TARGET)}")
     assert max(after["table"], after.get("files", 0)) <= ROWS
     assert before["table" if "files" not in before else "files"] > 2 * ROWS
     assert what_pages_show(instance) == shown
