@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from dagster import DagsterInstance
 
-#: A tick waits for this long at most, s: it ends just before the daemon looks for sensors that are due, which
-#: it does every 5 s, so that there is no gap.  The daemon, when told to end, waits for its ticks.
-LONGEST_WAIT_S = 14.0
+#: A tick waits for this long at most, s: it ends before the daemon looks for sensors that are due, which
+#: it does every 5 s, so that the gap is small.  The daemon, when told to end, waits for its ticks.
+LONGEST_WAIT_S = 13.0
 #: Time between two looks at the station database, s.
 LOOK_S = 2.0
 #: A sensor whose ticks wait is due again as soon as one has ended.
