@@ -26,8 +26,8 @@ solve_calibrator = define_asset_job(
 )
 image_group = define_asset_job(
     IMAGE,
-    selection=AssetSelection.assets("calibrated_ms", "image", "image_qa"),
-    description="The nearest valid calibration applied, and the image made of it.",
+    selection=AssetSelection.assets("calibrated_ms", "image", "image_qa", "photometry"),
+    description="The nearest valid calibration applied, the image made of it, and its sources measured.",
     executor_def=in_process_executor,
 )
 

@@ -39,6 +39,7 @@ from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.group_key import CLUSTER_S
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
+from contimg_assets.radio.photometry.options import PhotometryOptions
 
 #: The settings file, in the home.
 SETTINGS_FILE = "contimg.toml"
@@ -131,6 +132,7 @@ class Settings(BaseSettings):
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    photometry: PhotometryOptions = PhotometryOptions()
     retention: RetentionOptions = RetentionOptions()
     web: WebOptions = WebOptions()
 

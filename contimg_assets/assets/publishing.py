@@ -39,6 +39,7 @@ _SECTIONS = {
     "calibration_tables": "calibration",
     "calibrated_ms": "calibration",
     "image": "imaging",
+    "photometry": "photometry",
 }
 
 

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image": ("stages", "Image the Measurement Set MS; write the FITS products into..."),
     "predict": ("stages", "Clone the Measurement Set MS as OUT, with MODEL_DATA from..."),
     "qa": ("stages", "Quality numbers of PRODUCT, with a picture (and a report of..."),
+    "photometry": ("stages", "Measure every known source of an image into the folder OUT."),
     "simulate": ("simulate", "Write observation groups into FOLDER exactly as the..."),
     "compare": ("simulate", "Compare the image in FOLDER with the simulator's TRUTH."),
 }
