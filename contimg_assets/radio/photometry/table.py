@@ -5,7 +5,7 @@ Does not belong here: where files lie and which of them count (``station/``).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +108,10 @@ def write_measurements(path: Path, columns: Mapping[str, NDArray[Any]], meta: Ma
     )
 
 
-def read_measurements(path: Path, *, source: str | None = None) -> "pyarrow.Table":
-    """Rows of a file: all, or those of one source.
+def read_measurements(
+    path: Path, *, source: str | None = None, columns: Sequence[str] | None = None
+) -> "pyarrow.Table":
+    """Rows of a file: all, or those of one source; all columns or some.
 
     Raises
     ------
@@ -121,7 +123,9 @@ def read_measurements(path: Path, *, source: str | None = None) -> "pyarrow.Tabl
 
     try:
         table = pyarrow.parquet.read_table(
-            path, filters=None if source is None else [("source", "==", source)]
+            path,
+            columns=None if columns is None else list(columns),
+            filters=None if source is None else [("source", "==", source)],
         )
     except (OSError, pyarrow.ArrowInvalid) as error:
         raise MissingInputError(f"{path}: cannot be read as measurements: {error}") from error
