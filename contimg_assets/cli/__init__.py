@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "registry": ("calibration", "The calibration registry."),
     "provenance": ("calibration", "Tell from the header of IMAGE.fits what made it; exit code..."),
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
-    "lightcurve": ("lightcurve", "Show the light curve of a source, by NAME or by RA and DEC in..."),
+    "lightcurve": ("lightcurve", "Show the light curve of a source, by NAME or by RA and DEC..."),
     "settings": ("settings", "Show every setting, its present value, and where that comes..."),
     "workers": ("workers", "Show a station's workers, or have one take no more runs."),
     "ui": ("serve", "Serve pages, products and Dagster's web UI on one port, and..."),
