@@ -12,8 +12,14 @@ from dagster import Definitions, in_process_executor
 from contimg_assets.assets.calibration import calibrated_ms, calibration_tables, flags
 from contimg_assets.assets.imaging import image
 from contimg_assets.assets.ingest import measurement_set, uvh5_subbands
+from contimg_assets.assets.photometry import photometry
 from contimg_assets.assets.quality import calibration_qa, image_qa, measurement_set_qa
-from contimg_assets.checks.quality import calibration_checks, image_checks, measurement_set_checks
+from contimg_assets.checks.quality import (
+    calibration_checks,
+    image_checks,
+    measurement_set_checks,
+    photometry_checks,
+)
 from contimg_assets.io_managers.fits import PublishedImageIOManager
 from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
@@ -59,8 +65,9 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             calibrated_ms,
             image,
             image_qa,
+            photometry,
         ],
-        asset_checks=[measurement_set_checks, calibration_checks, image_checks],
+        asset_checks=[measurement_set_checks, calibration_checks, image_checks, photometry_checks],
         jobs=[*jobs, retention_job],
         # Also for assets that are materialised by hand: a process for each step costs 2 s, and their stages
         # run in processes of their own.

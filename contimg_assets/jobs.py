@@ -21,7 +21,8 @@ convert_group = define_asset_job(
 process_group = define_asset_job(
     PROCESS,
     selection=AssetSelection.assets(
-        "measurement_set", "measurement_set_qa", "flags", "calibrated_ms", "image", "image_qa"
+        *("measurement_set", "measurement_set_qa", "flags"),
+        *("calibrated_ms", "image", "image_qa", "photometry"),
     ),
     description="All of a group whose calibration stands already: from its files to its image, in one run.",
     executor_def=in_process_executor,
@@ -34,8 +35,8 @@ solve_calibrator = define_asset_job(
 )
 image_group = define_asset_job(
     IMAGE,
-    selection=AssetSelection.assets("calibrated_ms", "image", "image_qa"),
-    description="The nearest valid calibration applied, and the image made of it.",
+    selection=AssetSelection.assets("calibrated_ms", "image", "image_qa", "photometry"),
+    description="The nearest valid calibration applied, the image made of it, and its sources measured.",
     executor_def=in_process_executor,
 )
 

@@ -40,6 +40,7 @@ from contimg_assets.radio.group_key import CLUSTER_S
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
+from contimg_assets.radio.photometry.options import PhotometryOptions
 
 #: The settings file, in the home.
 SETTINGS_FILE = "contimg.toml"
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
+    photometry: PhotometryOptions = PhotometryOptions()
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     web: WebOptions = WebOptions()

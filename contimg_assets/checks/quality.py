@@ -11,3 +11,4 @@ calibration_checks = band_checks(
     judged=lambda database, key: database.registry().settle(key),
 )
 image_checks = band_checks("image_qa", observation_group)
+photometry_checks = band_checks("photometry", observation_group)

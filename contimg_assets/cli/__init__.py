@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "registry": ("calibration", "The calibration registry."),
     "provenance": ("calibration", "Tell from the header of IMAGE.fits what made it; exit code..."),
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
+    "lightcurve": ("lightcurve", "Show the light curve of a source, by NAME or by RA and DEC..."),
     "settings": ("settings", "Show every setting, its present value, and where that comes..."),
     "workers": ("workers", "Show a station's workers, or have one take no more runs."),
     "doctor": ("doctor", "Examine this machine and the installation: versions,..."),
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "image": ("stages", "Image the Measurement Set MS; write the FITS products into..."),
     "predict": ("stages", "Clone the Measurement Set MS as OUT, with MODEL_DATA from..."),
     "qa": ("stages", "Quality numbers of PRODUCT, with a picture (and a report of..."),
+    "photometry": ("stages", "Measure every known source of an image into the folder OUT."),
     "simulate": ("simulate", "Write observation groups into FOLDER exactly as the..."),
     "compare": ("simulate", "Compare the image in FOLDER with the simulator's TRUTH."),
 }

@@ -22,6 +22,7 @@ from contimg_assets.stages import apply as apply_stage
 from contimg_assets.stages import convert as convert_stage
 from contimg_assets.stages import flag as flag_stage
 from contimg_assets.stages import image as image_stage
+from contimg_assets.stages import photometry as photometry_stage
 from contimg_assets.stages import predict as predict_stage
 from contimg_assets.stages import quality as quality_stage
 from contimg_assets.stages import selfcal as selfcal_stage
@@ -237,4 +238,26 @@ def qa(kind: quality_stage.Kind, product: Path, out: Path, as_json: bool) -> Non
     run_stage(lambda settings, at: quality_stage.run(inputs, settings.catalogues, at), as_json)
 
 
-commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, predict, qa]
+@click.command()
+@click.argument("image_folder", metavar="IMAGE", type=_FOLDER)
+@click.argument("sources", type=_FOLDER)
+@click.argument("out", type=_FOLDER)
+@click.option("--group", required=True, help="Key of the observation group, as the rows carry it.")
+@json_option
+def photometry(image_folder: Path, sources: Path, out: Path, group: str, as_json: bool) -> None:
+    """Measure every known source of an image into the folder OUT.
+
+    IMAGE is the folder of its products, SOURCES the list that `contimg qa image` made of it (sources.fits).
+    """
+    inputs = photometry_stage.PhotometryInputs(image=image_folder, sources=sources, out=out, group=group)
+
+    def work(settings: Settings, at: StageContext) -> Result:
+        options = photometry_stage.PhotometryStageOptions(
+            photometry=settings.photometry, catalogues=settings.catalogues
+        )
+        return photometry_stage.run(inputs, options, at)
+
+    run_stage(work, as_json)
+
+
+commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, predict, qa, photometry]

@@ -17,7 +17,15 @@ from contimg_assets.station.store import Store
 from contimg_assets.station.versions import current
 
 #: What every group is made of, and what a calibrator scan has besides.
-PRODUCTS = ("measurement_set", "measurement_set_qa", "flags", "calibrated_ms", "image", "image_qa")
+PRODUCTS = (
+    "measurement_set",
+    "measurement_set_qa",
+    "flags",
+    "calibrated_ms",
+    "image",
+    "image_qa",
+    "photometry",
+)
 OF_CALIBRATORS = ("calibration_tables", "calibration_qa")
 #: Newest rows of a product that its median is taken of: what a station is like now.
 _ROWS = 500

@@ -18,6 +18,7 @@ _SECTIONS = {
     "calibration_tables": "calibration",
     "calibrated_ms": "calibration",
     "image": "imaging",
+    "photometry": "photometry",
 }
 #: Products that have options of their own, in the order in which they are made.
 PRODUCTS = tuple(_SECTIONS)

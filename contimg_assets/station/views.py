@@ -19,7 +19,8 @@ from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets.station.verdicts import describe_error
 
-QA_PRODUCTS = ("measurement_set_qa", "calibration_qa", "image_qa")
+#: Products that checks judge.
+QA_PRODUCTS = ("measurement_set_qa", "calibration_qa", "image_qa", "photometry")
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,25 @@ def test_what_a_product_was_made_from_and_with_is_kept(station: Station) -> None
     assert "contimg" in settings["software"]
 
 
+def test_measurements_are_of_the_versions_that_were_judged(station: Station) -> None:
+    station.ready_to_image()
+    assert station.run("image_group", TARGET).success
+    versions = {view.product: view for view in versions_of(station.records.engine, TARGET)}
+    made = versions["photometry"]
+    assert sorted(made.inputs) == [
+        f"{TARGET} image {versions['image'].version}",
+        f"{TARGET} image_qa {versions['image_qa'].version}",
+    ]
+    (call,) = [call for call in calls() if call["stage"] == "photometry"]
+    told = call["parameters"]
+    assert told["image_folder"] == str(station.store.home / versions["image"].path)
+    assert told["sources"] == str(station.store.home / versions["image_qa"].path / "sources.fits")
+    assert told["group"] == TARGET
+    settings = station.records.product(TARGET, "photometry").settings
+    assert settings["options"]["photometry"]["join_beams"] == get_settings().photometry.join_beams
+    assert station.records.verdicts(TARGET, "photometry")["chi_squared_median"].status == "PASS"
+
+
 def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Station, home: Path) -> None:
     station.ready_to_image()
     metadata = materialization(station.run("image_group", TARGET), "image").metadata
@@ -199,9 +218,21 @@ def test_tables_whose_verdict_is_error_calibrate_nothing(station: Station) -> No
 
 
 def test_an_image_that_its_checks_condemn_is_completed_and_its_run_is_not(station: Station) -> None:
+    """Nobody measures its sources, in this run or by hand."""
     station.ready_to_image()
     result = station.run("image_group", TARGET, numbers={"qa image": {"rms_ratio": 5.0}})
     assert not result.success
+    assert "photometry" not in [call["stage"] for call in calls()]
+    alone = build_defs({"stages": FakeStages()}).resolve_implicit_global_asset_job_def()
+    by_hand = alone.execute_in_process(
+        instance=station.instance,
+        partition_key=TARGET,
+        asset_selection=[AssetKey("photometry")],
+        raise_on_error=False,
+    )
+    assert "VerdictError" in failure_text(by_hand)
+    assert "the last verdict on its image_qa is ERROR" in failure_text(by_hand)
+    assert "photometry" not in [call["stage"] for call in calls()]
     assert station.records.group(TARGET).state == "completed"
     assert station.records.verdicts(TARGET, "image_qa")["rms_ratio"].status == "ERROR"
 
@@ -282,7 +313,7 @@ def test_a_bandpass_of_another_day_goes_with_self_calibration_on_the_field(stati
     station.run("convert_group", TARGET)
     name = another_day(station, 24.0)
     assert station.run("image_group", TARGET).success
-    assert [call["stage"] for call in calls()][-4:-1] == ["apply", "selfcal", "image"]
+    assert [call["stage"] for call in calls()][-5:-2] == ["apply", "selfcal", "image"]
     provenance = provenance_of(station)
     assert (provenance["set_id"], provenance["fallback"]) == (name, "bandpass_selfcal")
     assert provenance["self_calibration"]["rounds_kept"] == 1

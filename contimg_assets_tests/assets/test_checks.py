@@ -104,6 +104,6 @@ def test_the_jobs_bring_the_checks_of_their_assets() -> None:
     } == {
         "convert_group": {"measurement_set_qa"},
         "solve_calibrator": {"calibration_qa"},
-        "process_group": {"measurement_set_qa", "image_qa"},
-        "image_group": {"image_qa"},
+        "process_group": {"measurement_set_qa", "image_qa", "photometry"},
+        "image_group": {"image_qa", "photometry"},
     }

@@ -64,7 +64,7 @@ def test_the_graph_is_small_and_every_node_is_described(specs: list[AssetSpec]) 
         assert spec.description, spec.key
         assert spec.kinds, spec.key
         assert list(spec.owners) == ["team:imaging"], spec.key
-        assert spec.group_name in ("ingest", "calibration", "imaging", "quality"), spec.key
+        assert spec.group_name in ("ingest", "calibration", "imaging", "quality", "photometry"), spec.key
 
 
 def test_the_graph_is_the_one_that_was_drawn(specs: list[AssetSpec]) -> None:
@@ -84,6 +84,8 @@ def test_the_graph_is_the_one_that_was_drawn(specs: list[AssetSpec]) -> None:
         ("measurement_set_qa", "calibrated_ms"),
         ("calibrated_ms", "image"),
         ("image", "image_qa"),
+        ("image", "photometry"),
+        ("image_qa", "photometry"),
     }
 
 

@@ -19,6 +19,9 @@ from astropy.time import Time
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.photometry.flags import Flag
+from contimg_assets.radio.photometry.table import FILE, read_measurements
+from contimg_assets.radio.robust import mad_sigma
 from contimg_assets.simulation.comparison import compare, summary
 from contimg_assets.simulation.night import simulate_pair
 from contimg_assets.simulation.observation import Observation, simulate
@@ -32,6 +35,8 @@ _AS_CONVERTED = ("DATA", "UVW", "FLAG", "WEIGHT_SPECTRUM", "TIME")
 #: What two threads that add in another order may change in solutions and in an image, as a part of the
 #: largest value.
 _SOLVED, _IMAGED = 1e-4, 1e-5
+#: Measurements that are not of one source in noise.
+_NOT_ALONE = Flag.EDGE | Flag.BLANK | Flag.LOW_BEAM | Flag.BLENDED | Flag.MERGED | Flag.ARTEFACTS
 #: Numbers about the machine, not about the data.
 _OF_THE_MACHINE = {"stage_seconds", "wall_seconds", "peak_memory_mb", "peak_memory_mib"}
 
@@ -138,6 +143,35 @@ def test_pair_comes_out_calibrated_on_both_databases(incoming: Path, processed: 
     assert header["CALGROUP"] == calibrator["group"]
     for number, name in enumerate(("K.cal", "B.cal", "G.cal"), start=1):
         assert header[f"CALTAB{number}"].split(":")[1] == tree_sha256(tables / name)
+
+
+def test_sources_are_measured_within_their_errors(
+    incoming: Path, processed: Processed, tmp_path: Path
+) -> None:
+    """By the command, at the places of the truth: flux densities as they appear, over noise and calibration.
+
+    No catalogue is installed, so the asset has measured what the image showed.  Calibration of 24
+    antennas leaves per cents: 2 % stand for them.
+    """
+    target = processed.target
+    assert target["products"]["photometry"]["numbers"]["n_measured"] >= 5
+    truth = json.loads(_truth(incoming, target["group"]).read_text())["sources"]
+    path = tmp_path / "watched.csv"
+    lines = [f"{s['name']},{s['ra_deg']},{s['dec_deg']}\n" for s in truth]
+    path.write_text("name,ra_deg,dec_deg\n" + "".join(lines))
+    folder = Path(target["products"]["image"]["path"])
+    told = (folder, folder.parent / "image_qa" / "sources.fits", tmp_path / "out", "--group", target["group"])
+    environment = processed.environment | {"CONTIMG_PHOTOMETRY__WATCHED": str(path)}
+    done = _contimg(environment, "photometry", *told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = read_measurements(tmp_path / "out" / FILE).to_pandas()
+    rows = rows[(rows["kind"].astype(str) == "watched") & (rows["flags"] & int(_NOT_ALONE) == 0)]
+    true = np.array([{s["name"]: s["mean_apparent_jy"] for s in truth}[name] for name in rows["source"]])
+    error = np.hypot(rows["apparent_error_jy"], 0.02 * true)
+    pulls = (rows["apparent_jy"] - true) / error
+    assert len(pulls) >= 10
+    assert abs(np.median(pulls)) < 0.5
+    assert mad_sigma(pulls.to_numpy()) == pytest.approx(1.0, abs=0.5)
 
 
 def test_a_second_process_touches_no_finished_product(incoming: Path, processed: Processed) -> None:

@@ -1,0 +1,1 @@
+"""Flux densities of known places in an image, with errors that hold."""

@@ -1,0 +1,1 @@
+"""What light curves say of their sources."""
