@@ -87,11 +87,11 @@ def selection_of(given: Mapping[str, Any]) -> "Selection":
 
 def start_campaign(selection: "Selection", name: str | None, *, dry_run: bool, as_json: bool) -> None:
     """Tell what a campaign would do, and make it unless that is all."""
-    from contimg_assets.resources.dagster_runs import slots_of
+    from contimg_assets.resources.dagster_runs import pool_limit_of, slots_of
 
     opened = Opened()
     with opened.instance() as instance:
-        plan = opened.campaigns.plan(selection, slots=slots_of(instance))
+        plan = opened.campaigns.plan(selection, slots=slots_of(instance), pool_limit=pool_limit_of(instance))
     if not as_json:
         _tell_plan(plan)
     made = None
@@ -134,10 +134,11 @@ def _tell_plan(plan: "Plan") -> None:
 def _time_text(expected: "Estimate") -> str:
     if expected.hours is None:
         return "time: not known, since no group has been made here yet"
+    pools = f", {expected.pool_limit} stage of a kind at once" if expected.pool_limit else ""
     runs = "one run" if expected.slots == 1 else f"{expected.slots} runs"
     return (
         f"time: {expected.hours:.1f} h for stages of {expected.group_s:.0f} s a group (the median here), "
-        f"{runs} at once, if nothing else runs"
+        f"{runs} at once{pools}, if nothing else runs"
     )
 
 

@@ -44,6 +44,11 @@ def slots_of(instance: DagsterInstance) -> int:
     return limit if limit > 0 else os.cpu_count() or 1
 
 
+def pool_limit_of(instance: DagsterInstance) -> int | None:
+    """Steps of one pool at once, as the instance's file has it; None: no limit."""
+    return instance.get_concurrency_config().pool_config.default_pool_limit
+
+
 def lease_owner(run: DagsterRun) -> str:
     """Owner of the lease under which a run works: the run itself, or the command that started it."""
     return run.tags.get(LEASE_TAG, run.run_id)

@@ -41,9 +41,13 @@ class Estimate:
     n_calibrators: int
     slots: int
     """Runs at once."""
+    pool_limit: int | None
+    """Stages of one class of memory at once; None: as many as there are runs."""
     group_s: float | None
     """Median time of the stages of a group, s; None if none was made yet."""
-    calibrator_s: float | None
+    longest_s: float
+    """Of its longest stage, s."""
+    calibrator_s: float
     """What a calibrator scan takes besides, s."""
     group_bytes: float | None
     """Median size on disk of what is made of a group."""
@@ -57,9 +61,10 @@ class Estimate:
         """Time for all of them, h, if nothing else runs."""
         if self.group_s is None:
             return None
-        return (self.n_groups * self.group_s + self.n_calibrators * (self.calibrator_s or 0.0)) / (
-            3600 * self.slots
-        )
+        work_s = (self.n_groups * self.group_s + self.n_calibrators * self.calibrator_s) / self.slots
+        # However many runs there are, where the longest stage of all groups goes through one pool.
+        pool_s = self.n_groups * self.longest_s / self.pool_limit if self.pool_limit else 0.0
+        return max(work_s, pool_s) / 3600
 
     @property
     def written_bytes(self) -> float | None:
@@ -76,7 +81,14 @@ class Estimate:
 
 
 def estimate(
-    session: Session, store: Store, n_groups: int, n_calibrators: int, *, slots: int, grace_hours: float
+    session: Session,
+    store: Store,
+    n_groups: int,
+    n_calibrators: int,
+    *,
+    slots: int,
+    pool_limit: int | None,
+    grace_hours: float,
 ) -> Estimate:
     """What to expect.
 
@@ -89,6 +101,8 @@ def estimate(
         All groups, and those of them that hold a calibrator.
     slots : int
         Runs at once.
+    pool_limit : int or None
+        Stages of one class of memory at once.
     grace_hours : float
         Of retention, h.
     """
@@ -99,7 +113,9 @@ def estimate(
         n_groups,
         n_calibrators,
         slots,
+        pool_limit,
         sum(known) if known else None,
+        max(known, default=0.0),
         sum(of_calibrators),
         _median_bytes(session, store),
         shutil.disk_usage(store.home).free,

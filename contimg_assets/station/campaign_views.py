@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.settings import Settings
+from contimg_assets.station.campaign_estimate import Estimate
 from contimg_assets.station.campaign_models import ITEM_STATES, RUNNING, Campaign, CampaignGroup
 from contimg_assets.station.campaigns import campaign_of
 from contimg_assets.station.database import reading
@@ -171,8 +172,9 @@ def _end(campaign: Campaign, left: int, per_hour: float | None) -> str | None:
     if campaign.state != RUNNING or left == 0:
         return None
     expected = campaign.estimate
-    if per_hour is None and expected["group_s"]:
-        per_hour = 3600 * expected["slots"] / expected["group_s"]
+    if per_hour is None:
+        expected_hours = Estimate(**expected).hours
+        per_hour = expected["n_groups"] / expected_hours if expected_hours else None
     return _time(now() + timedelta(hours=left / per_hour)) if per_hour else None
 
 

@@ -89,8 +89,16 @@ class Campaigns:
 
     # -- making -----------------------------------------------------------------------------
 
-    def plan(self, selection: Selection, *, slots: int) -> Plan:
+    def plan(self, selection: Selection, *, slots: int, pool_limit: int | None = None) -> Plan:
         """What a campaign would do, and what that takes; nothing is written.
+
+        Parameters
+        ----------
+        selection : Selection
+        slots : int
+            Runs at once.
+        pool_limit : int, optional
+            Stages of one class of memory at once.
 
         Raises
         ------
@@ -110,7 +118,13 @@ class Campaigns:
             calibrators = sum(row[3] for row in rows if row[0])
             grace = self.settings.retention.grace_hours
             expected = estimate(
-                session, self.store, sum(chosen.values()), calibrators, slots=slots, grace_hours=grace
+                session,
+                self.store,
+                sum(chosen.values()),
+                calibrators,
+                slots=slots,
+                pool_limit=pool_limit,
+                grace_hours=grace,
             )
         return Plan(selection, chosen, left_out, expected)
 

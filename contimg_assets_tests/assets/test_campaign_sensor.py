@@ -51,7 +51,7 @@ def test_the_engine_is_filled_to_three_groups_a_slot_at_the_lowest_priority(
     waiting(settings)
     monkeypatch.setattr(feeder, "slots_of", lambda _: 2)
     # A run of somebody else's counts.
-    create_run_for_test(instance, status=DagsterRunStatus.QUEUED, tags={PARTITION_TAG: TARGET})
+    create_run_for_test(instance, status=DagsterRunStatus.STARTED, tags={PARTITION_TAG: TARGET})
     result = tick(campaign_groups, instance)
     asked = requests(result)
     newest = sorted(KEYS, reverse=True)[: 2 * GROUPS_PER_SLOT - 1]
@@ -67,7 +67,7 @@ def test_the_engine_is_filled_to_three_groups_a_slot_at_the_lowest_priority(
     assert list(added.partition_keys) == newest
     for request in asked:
         tags = {PARTITION_TAG: request.partition_key or ""}
-        create_run_for_test(instance, status=DagsterRunStatus.QUEUED, tags=tags)
+        create_run_for_test(instance, status=DagsterRunStatus.STARTED, tags=tags)
     assert requests(tick(campaign_groups, instance)) == []
 
 

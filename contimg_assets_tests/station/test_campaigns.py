@@ -196,6 +196,8 @@ def test_time_and_disk_come_from_what_groups_took(station: Station) -> None:
     # Medians of each product: an image took 10 s thrice and 30 s twice.
     assert plan.estimate.group_s == 40.0
     assert plan.estimate.hours == pytest.approx(3 * 40.0 / 2 / 3600)
+    limited = station.campaigns.plan(plan.selection, slots=10, pool_limit=1).estimate
+    assert limited.hours == pytest.approx(3 * 10.0 / 3600)  # one stage of 10 s of each group at a time
     assert plan.estimate.group_bytes == 4000
     assert plan.estimate.written_bytes == plan.estimate.extra_bytes == 12000
     assert plan.estimate.free_bytes > 0
