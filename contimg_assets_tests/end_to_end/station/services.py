@@ -94,8 +94,19 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def clock_off(by: str) -> dict[str, str]:
-    """Environment of processes whose clock is off, such as ``-2h``; durations are right."""
+#: libfaketime makes nonsense of the absolute time until which Python's own sleep waits.
+_SLEEP = """import select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds)[0] or None
+"""
+
+
+def clock_off(by: str, folder: Path) -> dict[str, str]:
+    """Environment of processes whose clock is off, such as ``-2h``; durations are right.
+
+    A module that Python loads at its start goes to ``folder``, which must come first on its path.
+    """
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(_SLEEP)
     library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
     assert library is not None, "no libfaketime: install Debian's package libfaketime"
     return {"LD_PRELOAD": str(library), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
@@ -224,7 +235,11 @@ class Station:
         app = ["-A", "contimg_assets.resources.celery_app", "worker"]
         options = ["-Q", queues, "-n", f"{name}@%h", "-c", str(runs), "--loglevel", "INFO"]
         command = [sys.executable, "-m", "celery", *app, *options]
-        return self._start(name, command, clock_off(clock) if clock else {})
+        if not clock:
+            return self._start(name, command)
+        folder = self.folder / "clock"
+        python = f"{folder}:{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
+        return self._start(name, command, {**clock_off(clock, folder), "PYTHONPATH": python})
 
     def start_service(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         """A service of a test's own."""
