@@ -149,18 +149,18 @@ def positions(ra: NDArray[np.float64], dec: NDArray[np.float64], error: float) -
 def test_the_de_ruiter_radius_misses_and_errs_as_often_as_it_says() -> None:
     """True pairs with errors of 1″ and 2″ by a limit of 2: exp(−2) missed; and chance pairs in a crowd."""
     rng = np.random.default_rng(8)
-    grid = np.arange(100) / 20
+    grid = np.arange(60) / 12
     ra, dec = (each.ravel() for each in np.meshgrid(10 + grid, grid - 2.5))
     known = positions(ra, dec, 1.0)
     moved = rng.normal(0, np.hypot(1, 2) / 3600, (2, len(ra)))
     found = positions(ra + moved[0] / np.cos(np.deg2rad(dec)), dec + moved[1], 2.0)
     matches = match(found, known, limit=2.0, systematic_arcsec=0.0, area_deg2=25.0)
     assert matches.missed_fraction == pytest.approx(np.exp(-2))
-    assert (matches.index < 0).mean() == pytest.approx(np.exp(-2), abs=0.01)
+    assert (matches.index < 0).mean() == pytest.approx(np.exp(-2), abs=0.02)
     assert (matches.index[matches.index >= 0] == np.flatnonzero(matches.index >= 0)).all()
     # Chance pairs: places at random among known sources.
-    apart = positions(rng.uniform(10, 15, 4000), rng.uniform(-2.5, 2.5, 4000), 10.0)
-    crowd = positions(rng.uniform(10, 15, 4000), rng.uniform(-2.5, 2.5, 4000), 20.0)
+    apart = positions(rng.uniform(10, 15, 1500), rng.uniform(-2.5, 2.5, 1500), 30.0)
+    crowd = positions(rng.uniform(10, 15, 1500), rng.uniform(-2.5, 2.5, 1500), 40.0)
     matches = match(apart, crowd, limit=2.0, systematic_arcsec=0.0, area_deg2=25.0)
     assert (matches.index >= 0).sum() == pytest.approx(matches.expected_false, rel=0.15)
 
