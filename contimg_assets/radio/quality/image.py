@@ -92,7 +92,16 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
         sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER)
         numbers |= _noise_numbers(residual, power, numbers)
-        recovery = inject_and_recover(plane, power, noise, sources, SOURCE_SIGMA, 2 * LEAST_POWER)
+        recovery = inject_and_recover(
+            plane,
+            power,
+            noise,
+            sources,
+            SOURCE_SIGMA,
+            2 * LEAST_POWER,
+            planes["psf"].pixels,
+            float(summary["settings"]["threshold_sigma"]),
+        )
         n_negative = len(negative_peaks(plane, noise, power, SOURCE_SIGMA, LEAST_POWER))
         numbers |= _source_numbers(sources, recovery, n_negative)
         numbers |= _artefact_numbers(planes, sources)
@@ -149,6 +158,8 @@ def _source_numbers(sources: list[Found], recovery: Recovery, n_negative: int) -
         numbers["injected_completeness_7sigma"] = by_level[7.0]
         numbers["injected_completeness_10sigma"] = by_level[10.0]
         numbers["injected_flux_ratio"] = recovery.flux_ratio
+        numbers["injected_flux_bias_sigma"] = recovery.flux_bias_sigma
+        numbers["injected_flux_error_sigma"] = abs(recovery.flux_bias_sigma)
     numbers["n_negative_detections"] = n_negative
     if len(sources) >= _NEGATIVES_LEAST:
         numbers["false_fraction"] = min(1.0, n_negative / len(sources))
@@ -165,6 +176,7 @@ def _artefact_numbers(planes: dict[str, ImagePlane], sources: list[Found]) -> di
         "stripe_fraction": stripe_fraction(residual, psf),
         "beam_axis_ratio": plane.major_pixels / plane.minor_pixels,
         "beam_misfit": shape.misfit,
+        "beam_flux_error": shape.flux_error,
         "beam_sidelobe": shape.sidelobe,
     }
     around = around_bright(residual, plane, sources)
