@@ -24,6 +24,7 @@ from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.outlier_sources import OutlierSources
 from contimg_assets.radio.imaging.scales import Scales
+from contimg_assets.radio.imaging.smearing import tracking
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.start_model import ApparentSources
 
@@ -88,7 +89,7 @@ def _prepare(
         plane=plane,
         beam=fit_beam(_whole(half, grid.n_pixels), grid.cell_arcsec),
         scales=Scales.of(coarse, sigmas, half),
-        outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid),
+        outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid, tracking(drift.shape)),
         spectra=Spectra(drift.data, weights.values, noise_jy=noise, least_jy=spectra_sigma * noise),
     )
 
