@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import shift
 
-from contimg_assets.radio.images.source_finding import Found, ImagePlane, find_peaks, fit_point, gaussian
+from contimg_assets.radio.images.source_finding import (
+    PEAK_PART,
+    Found,
+    ImagePlane,
+    find_peaks,
+    fit_point,
+    gaussian,
+)
 
 #: Multiples of the local noise.
 LEVELS = (5.0, 6.0, 7.0, 10.0, 20.0, 50.0)
@@ -117,7 +124,7 @@ def recover(
     """
     ratio, offset = np.full(len(places), np.nan), np.full(len(places), np.nan)
     bias = np.full(len(places), np.nan)
-    peaks = find_peaks(plane, noise, n_sigma).astype(float)
+    peaks = find_peaks(plane, noise, PEAK_PART * n_sigma).astype(float)
     for i, ((x, y), level) in enumerate(zip(places, levels, strict=True)):
         distance = np.hypot(*(peaks - (x, y)).T) if len(peaks) else np.array([np.inf])
         if distance.min() > plane.major_pixels / 2:

@@ -92,16 +92,7 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
         sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER)
         numbers |= _noise_numbers(residual, power, numbers)
-        recovery = inject_and_recover(
-            plane,
-            power,
-            noise,
-            sources,
-            SOURCE_SIGMA,
-            2 * LEAST_POWER,
-            planes["psf"].pixels,
-            float(summary["settings"]["threshold_sigma"]),
-        )
+        recovery = _recovery(planes, sources, float(summary["settings"]["threshold_sigma"]))
         n_negative = len(negative_peaks(plane, noise, power, SOURCE_SIGMA, LEAST_POWER))
         numbers |= _source_numbers(sources, recovery, n_negative)
         numbers |= _artefact_numbers(planes, sources)
@@ -148,6 +139,20 @@ def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, A
         stated["residual_tail_fraction"] = float((np.abs(inside) > 4 * sigma).mean())
         stated["negative_peak_sigma"] = float(-inside.min() / sigma)
     return stated
+
+
+def _recovery(planes: dict[str, ImagePlane], sources: list[Found], left_sigma: float) -> Recovery:
+    """What becomes of sources that are put into the image as CLEAN would have left them."""
+    return inject_and_recover(
+        planes["image"],
+        planes["pb"].pixels,
+        planes["noise"].pixels,
+        sources,
+        SOURCE_SIGMA,
+        2 * LEAST_POWER,
+        planes["psf"].pixels,
+        left_sigma,
+    )
 
 
 def _source_numbers(sources: list[Found], recovery: Recovery, n_negative: int) -> dict[str, float]:
