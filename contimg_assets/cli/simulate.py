@@ -1,9 +1,10 @@
 """``contimg simulate`` writes observations with a known truth; ``contimg compare`` asks for it back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,6 +15,9 @@ from contimg_assets.cli.arguments import DECLINATION, UTC_TIME
 from contimg_assets.cli.common import json_option, told_plainly
 from contimg_assets.simulation.independent.presets import PRESETS as NIGHTS
 from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Corruption, Preset
+
+if TYPE_CHECKING:
+    from contimg_assets.simulation.comparison import Bin, Detections
 
 _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corruption()}
 #: Options that --independent has no use for: its presets say what is wrong.
@@ -213,17 +217,21 @@ def _tell(folder: Path, truths: list[Path], survey: Path, as_json: bool) -> None
 @told_plainly
 def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -> None:
     """Compare the image in FOLDER with the simulator's TRUTH."""
+    from contimg_assets.simulation.comparison import BINS, by_signal_to_noise, detections, summary
     from contimg_assets.simulation.comparison import compare as run
-    from contimg_assets.simulation.comparison import summary
 
     image = next(iter(sorted(folder.glob("*.image.fits"))), None)
     if image is None:
         raise click.BadParameter(f"{folder}: holds no *.image.fits")
     stem = str(image).removesuffix(".image.fits")
-    matches = run(truth, image, Path(f"{stem}.pb.fits"), Path(f"{stem}.residual.fits"), sigma)
+    planes = (image, Path(f"{stem}.pb.fits"), Path(f"{stem}.residual.fits"))
+    every = run(truth, *planes, min(sigma, BINS[0]))
+    matches = [m for m in every if m.signal_to_noise >= sigma]
     totals: dict[str, Any] = summary(matches)
+    bins, listed = by_signal_to_noise(every), detections(truth, folder)
     if as_json:
-        click.echo(json.dumps({"summary": totals, "sources": [asdict(m) for m in matches]}))
+        told = {"bins": [asdict(b) for b in bins], "detections": asdict(listed)}
+        click.echo(json.dumps({"summary": totals, **told, "sources": [asdict(m) for m in matches]}))
         return
     table = Table(title=f"Sources over {sigma:g}σ: truth and image")
     for column in ("source", "true, mJy", "measured, mJy", "ratio", "position error, ″", "S/N"):
@@ -240,6 +248,26 @@ def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -
     console = Console(width=100)
     console.print(table)
     console.print("  ".join(f"{name} {value:.4g}" for name, value in totals.items()))
+    console.print(_by_bins(bins, listed))
+    console.print(f"listed over 5σ: {listed.n_listed}, of them with no true source: {listed.n_false}")
+
+
+def _by_bins(bins: "Sequence[Bin]", listed: "Detections") -> Table:
+    """Flux ratios and completeness by signal-to-noise ratio."""
+    found = {low: (n, part) for low, _, n, part in listed.completeness}
+    table = Table(title="By true S/N")
+    for column in ("S/N", "measured", "median ratio", "scatter", "in the list"):
+        table.add_column(column, justify="right")
+    for b in bins:
+        n, part = found.get(b.low, (0, float("nan")))
+        table.add_row(
+            f"{b.low:g} – {b.high:g}",
+            f"{b.n_sources}",
+            f"{b.median:.3f} ± {b.error:.3f}",
+            f"{b.scatter:.3f}",
+            f"{part:.1%} of {n}",
+        )
+    return table
 
 
 commands: list[click.Command] = [simulate, compare]

@@ -2,12 +2,49 @@
 
 Both signs of the telescope come from the same expression: the correlator's
 files and our Measurement Sets differ only in which antenna is called the first.
+
+The correlator stops the fringes of one direction and averages over an integration
+and a channel: the fringes of every other go on meanwhile (``Averaging``).
 """
+
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
+
+from contimg_assets.radio import telescope
+
+_NORTH = np.array([0.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """Where sources are while the correlator averages, seen from the direction that it tracks."""
+
+    offsets: NDArray[np.float64]
+    """Direction of each source less the tracked one, shape (n_times, n_sources, 3)."""
+    turns: NDArray[np.float64]
+    """Their change in an integration, up to its sign, same shape."""
+
+    @classmethod
+    def of(
+        cls, offsets: NDArray[np.float64], integration_s: float, pole: NDArray[np.float64] = _NORTH
+    ) -> "Averaging":
+        """From offsets in a frame in which the celestial pole is at ``pole`` (of the meridian frame: +z)."""
+        return cls(offsets, integration_s * telescope.EARTH_ROTATION_RAD_S * np.cross(pole, offsets))
+
+
+@numba.njit(cache=True, inline="always")
+def _delay(baseline: NDArray[np.float64], offset: NDArray[np.float64]) -> float:
+    return (baseline[0] * offset[0] + baseline[1] * offset[1] + baseline[2] * offset[2]) / SPEED_OF_LIGHT
+
+
+@numba.njit(cache=True, inline="always")
+def _sinc(turns: float) -> float:
+    x = np.pi * turns
+    return np.sin(x) / x if abs(x) > 1e-6 else 1.0
 
 
 @numba.njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -17,25 +54,31 @@ def _sum_sources(
     first_hz: float,
     step_hz: float,
     amplitude: NDArray[np.float64],
+    averaged: bool,
+    tracked: NDArray[np.float64],
+    turns: NDArray[np.float64],
     out: NDArray[np.complex64],
 ) -> None:
     n_times, n_sources, _ = offsets.shape
     n_baselines = baselines.shape[0]
     n_channels = amplitude.shape[2]
+    middle_hz = first_hz + step_hz * (n_channels - 1) / 2
     for row in numba.prange(n_times * n_baselines):
         t, b = row // n_baselines, row % n_baselines
         total = np.zeros(n_channels, np.complex128)
         for s in range(n_sources):
-            delay = (
-                baselines[b, 0] * offsets[t, s, 0]
-                + baselines[b, 1] * offsets[t, s, 1]
-                + baselines[b, 2] * offsets[t, s, 2]
-            ) / SPEED_OF_LIGHT
+            delay = _delay(baselines[b], offsets[t, s])
             # The phase is linear in frequency, so one rotation a channel does.
             phasor = np.exp(2j * np.pi * (delay * first_hz))
             turn = np.exp(2j * np.pi * (delay * step_hz))
+            # The mean over an integration falls with the square of frequency, near enough.
+            kept, falling = 1.0, 0.0
+            if averaged:
+                kept = _sinc(_delay(baselines[b], tracked[t, s]) * step_hz)
+                falling = (1 - _sinc(_delay(baselines[b], turns[t, s]) * middle_hz)) / middle_hz**2
             for f in range(n_channels):
-                total[f] += amplitude[t, s, f] * phasor
+                frequency = first_hz + f * step_hz
+                total[f] += amplitude[t, s, f] * (kept * (1 - falling * frequency * frequency)) * phasor
                 phasor *= turn
         for f in range(n_channels):
             out[row, f] = total[f]
@@ -46,8 +89,9 @@ def point_source_visibilities(
     offsets: NDArray[np.float64],
     frequencies_hz: NDArray[np.float64],
     amplitude_jy: NDArray[np.float64],
+    averaging: Averaging | None = None,
 ) -> NDArray[np.complex64]:
-    """Visibilities ``Σ A exp(+2πi b·(s − s₀) ν/c)``.
+    """Visibilities ``Σ A exp(+2πi b·(s − s₀) ν/c)``, averaged as the correlator does.
 
     Parameters
     ----------
@@ -59,6 +103,8 @@ def point_source_visibilities(
         Uniformly spaced, either direction.
     amplitude_jy : ndarray, shape (n_times, n_sources, n_channels)
         Flux density through the beam.
+    averaging : Averaging, optional
+        None: visibilities in the middles of integrations and channels.
 
     Returns
     -------
@@ -67,6 +113,7 @@ def point_source_visibilities(
     """
     n_channels = len(frequencies_hz)
     out = np.zeros((offsets.shape[0] * len(baselines_m), n_channels), np.complex64)
+    within = averaging or Averaging(offsets, offsets)
     step = (frequencies_hz[-1] - frequencies_hz[0]) / (n_channels - 1) if n_channels > 1 else 0.0
     _sum_sources(
         np.ascontiguousarray(baselines_m),
@@ -74,6 +121,9 @@ def point_source_visibilities(
         float(frequencies_hz[0]),
         float(step),
         np.ascontiguousarray(amplitude_jy),
+        averaging is not None,
+        np.ascontiguousarray(within.offsets),
+        np.ascontiguousarray(within.turns),
         out,
     )
     return out

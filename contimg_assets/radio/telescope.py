@@ -55,6 +55,8 @@ N_SUBBANDS = 16
 SUBBAND_CHANNELS = 48
 #: Width of a subband, Hz.
 SUBBAND_BANDWIDTH_HZ = SUBBAND_CORRELATOR_CHANNELS * CORRELATOR_BANDWIDTH_HZ / CORRELATOR_CHANNELS
+#: Rotation of the Earth, rad per second of UT1 (IERS).
+EARTH_ROTATION_RAD_S = 7.292115e-5
 #: Integration time, s (96 × 0.134217728 s).
 INTEGRATION_S = 12.884901888
 #: Integrations in a full file.

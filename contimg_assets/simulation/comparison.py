@@ -1,20 +1,30 @@
 """What an image shows against what the simulator put in."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from contimg_assets.radio.beam import half_power_radius
 from contimg_assets.radio.images.crossmatch import ratio_slope
 from contimg_assets.radio.images.noise import robust_rms
-from contimg_assets.radio.images.source_finding import fit_point, read_plane
+from contimg_assets.radio.images.source_finding import (
+    LEAST_POWER,
+    SOURCE_SIGMA,
+    find_sources,
+    fit_point,
+    read_plane,
+)
 from contimg_assets.radio.robust import mad_sigma
 
 #: Sources to this radius, in half-power radii, tell the slope; there are at least this many of them.
 _WITHIN, _LEAST_SLOPE = 1.2, 10
+#: Edges of the bins of signal-to-noise ratio by which the bias of faint sources is told.
+BINS = (5.0, 7.0, 10.0, 30.0, 50.0, float("inf"))
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,87 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
             )
         )
     return sorted(matches, key=lambda m: -m.signal_to_noise)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Flux ratios of the sources between two signal-to-noise ratios."""
+
+    low: float
+    high: float
+    n_sources: int
+    median: float
+    error: float
+    """Standard error of the median."""
+    scatter: float
+
+
+def by_signal_to_noise(matches: list[Match]) -> list[Bin]:
+    """Flux ratios in the bins of ``BINS`` that hold sources.
+
+    Signal-to-noise ratios are true ones, so that no bin has more of the sources that noise made brighter.
+    """
+    snr, ratio = np.array([[m.signal_to_noise, m.ratio] for m in matches]).reshape(-1, 2).T
+    found = []
+    for low, high in itertools.pairwise(BINS):
+        inside = ratio[(snr >= low) & (snr < high) & np.isfinite(ratio)]
+        if len(inside) > 1:
+            scatter = mad_sigma(inside)
+            error = 1.2533 * scatter / np.sqrt(len(inside))
+            found.append(Bin(low, high, len(inside), float(np.median(inside)), float(error), scatter))
+    return found
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The source list against the truth."""
+
+    n_listed: int
+    n_false: int
+    """Listed, and no true source within half a beam."""
+    completeness: tuple[tuple[float, float, int, float], ...]
+    """Bins of ``BINS``: low, high, true sources, part of them that is listed."""
+
+
+def detections(truth_file: Path, folder: Path) -> Detections:
+    """Make an image's source list and hold it against the truth.
+
+    Parameters
+    ----------
+    truth_file : Path
+        From the simulator.
+    folder : Path
+        An image's products, the noise map among them.
+    """
+    stem = str(next(iter(sorted(folder.glob("*.image.fits"))))).removesuffix(".image.fits")
+    plane, power, noise = (read_plane(Path(f"{stem}.{kind}.fits")) for kind in ("image", "pb", "noise"))
+    listed = find_sources(
+        plane, power.pixels, noise.pixels, SOURCE_SIGMA, least_power=LEAST_POWER, sizes=False
+    )
+    at = np.array([[s.point.x, s.point.y] for s in listed]).reshape(-1, 2)
+    sources = json.loads(truth_file.read_text())["sources"]
+    x, y = plane.wcs.all_world2pix([s["ra_deg"] for s in sources], [s["dec_deg"] for s in sources], 0)
+    ny, nx = plane.pixels.shape
+    rim = plane.major_pixels
+    inside = (x > rim) & (x < nx - 1 - rim) & (y > rim) & (y < ny - 1 - rim)
+    places = np.stack([x, y], axis=1)[inside]
+    rows, columns = np.rint(places[:, 1]).astype(int), np.rint(places[:, 0]).astype(int)
+    apparent = np.array([s["mean_apparent_jy"] for s in sources])[inside]
+    # Where nothing is listed, nothing is missed.
+    snr = np.where(power.pixels[rows, columns] >= LEAST_POWER, apparent / noise.pixels[rows, columns], 0.0)
+    reach = plane.major_pixels / 2
+    is_listed = (
+        cKDTree(at).query(places, distance_upper_bound=reach)[0] < reach
+        if len(at)
+        else np.zeros(len(snr), bool)
+    )
+    is_real = cKDTree(places).query(at, distance_upper_bound=reach)[0] < reach
+    bins = tuple(
+        (low, high, int(chosen.sum()), float(is_listed[chosen].mean()))
+        for low, high in itertools.pairwise(BINS)
+        if (chosen := (snr >= low) & (snr < high)).any()
+    )
+    return Detections(len(at), int((~is_real).sum()), bins)
 
 
 def _wrapped(degrees: float) -> float:

@@ -11,7 +11,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
-from contimg_assets.radio.prediction import point_source_visibilities
+from contimg_assets.radio.prediction import Averaging, point_source_visibilities
 from contimg_assets.radio.sky import Source
 from contimg_assets.simulation.corruption import (
     Gains,
@@ -46,6 +46,8 @@ class Observation:
     night_epoch_jd: float | None = None
     """Time at which the gains have not drifted; None: the start."""
     n_polarisations: int = 2
+    smearing: bool = True
+    """Averages over integrations and channels; without, their middles."""
 
     @property
     def times_jd(self) -> NDArray[np.float64]:
@@ -99,12 +101,13 @@ def simulate(observation: Observation, folder: Path) -> Path:
     index_of[antennas] = np.arange(len(antennas))
     pair = index_of[antenna_1], index_of[antenna_2]
     baselines = positions[antenna_2] - positions[antenna_1]
-    pointing = phasing.pointing_vector(observation.declination_rad)
     directions = phasing.apparent_vectors(
         times,
         np.deg2rad([s.ra_deg for s in observation.sources]),
         np.deg2rad([s.dec_deg for s in observation.sources]),
     )
+    offsets = directions - phasing.pointing_vector(observation.declination_rad)
+    averaging = Averaging.of(offsets, telescope.INTEGRATION_S) if observation.smearing else None
     gains = _gains_of(observation)
     drift = gains.drift(times)
     band = telescope.band_frequencies(preset.n_channels)
@@ -121,7 +124,7 @@ def simulate(observation: Observation, folder: Path) -> Path:
         stamp = _wall_clock(observation, rng)
         if subband in corruption.missing_subbands:
             continue
-        sky = point_source_visibilities(baselines, directions - pointing, frequencies, amplitude)
+        sky = point_source_visibilities(baselines, offsets, frequencies, amplitude, averaging)
         visibilities = _observe(
             sky.reshape(len(times), len(baselines), -1),
             pair,

@@ -68,8 +68,28 @@ def unflagged_drift(observation: Observation, folder: Path, weighting: str, fiel
     return Drift(shape, data, weights)
 
 
+def kept_in_time(drift: Drift, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Part of a source at (l, m, n − 1) that each visibility keeps: phases at both ends of an integration."""
+    shape = drift.shape
+    axes = shape.axes()
+    source = (direction + np.array([0.0, 0.0, 1.0])) @ axes
+    offset = source - phasing.pointing_vector(shape.declination_rad)
+    turned = []
+    for angle in np.array([-0.5, 0.5]) * 7.292115e-5 * shape.integration_s:
+        cos, sin = np.cos(angle), np.sin(angle)
+        x, y, z = offset.T
+        turned.append(np.stack([x * cos + y * sin, y * cos - x * sin, z], axis=-1))
+    change = np.einsum("tij,tj->ti", axes, turned[1] - turned[0])
+    return np.sinc(
+        np.einsum("tni,ti->tn", drift.data.uvw.reshape(drift.data.n_times, -1, 3), change)
+    ).reshape(-1)
+
+
 def drifting_points(drift: Drift, points: Points) -> NDArray[np.complex64]:
-    """Visibilities of points that drift through the beam, each integration and channel for itself."""
+    """Visibilities of points that drift through the beam, each integration and channel for itself.
+
+    Flux densities are those of the image: averaging has taken its part of them.
+    """
     total = np.zeros(len(drift.data.uvw), complex)
     for l, m, flux in zip(*(np.asarray(p)[:, None] for p in points), strict=True):
         index = np.array([-0.7])
@@ -80,7 +100,8 @@ def drifting_points(drift: Drift, points: Points) -> NDArray[np.complex64]:
         # A channel is an average.
         width = float(np.diff(drift.data.frequencies_hz[:2])[0])
         turns_across = turns * np.tile(width / drift.data.frequencies_hz, drift.data.n_times)
-        total += flux[0] * shares.reshape(-1) * np.sinc(turns_across) * np.exp(2j * np.pi * turns)
+        kept = np.sinc(turns_across) * kept_in_time(drift, direction) / drift.smearing(l[0], m[0])
+        total += flux[0] * shares.reshape(-1) * kept * np.exp(2j * np.pi * turns)
     return total.astype(np.complex64)
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.prediction import point_source_visibilities
+from contimg_assets.radio.prediction import Averaging, point_source_visibilities
 from contimg_assets.radio.sky import Source
 
 #: Sources whose best apparent flux density is below this are left out of a model, Jy.
@@ -51,10 +51,12 @@ def model_visibilities(shape: GroupShape, sources: Sequence[Source]) -> NDArray[
     flux = np.array([s.flux(shape.frequencies_hz) for s in sources])
     positions = phasing.to_meridian_frame(shape.antenna_positions)
     centre = shape.axes()[:, 2]
+    tracked = phasing.pointing_vector(shape.declination_rad)
     rows = point_source_visibilities(
         positions[shape.antenna_2] - positions[shape.antenna_1],
         directions - centre[:, None],
         shape.frequencies_hz,
         power * flux[None],
+        Averaging.of(directions - tracked, shape.integration_s),
     )
     return rows.reshape(shape.n_times, shape.n_baselines, shape.n_channels)

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.catalogues.formats import Rows
 from contimg_assets.radio.catalogues.surveys import Survey
+from contimg_assets.radio.images.faint_sources import faint_numbers
 from contimg_assets.radio.images.source_finding import Found, ImagePlane
 from contimg_assets.radio.robust import mad_sigma
 
@@ -105,6 +106,9 @@ def compare_with_survey(
     matched = _columns(plane, field, comparable, found_at, flux, snr, cell) if comparable else {}
     if comparable:
         numbers |= _scale(matched, survey, frequency_hz, half_power_deg, typical_index)
+    if _is_same_band(survey, frequency_hz):
+        single = deep & _stand_alone(field, coarser)
+        numbers |= faint_numbers(plane, power, noise, field.places[single], field.expected[single])
     numbers |= _counts(flux, snr, field.expected[deep], field.snr[deep])
     return Comparison(survey.title, numbers, matched, names)
 
@@ -149,6 +153,18 @@ def _in_field(
     snr = expected[inside] * response[inside] / local[inside]
     places = np.stack([x[inside], y[inside]], axis=1)
     return _Field(rows[inside], places, expected[inside], snr), everywhere
+
+
+def _is_same_band(survey: Survey, frequency_hz: float) -> bool:
+    """Whether ratios of flux densities tell the scale; else they tell spectra."""
+    return abs(np.log(frequency_hz / survey.frequency_hz)) <= np.log(_SAME_BAND)
+
+
+def _stand_alone(field: _Field, coarser: float) -> NDArray[np.bool_]:
+    """Survey sources whose neighbours have less than a tenth of their flux density, shape (n,)."""
+    near = cKDTree(field.places).query_ball_point(field.places, _ISOLATED_BEAMS * coarser)
+    others = np.array([field.expected[around].sum() for around in near]) - field.expected
+    return others < _ISOLATED_PART * field.expected
 
 
 #: Index of a source, flux density that the survey expects of it, index of its brightest counterpart.
@@ -223,7 +239,7 @@ def _scale(
         ),
     }
     octaves = np.log(frequency_hz / survey.frequency_hz)
-    if abs(octaves) > np.log(_SAME_BAND):
+    if not _is_same_band(survey, frequency_hz):
         # Ratios were to the typical index; what they say is how far from it the spectra are.
         numbers["median_spectral_index"] = typical_index + float(np.log(np.median(ratio)) / octaves)
         return numbers

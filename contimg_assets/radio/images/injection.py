@@ -1,23 +1,34 @@
 """What would have been found: known sources put in, and looked for.
 
 Sources at random places within the beam, at fixed multiples of the local noise,
-looked for as the finder looks in the image itself.  Put into the finished image,
-in the shape of the restoring beam, they test noise, artefacts, confusion and the
-finder.  Put into the visibilities of a second image (``imaging/injection.py``,
-by a setting) they test CLEAN as well, at the price of that image.
+looked for as the finder looks in the image itself.  Put into the finished image as
+CLEAN would have left them (restoring beam, and the last few σ as dirty beam), they
+test noise, artefacts, confusion, the finder, and how alike the two beams are.  Put
+into the visibilities of a second image (``imaging/injection.py``, by a setting) they
+test CLEAN as well, at the price of that image.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import shift
 
-from contimg_assets.radio.images.source_finding import Found, ImagePlane, find_peaks, fit_point, gaussian
+from contimg_assets.radio.images.source_finding import (
+    PEAK_PART,
+    Found,
+    ImagePlane,
+    find_peaks,
+    fit_point,
+    gaussian,
+)
 
 #: Multiples of the local noise.
-LEVELS = (5.0, 6.0, 7.0, 10.0, 20.0)
+LEVELS = (5.0, 6.0, 7.0, 10.0, 20.0, 50.0)
+#: Flux densities are compared from this level on: of fainter ones, those are found that noise has raised.
+_COMPLETE_SIGMA = 7.0
 #: Sources of each level.
-_EACH = 60
+_EACH = 80
 #: From each other and from real sources, in beams: so each tests its own place.
 _APART_BEAMS = 4.0
 _SEED = 20260101
@@ -32,6 +43,8 @@ class Recovery:
     """Found, of each level."""
     flux_ratio: float
     """Median of measured over injected, at 10σ and more."""
+    flux_bias_sigma: float
+    """Median of measured less injected over the local noise, at 7σ and more."""
     offset_beams: float
     """Median distance at 10σ and more, in beams (major axis)."""
     n_injected: int
@@ -44,6 +57,8 @@ def inject_and_recover(
     known: list[Found],
     n_sigma: float,
     least_power: float,
+    psf: NDArray[np.float32],
+    left_sigma: float,
 ) -> Recovery:
     """Put sources into an image and look for them.
 
@@ -59,18 +74,30 @@ def inject_and_recover(
         As for the source list.
     least_power : float
         Sources are put where the beam is above this.
+    psf : ndarray
+        Dirty beam, same shape, peak 1 in the middle.
+    left_sigma : float
+        What CLEAN leaves of a source, times the noise.
     """
     places, levels = choose_places(plane, power, noise, known, least_power)
     filled = plane.pixels.copy()
     half = int(np.ceil(2 * plane.major_pixels))
     yy, xx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
+    dirty = _middle(psf, half + 1)
     for (x, y), level in zip(places, levels, strict=True):
         x0, y0 = round(x), round(y)
-        shape = gaussian(
+        left = min(left_sigma, level)
+        shape = (level - left) * gaussian(
             xx - (x - x0), yy - (y - y0), plane.major_pixels, plane.minor_pixels, plane.position_angle_rad
-        )
-        filled[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1] += level * noise[y0, x0] * shape
+        ) + left * shift(dirty, (y - y0, x - x0), order=5)[1:-1, 1:-1]
+        filled[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1] += noise[y0, x0] * shape
     return recover(replace(plane, pixels=filled), noise, places, levels, n_sigma)
+
+
+def _middle(psf: NDArray[np.float32], half: int) -> NDArray[np.float64]:
+    """The pixels about the middle of a dirty beam, shape (2 half + 1, 2 half + 1)."""
+    y, x = (n // 2 for n in psf.shape)
+    return psf[y - half : y + half + 1, x - half : x + half + 1].astype(np.float64)
 
 
 def recover(
@@ -96,7 +123,8 @@ def recover(
         As for the source list.
     """
     ratio, offset = np.full(len(places), np.nan), np.full(len(places), np.nan)
-    peaks = find_peaks(plane, noise, n_sigma).astype(float)
+    bias = np.full(len(places), np.nan)
+    peaks = find_peaks(plane, noise, PEAK_PART * n_sigma).astype(float)
     for i, ((x, y), level) in enumerate(zip(places, levels, strict=True)):
         distance = np.hypot(*(peaks - (x, y)).T) if len(peaks) else np.array([np.inf])
         if distance.min() > plane.major_pixels / 2:
@@ -105,13 +133,16 @@ def recover(
         local = float(noise[round(y), round(x)])
         if point is not None and point.flux_jy >= n_sigma * local:
             ratio[i] = point.flux_jy / (level * local)
+            bias[i] = point.flux_jy / local - level
             offset[i] = np.hypot(point.x - x, point.y - y) / plane.major_pixels
     found = np.isfinite(ratio)
     bright = found & (levels >= 10)
+    complete = found & (levels >= _COMPLETE_SIGMA)
     return Recovery(
         LEVELS,
         tuple(float(found[levels == level].mean()) if (levels == level).any() else 0.0 for level in LEVELS),
         float(np.median(ratio[bright])) if bright.any() else float("nan"),
+        float(np.median(bias[complete])) if complete.any() else float("nan"),
         float(np.median(offset[bright])) if bright.any() else float("nan"),
         len(places),
     )

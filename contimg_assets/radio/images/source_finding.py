@@ -20,6 +20,9 @@ from contimg_assets.radio.images.restore import FWHM_TO_SIGMA
 
 #: Sources are listed above this many times the local noise.
 SOURCE_SIGMA = 5.0
+#: Peaks of pixels are looked into from this part of that on, and the fit decides: the highest pixel lies
+#: beside the peak.  Asking for both cost a tenth of the sources of 5–6σ.
+PEAK_PART = 0.9
 #: Nothing is listed where the beam is below this.
 LEAST_POWER = 0.1
 #: Pixels nearer than this (in units of the beam's profile) are fitted.
@@ -337,7 +340,7 @@ def find_sources(
     cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     beam = (plane.major_pixels, plane.minor_pixels)
     found = []
-    for x, y in find_peaks(plane, noise, n_sigma):
+    for x, y in find_peaks(plane, noise, PEAK_PART * n_sigma):
         local, response = float(noise[y, x]), float(power[y, x])
         if not (response >= least_power and local > 0):
             continue

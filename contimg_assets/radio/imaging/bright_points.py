@@ -22,7 +22,13 @@ from contimg_assets.radio.images.components import Points, join, offsets_from_ce
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.phasors import advance_phasors, baseline_starts, start_phasors
+from contimg_assets.radio.imaging.phasors import (
+    advance_phasors,
+    baseline_starts,
+    start_phasors,
+    time_smearing,
+)
+from contimg_assets.radio.imaging.smearing import tracking
 
 #: Points fitted at once: each costs time.
 _MOST_POINTS = 256
@@ -99,6 +105,7 @@ def _measure(
     shares: NDArray[np.float32],
     lower: NDArray[np.int32],
     fraction: NDArray[np.float32],
+    turning: NDArray[np.float64],
     positions: NDArray[np.float64],
     flux: NDArray[np.float32],
     sums: NDArray[np.float64],
@@ -117,6 +124,8 @@ def _measure(
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
             start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
+            for k in range(n_positions):
+                loss[k] *= time_smearing(uvw[t * n + (first + end) // 2], positions[k], turning[t])
             along[:] = 0
             across[:] = 0
             square[:] = 0
@@ -265,8 +274,8 @@ def fit_bright_points(
     left_jy : float
         What the minor cycle has left of every source.
     may_wait : bool
-        If points were found, what is no brighter than what is left of all may be found again: a
-        prediction costs as much for one component as for all.
+        If points were found, what is no brighter than what is left of all is left to be found again: begun
+        with components on pixels, it would never be fitted.
 
     Returns
     -------
@@ -287,17 +296,16 @@ def fit_bright_points(
     rest = np.ones(len(found[0]), bool)
     for (own, *_), is_point in zip(sources, fitted.is_point, strict=True):
         rest &= ~(own & is_point)
-    if may_wait and fitted.is_point.any() and _brightest(positions[rest], found[2][rest]) < left_jy / 2:
-        rest[:] = False
+    if may_wait and fitted.is_point.any() and rest.any():
+        rest[rest] = _in_squares(positions[rest], found[2][rest]) >= left_jy / 2
     return fitted, rest
 
 
-def _brightest(positions: NDArray[np.float64], flux: NDArray[np.float32]) -> float:
-    """Largest sum of flux densities within a square of one beam; a source may lie in four of them."""
-    if not len(flux):
-        return 0.0
+def _in_squares(positions: NDArray[np.float64], flux: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sum of flux densities in each one's square of one beam; a source may lie in four of them."""
     _, square = np.unique(np.floor(positions).astype(np.int64), axis=0, return_inverse=True)
-    return float(np.abs(np.bincount(square.reshape(-1), flux)).max())
+    square = square.reshape(-1)
+    return np.abs(np.bincount(square, flux))[square]
 
 
 def _fit(
@@ -354,7 +362,9 @@ def _subtract(
     """Subtract points, visibilities into ``residuals``; sums of ``_measure`` over the group, shape (9, n)."""
     l, m, flux = points
     data, (starts, is_long) = drift.data, baselines
-    shares = np.ascontiguousarray(drift.relative_response(l, m).transpose(1, 2, 0), dtype=np.float32)
+    # Flux densities are those of the image, from which averaging has taken its part.
+    relative = drift.relative_response(l, m) / drift.smearing(l, m)[:, None, None]
+    shares = np.ascontiguousarray(relative.transpose(1, 2, 0), dtype=np.float32)
     sums = np.zeros((data.n_times, 9, len(l)))
     _measure(
         visibilities,
@@ -366,6 +376,7 @@ def _subtract(
         is_long,
         shares,
         *drift.bins,
+        tracking(drift.shape),
         offsets_from_centre(l, m),
         flux.astype(np.float32),
         sums,

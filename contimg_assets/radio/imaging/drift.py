@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.imaging.beam_image import power_towards
 from contimg_assets.radio.imaging.predict import Mode
+from contimg_assets.radio.imaging.smearing import Smearing, slot_widths_hz
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
@@ -101,6 +102,11 @@ class Drift:
                 )
             )
         return mean.astype(np.float32), result
+
+    @cached_property
+    def smearing(self) -> Smearing:
+        """What averaging leaves of sources; mean apparent flux densities lack the rest, as in the image."""
+        return Smearing.of(self.shape, self.data, self.weights, slot_widths_hz(self.data.frequencies_hz))
 
     @property
     def reference_hz(self) -> float:

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.images.components import Points
+from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.grid import ImageGrid
+from contimg_assets.radio.images.restore import fit_beam, restore
 
 #: Full width at half maximum of CASA's and WSClean's shapes over what they call the scale.
 _WIDTH_OF_SCALE = 0.44
@@ -57,6 +59,22 @@ class OutlierPoints:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
         part = part_of_band(self.band_hz, self.amplitude_jy.shape[2], frequencies_hz)
         return self.amplitude_jy[:, t, part]
+
+
+def restored(
+    model: NDArray[np.float32],
+    residual: NDArray[np.float32],
+    psf: NDArray[np.float32],
+    grid: ImageGrid,
+    threads: int = 1,
+) -> tuple[NDArray[np.float32], RestoringBeam]:
+    """Image and restoring beam of another engine, by the rule by which ours has them.
+
+    CASA fits its beam to the dirty beam above 0.35, plateau and all; WSClean to a box about it.  Either
+    has the flux densities of faint sources hang on how deep CLEAN went.
+    """
+    beam = fit_beam(psf, grid.cell_arcsec)
+    return restore(model, join(), residual, beam, grid, threads), beam
 
 
 @dataclass(frozen=True)

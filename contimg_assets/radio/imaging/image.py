@@ -29,6 +29,7 @@ from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.plan import Plan, plan, weigh
+from contimg_assets.radio.imaging.smearing import Smearing
 from contimg_assets.radio.imaging.start_model import (
     ApparentSources,
     apparent_sources,
@@ -78,6 +79,13 @@ class _Imaging:
     def grid(self) -> ImageGrid:
         """Pixels of the image."""
         return self.plan.grid
+
+    @property
+    def smearing(self) -> Smearing:
+        """What averaging leaves of sources; the other engines than ours average no channels."""
+        if self.options.engine == "wgridder":
+            return self.drift.smearing
+        return Smearing.of(self.shape, self.data, self.weights, self.shape.channel_width_hz)
 
     @property
     def start(self) -> ApparentSources:
@@ -183,6 +191,7 @@ def make_image(
     if not np.isfinite(result.image).all():
         raise ImagingError(f"{ms}: {options.engine} made an image that is not finite")
     power = drift_beam(imaging.shape, weights.bin_frequencies_hz, weights.by_time_frequency, imaging.grid)
+    power *= imaging.smearing.over(imaging.grid)
     settings = _settings(imaging)
     header = _header(imaging, result, settings, provenance)
     _write_images(out, name, result, power, header, options.beam_cutoff)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 from scipy.interpolate import make_interp_spline
 
+from contimg_assets.radio import phasing
 from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.images.components import offsets_from_centre
@@ -26,7 +27,7 @@ from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
-from contimg_assets.radio.prediction import point_source_visibilities
+from contimg_assets.radio.prediction import Averaging, point_source_visibilities
 
 #: Frequencies at which the beam is computed: splines between them err by 1e-6.
 _BAND_SAMPLES = 16
@@ -238,7 +239,9 @@ def predict_integration(
         l, m = components.outliers.l, components.outliers.m
         offsets = offsets_from_centre(l, m)
         flux = components.outliers.at(t, frequencies)
-        total += point_source_visibilities(lengths, offsets[None], frequencies, flux[None])
+        tracked = axes @ phasing.pointing_vector(shape.declination_rad) - np.array([0.0, 0.0, 1.0])
+        averaging = Averaging.of(offsets[None] - tracked, shape.integration_s, axes[:, 2])
+        total += point_source_visibilities(lengths, offsets[None], frequencies, flux[None], averaging)
     return total
 
 

@@ -20,7 +20,13 @@ from scipy.constants import c as SPEED_OF_LIGHT
 from contimg_assets.radio.images.components import offsets_from_centre
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import OutlierPoints, part_of_band
-from contimg_assets.radio.imaging.phasors import bandwidth_smearing, phasor, turns_towards
+from contimg_assets.radio.imaging.phasors import (
+    bandwidth_smearing,
+    phasor,
+    time_smearing,
+    turns_towards,
+)
+from contimg_assets.radio.imaging.smearing import slot_widths_hz
 from contimg_assets.radio.imaging.start_model import ApparentSources
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.robust import mad_sigma
@@ -44,6 +50,7 @@ def _collect(
     weights: NDArray[np.float32],
     uvw: NDArray[np.float64],
     position: NDArray[np.float64],
+    turning: NDArray[np.float64],
     widths: NDArray[np.float64],
     cells: NDArray[np.int64],
     sums: NDArray[np.complex128],
@@ -55,7 +62,7 @@ def _collect(
             r = t * n + i
             if weights[r] > 0:
                 turns = turns_towards(uvw[r], position)
-                smeared = bandwidth_smearing(turns, widths[i])
+                smeared = bandwidth_smearing(turns, widths[i]) * time_smearing(uvw[r], position, turning[t])
                 sums[t, cells[i]] += weights[r] * smeared * values[r] * np.conj(phasor(turns))
                 totals[t, cells[i]] += weights[r] * smeared * smeared
 
@@ -65,6 +72,7 @@ def _subtract(
     values: NDArray[np.complex64],
     uvw: NDArray[np.float64],
     position: NDArray[np.float64],
+    turning: NDArray[np.float64],
     widths: NDArray[np.float64],
     cells: NDArray[np.int64],
     model: NDArray[np.complex128],
@@ -72,8 +80,10 @@ def _subtract(
     n = len(cells)
     for t in numba.prange(len(model)):
         for i in range(n):
-            turns = turns_towards(uvw[t * n + i], position)
-            values[t * n + i] -= model[t, cells[i]] * phasor(turns) * bandwidth_smearing(turns, widths[i])
+            r = t * n + i
+            turns = turns_towards(uvw[r], position)
+            smeared = bandwidth_smearing(turns, widths[i]) * time_smearing(uvw[r], position, turning[t])
+            values[r] -= model[t, cells[i]] * phasor(turns) * smeared
 
 
 @dataclass(frozen=True)
@@ -120,6 +130,8 @@ class OutlierSources:
     sources: ApparentSources
     """Where the catalogue has them."""
     grid: ImageGrid
+    turning: NDArray[np.float64]
+    """How sources turn while an integration lasts (``smearing.tracking``)."""
 
     @cached_property
     def _band(self) -> tuple[float, float]:
@@ -147,9 +159,7 @@ class OutlierSources:
     @cached_property
     def _widths(self) -> NDArray[np.float64]:
         """Width of each slot relative to its frequency."""
-        frequencies = self.data.frequencies_hz
-        steps = np.abs(np.diff(frequencies))
-        return np.minimum(np.append(steps, np.inf), np.append(np.inf, steps)) / frequencies
+        return slot_widths_hz(self.data.frequencies_hz) / self.data.frequencies_hz
 
     @cached_property
     def _uvw(self) -> NDArray[np.float64]:
@@ -208,14 +218,15 @@ class OutlierSources:
             points.append(OutlierPoint((l, m), amplitude))
             model += amplitude[:, self._bins] * phasors
         if model.any():
-            _subtract(residuals, self.data.uvw, position, self._widths, self._cells, model)
+            _subtract(residuals, self.data.uvw, position, self.turning, self._widths, self._cells, model)
         return tuple(points)
 
     def _average(self, residuals: NDArray[np.complex64], position: NDArray[np.float64]) -> _Averages:
         """Visibilities phased to a position (l, m, n − 1) and averaged there."""
         sums = np.zeros((self.data.n_times, len(self._bins)), np.complex128)
         totals = np.zeros(sums.shape)
-        _collect(residuals, self.weights, self.data.uvw, position, self._widths, self._cells, sums, totals)
+        slots = (self.turning, self._widths, self._cells)
+        _collect(residuals, self.weights, self.data.uvw, position, *slots, sums, totals)
         # Around the position w is a part of u and v.
         slope = position[:2] / np.sqrt(1.0 - position[0] * position[0] - position[1] * position[1])
         return _Averages(sums, totals, self._uvw[..., :2] - self._uvw[..., 2:] * slope)

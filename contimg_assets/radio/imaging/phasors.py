@@ -29,6 +29,25 @@ def bandwidth_smearing(turns: float, width: float) -> float:
     return np.sin(x) / x if abs(x) > 1e-6 else 1.0
 
 
+@numba.njit(cache=True, inline="always")
+def time_smearing(
+    uvw: NDArray[np.float64], position: NDArray[np.float64], turning: NDArray[np.float64]
+) -> float:
+    """Part of a source that the mean over an integration keeps.
+
+    Parameters
+    ----------
+    uvw, position, turning : ndarray
+        Wavelengths; (l, m, n − 1); the integration's row of ``smearing.tracking``.
+    """
+    pole, tracked = turning[0], turning[1]
+    turns = (uvw[1] * pole[2] - uvw[2] * pole[1]) * (position[0] - tracked[0])
+    turns += (uvw[2] * pole[0] - uvw[0] * pole[2]) * (position[1] - tracked[1])
+    turns += (uvw[0] * pole[1] - uvw[1] * pole[0]) * (position[2] - tracked[2])
+    x = np.pi * turns
+    return np.sin(x) / x if abs(x) > 1e-6 else 1.0
+
+
 @numba.njit(cache=True)
 def start_phasors(
     uvw: NDArray[np.float64],

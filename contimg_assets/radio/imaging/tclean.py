@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
-from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
-from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
+from contimg_assets.radio.imaging.engine import EngineImages, restored, scale_pixels
 from contimg_assets.radio.imaging.options import ImagingOptions
 
 #: Wavelengths; beyond any baseline.
@@ -74,11 +73,11 @@ def run_tclean(
             gain=options.gain,
             threshold=f"{threshold_jy}Jy",
             nsigma=options.threshold_sigma,
-            restoringbeam="",
+            restoration=False,
             interactive=False,
             savemodel="none",
         )
-    return _images(ms, name, report)
+    return _images(ms, name, report, grid)
 
 
 def _shared(ms: Path, name: Path, grid: ImageGrid, options: ImagingOptions, column: str) -> dict[str, Any]:
@@ -108,21 +107,20 @@ def _shared(ms: Path, name: Path, grid: ImageGrid, options: ImagingOptions, colu
     }
 
 
-def _images(ms: Path, name: Path, report: dict[str, Any]) -> EngineImages:
+def _images(ms: Path, name: Path, report: dict[str, Any], grid: ImageGrid) -> EngineImages:
     """What tclean has made under a name."""
-    if not name.with_suffix(".image").exists():
+    if not name.with_suffix(".residual").exists():
         raise ImagingError(f"{ms}: tclean made no image")
-    image, beam = _read(name.with_suffix(".image"))
-    if beam is None or not np.isfinite(image).all():
-        raise ImagingError(f"{ms}: tclean's image has no restoring beam or is not finite")
+    model, residual, psf = (_read(name.with_suffix(f".{kind}")) for kind in ("model", "residual", "psf"))
+    image, beam = restored(model, residual, psf, grid)
     searched = name.with_suffix(".mask")
     return EngineImages(
         image=image,
-        residual=_read(name.with_suffix(".residual"))[0],
-        model=_read(name.with_suffix(".model"))[0],
-        psf=_read(name.with_suffix(".psf"))[0],
+        residual=residual,
+        model=model,
+        psf=psf,
         # Without a mask of the user's, tclean makes one of ones as soon as it looks for a component.
-        mask=_read(searched)[0] > 0 if searched.exists() else np.zeros(image.shape, bool),
+        mask=_read(searched) > 0 if searched.exists() else np.zeros(image.shape, bool),
         beam=beam,
         n_iterations=int(report.get("iterdone", 0)),
         n_major_cycles=int(report.get("nmajordone", 0)),
@@ -150,25 +148,16 @@ def lsrk_factor(ms: Path) -> float:
     return float(shown["m0"]["value"]) / 1e9
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], RestoringBeam | None]:
+def _read(path: Path) -> NDArray[np.float32]:
     from casatools import image
 
     tool = image()
     tool.open(str(path))
     try:
         pixels = np.asarray(tool.getchunk(), dtype=np.float32)[:, :, 0, 0].T
-        found = tool.restoringbeam()
     finally:
         tool.close()
-    if not found:
-        return np.ascontiguousarray(pixels), None
-    if "beams" in found:
-        found = found["beams"]["*0"]["*0"]
-    return np.ascontiguousarray(pixels), RestoringBeam(
-        float(found["major"]["value"]),
-        float(found["minor"]["value"]),
-        float(found["positionangle"]["value"]),
-    )
+    return np.ascontiguousarray(pixels)
 
 
 def _write_like(template: Path, path: Path, pixels: NDArray[np.float32]) -> None:

@@ -24,11 +24,10 @@ from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.outlier_sources import OutlierSources
 from contimg_assets.radio.imaging.scales import Scales
+from contimg_assets.radio.imaging.smearing import tracking
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.start_model import ApparentSources
 
-#: Width of the part of the dirty beam to which the restoring beam is fitted.
-_CORE_PIXELS = 512
 #: Accuracy of the gridder for the dirty beam.
 _BEAM_ACCURACY = 1e-3
 
@@ -88,9 +87,9 @@ def _prepare(
         drift=drift,
         options=options,
         plane=plane,
-        beam=fit_beam(_whole(half, min(grid.n_pixels, _CORE_PIXELS)), grid.cell_arcsec),
+        beam=fit_beam(_whole(half, grid.n_pixels), grid.cell_arcsec),
         scales=Scales.of(coarse, sigmas, half),
-        outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid),
+        outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid, tracking(drift.shape)),
         spectra=Spectra(drift.data, weights.values, noise_jy=noise, least_jy=spectra_sigma * noise),
     )
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.files import clone_tree
-from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
-from contimg_assets.radio.imaging.engine import EngineImages, scale_pixels
+from contimg_assets.radio.imaging.engine import EngineImages, restored, scale_pixels
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.processes import bound
 
@@ -79,15 +78,16 @@ def run_wsclean(
     if data != ms:
         shutil.rmtree(data)
     header = fits.getheader(work / "image-image.fits")
-    model = _pixels(work / "image-model.fits")
+    model, residual, psf = (_pixels(work / f"image-{kind}.fits") for kind in ("model", "residual", "psf"))
+    image, beam = restored(model, residual, psf, grid, threads)
     return EngineImages(
-        image=_pixels(work / "image-image.fits"),
-        residual=_pixels(work / "image-residual.fits"),
+        image=image,
+        residual=residual,
         model=model,
-        psf=_pixels(work / "image-psf.fits"),
+        psf=psf,
         # Its own mask is where it has found components before it went deep.
         mask=model != 0,
-        beam=RestoringBeam(3600 * header["BMAJ"], 3600 * header["BMIN"], header["BPA"]),
+        beam=beam,
         n_iterations=int(header["WSCNITER"]),
         n_major_cycles=int(header["WSCMAJOR"]),
     )

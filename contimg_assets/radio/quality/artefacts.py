@@ -1,12 +1,12 @@
 """What is neither source nor noise in an image: stripes, bowls, rings, a beam out of shape."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from contimg_assets.radio.images.source_finding import Found, ImagePlane, gaussian
+from contimg_assets.radio.images.source_finding import Found, ImagePlane, fit_point, gaussian
 from contimg_assets.radio.robust import mad_sigma
 
 #: Middle of the image whose spectrum is taken, pixels.
@@ -103,6 +103,9 @@ class BeamShape:
     """Largest difference of dirty and restoring beam where the latter is above a half."""
     sidelobe: float
     """Largest absolute value of the dirty beam from 2 beams outwards."""
+    flux_error: float
+    """What the source list measures on the dirty beam itself, from 1: the part of what CLEAN leaves of every
+    source that it loses, or counts twice.  NaN where it cannot be measured."""
 
 
 def beam_shape(psf: NDArray[np.float32], plane: ImagePlane) -> BeamShape:
@@ -113,4 +116,9 @@ def beam_shape(psf: NDArray[np.float32], plane: ImagePlane) -> BeamShape:
     yy, xx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
     model = gaussian(xx, yy, plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
     core, outside = model > 0.5, model < 0.5 ** (4.0**2)
-    return BeamShape(float(np.abs(cut - model)[core].max()), float(np.abs(cut[outside]).max()))
+    point = fit_point(replace(plane, pixels=cut), half, half)
+    return BeamShape(
+        float(np.abs(cut - model)[core].max()),
+        float(np.abs(cut[outside]).max()),
+        abs(point.flux_jy - 1.0) if point is not None else float("nan"),
+    )

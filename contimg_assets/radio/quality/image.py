@@ -92,7 +92,7 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
         sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER)
         numbers |= _noise_numbers(residual, power, numbers)
-        recovery = inject_and_recover(plane, power, noise, sources, SOURCE_SIGMA, 2 * LEAST_POWER)
+        recovery = _recovery(planes, sources, float(summary["settings"]["threshold_sigma"]))
         n_negative = len(negative_peaks(plane, noise, power, SOURCE_SIGMA, LEAST_POWER))
         numbers |= _source_numbers(sources, recovery, n_negative)
         numbers |= _artefact_numbers(planes, sources)
@@ -141,6 +141,20 @@ def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, A
     return stated
 
 
+def _recovery(planes: dict[str, ImagePlane], sources: list[Found], left_sigma: float) -> Recovery:
+    """What becomes of sources that are put into the image as CLEAN would have left them."""
+    return inject_and_recover(
+        planes["image"],
+        planes["pb"].pixels,
+        planes["noise"].pixels,
+        sources,
+        SOURCE_SIGMA,
+        2 * LEAST_POWER,
+        planes["psf"].pixels,
+        left_sigma,
+    )
+
+
 def _source_numbers(sources: list[Found], recovery: Recovery, n_negative: int) -> dict[str, float]:
     """Completeness by injection, false detections by the negative image, resolved sources."""
     numbers: dict[str, float] = {}
@@ -149,6 +163,8 @@ def _source_numbers(sources: list[Found], recovery: Recovery, n_negative: int) -
         numbers["injected_completeness_7sigma"] = by_level[7.0]
         numbers["injected_completeness_10sigma"] = by_level[10.0]
         numbers["injected_flux_ratio"] = recovery.flux_ratio
+        numbers["injected_flux_bias_sigma"] = recovery.flux_bias_sigma
+        numbers["injected_flux_error_sigma"] = abs(recovery.flux_bias_sigma)
     numbers["n_negative_detections"] = n_negative
     if len(sources) >= _NEGATIVES_LEAST:
         numbers["false_fraction"] = min(1.0, n_negative / len(sources))
@@ -165,6 +181,7 @@ def _artefact_numbers(planes: dict[str, ImagePlane], sources: list[Found]) -> di
         "stripe_fraction": stripe_fraction(residual, psf),
         "beam_axis_ratio": plane.major_pixels / plane.minor_pixels,
         "beam_misfit": shape.misfit,
+        "beam_flux_error": shape.flux_error,
         "beam_sidelobe": shape.sidelobe,
     }
     around = around_bright(residual, plane, sources)

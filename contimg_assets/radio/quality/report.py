@@ -197,7 +197,8 @@ def _recovery(recovery: Recovery | None) -> str:
     return (
         "<h2>Injection and recovery</h2>"
         f"<p>{recovery.n_injected} sources were put into the image and looked for. Flux densities came back "
-        f"{recovery.flux_ratio:.3f} times as bright (median, 10σ and more).</p>"
+        f"{recovery.flux_ratio:.3f} times as bright (median, 10σ and more), "
+        f"{recovery.flux_bias_sigma:+.2f}σ off (median, 7σ and more).</p>"
         + _table(("put in at", "found"), rows)
     )
 
