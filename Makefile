@@ -82,6 +82,8 @@ demo: install
 		"image, corrected for the beam" "$$(echo "$$products"/image/*.pbcor.fits)" \
 		"report (open it in a browser)" "$$products/image_qa/report.html" \
 		"everything, in a browser" "make ui, then http://localhost:$(PORT)"
+	printf '\n%s\n%s\n' "For other commands, such as $$PWD/$(BIN)/contimg status, point at the demo's home:" \
+		"export CONTIMG_HOME=$$CONTIMG_HOME CONTIMG_INCOMING=$$CONTIMG_INCOMING"
 
 ui: install
 	@if [ -z "$${CONTIMG_HOME:-}" ]; then

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from contimg_assets.cli.operations import status
+from contimg_assets.cli.status import status
 from contimg_assets.definitions import build_defs
 from contimg_assets.radio.errors import SettingsError
 from contimg_assets.settings import get_settings, origins, read_settings

@@ -122,7 +122,7 @@ def export(records: StationRecords, store: Store, request: Request, out: Path) -
         raise ExportError(f"nothing to hand over{_why(request.left_out)}")
     planned = {line.key: _files(records, store, line, request.everything) for line in request.lines}
     _require_room(out.parent, sum(path.stat().st_size for files in planned.values() for path in files))
-    staged = out.with_name(f".{out.name}.{uuid.uuid4().hex[:12]}.part")
+    staged = out.with_name(f".{out.name}-{uuid.uuid4().hex[:12]}.part")
     staged.mkdir()
     try:
         folder = _Folder(staged)

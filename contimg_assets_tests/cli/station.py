@@ -7,12 +7,13 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from contimg_assets.cli import calibration, history, operations
+from contimg_assets.cli import calibration, history, operations, status
 from contimg_assets.resources.instance import instance_configuration
 from contimg_assets_tests.radio.subband_files import write_group
 
 COMMANDS = {
-    command.name: command for command in [*operations.commands, *calibration.commands, *history.commands]
+    command.name: command
+    for command in [*operations.commands, *status.commands, *calibration.commands, *history.commands]
 }
 NO_COMPUTE_LOGS = """
 compute_logs:

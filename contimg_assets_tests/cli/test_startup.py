@@ -93,3 +93,17 @@ def test_the_list_says_of_a_command_what_it_says_of_itself(name: str) -> None:
     assert text == command.get_short_help_str(limit=HELP_WIDTH)
     own = list(command.commands.values()) if isinstance(command, click.Group) else [command]
     assert all("--json" in [o for p in each.params for o in p.opts] for each in own)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_has_every_command(name: str) -> None:
+    """Each in the table of commands, and so do those of groups."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = [row for row in readme.splitlines() if row.startswith("| `contimg")]
+    own = [row for row in rows if f"`contimg {name}" in row or f"`{name}`" in row or f"`{name} " in row]
+    assert own
+    command = next(
+        c for c in import_module(f"contimg_assets.cli.{COMMANDS[name][0]}").commands if c.name == name
+    )
+    if isinstance(command, click.Group):
+        assert [sub for sub in command.commands if not any(sub in row for row in own)] == []

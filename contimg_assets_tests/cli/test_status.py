@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 from rich.console import Console
@@ -107,3 +108,10 @@ def test_a_table_is_whole_at_any_width(
 
 def test_the_version_is_told() -> None:
     assert contimg("--version").stdout.startswith("contimg, version ")
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    """Also those of modules that are loaded only when they are named."""
+    complete = ShellComplete(main, {}, "contimg", "_CONTIMG_COMPLETE")
+    assert [item.value for item in complete.get_completions([], "st")] == ["status"]
+    assert "--night" in [item.value for item in complete.get_completions(["export"], "--")]
