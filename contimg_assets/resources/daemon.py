@@ -118,6 +118,8 @@ class PostgresLock:
         try:
             self._connection.execute(text("SELECT 1"))
         except DBAPIError:
+            # For good: a connection that comes back has no lock.
+            self.release()
             return False
         return True
 

@@ -28,7 +28,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import SelectionError
-from contimg_assets.radio.telescope import MIN_SUBBANDS
 from contimg_assets.settings import Settings
 from contimg_assets.station.campaign_models import Campaign, CampaignGroup
 from contimg_assets.station.made_with import PRODUCTS, difference, present
@@ -186,6 +185,9 @@ def reasons(session: Session, selection: Selection, settings: Settings) -> Selec
     Select
         Columns ``key``, ``place``, ``image_version_id``, ``taken`` (0 or 1) and ``reason``.
     """
+    # Loads numpy, which commands that only look do without.
+    from contimg_assets.radio.telescope import MIN_SUBBANDS
+
     outdated = _outdated(session, selection, settings)
     why = outdated.reason() if outdated is not None else literal("")
     is_open = aliased(CampaignGroup)

@@ -51,7 +51,8 @@ def test_the_list_of_commands_loads_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("status",), ("history",), ("products",), ("pointing",), ("registry", "list")]
+    "arguments",
+    [("status",), ("history",), ("products",), ("pointing",), ("registry", "list"), ("campaign", "list")],
 )
 def test_commands_that_read_load_neither_dagster_nor_arrays(
     settings: Settings, arguments: tuple[str, ...]
