@@ -135,7 +135,9 @@ class CalibrationRegistry:
         }
         final = self.folder / set_id
         row = row_of(solutions, state, final.relative_to(self.home))
-        with scratch_folder(self.folder / STAGING, set_id) as folder:
+        staging = self.folder / STAGING
+        staging.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(staging, set_id) as folder:
             staged = folder / "built"
             clone_tree(built, staged)
             (staged / SOLUTIONS).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
