@@ -6,7 +6,7 @@ they start (``sensors/``, ``cli/``).
 
 from dagster import AssetSelection, define_asset_job, in_process_executor
 
-from contimg_assets.station.operations import CONVERT, IMAGE, SOLVE
+from contimg_assets.station.operations import CONVERT, IMAGE, PROCESS, SOLVE
 
 #: Priorities of runs: live groups go before those of a catch-up.
 LIVE_PRIORITY, CATCH_UP_PRIORITY = 10, 0
@@ -16,6 +16,14 @@ convert_group = define_asset_job(
     CONVERT,
     selection=AssetSelection.assets("measurement_set", "measurement_set_qa", "flags"),
     description="A group's files to a Measurement Set, its quality numbers and its flags.",
+    executor_def=in_process_executor,
+)
+process_group = define_asset_job(
+    PROCESS,
+    selection=AssetSelection.assets(
+        "measurement_set", "measurement_set_qa", "flags", "calibrated_ms", "image", "image_qa"
+    ),
+    description="All of a group whose calibration stands already: from its files to its image, in one run.",
     executor_def=in_process_executor,
 )
 solve_calibrator = define_asset_job(
@@ -32,4 +40,4 @@ image_group = define_asset_job(
 )
 
 #: All of them.
-jobs = (convert_group, solve_calibrator, image_group)
+jobs = (convert_group, process_group, solve_calibrator, image_group)

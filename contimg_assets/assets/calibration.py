@@ -27,6 +27,7 @@ from contimg_assets.assets.publishing import (
     ms_path,
     production,
 )
+from contimg_assets.assets.run_options import ApplyRunOptions, SolveRunOptions
 from contimg_assets.partitions import calibrator_scan, observation_group
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.files import tree_sha256
@@ -84,6 +85,7 @@ def flags(
 )
 def calibration_tables(
     context: AssetExecutionContext,
+    config: SolveRunOptions,
     measurement_set: Path,
     flags: Path,
     stages: StageRunner,
@@ -92,10 +94,11 @@ def calibration_tables(
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set, flags) as making:
         making.records.refuse_errors(making.key, "measurement_set_qa")
-        calibrator = making.records.group(making.key).calibrator_name
-        reference = get_settings().calibration.reference_antenna
+        calibrator = config.calibrator or making.records.group(making.key).calibrator_name
+        reference = config.reference_antenna or get_settings().calibration.reference_antenna
         options = ["--calibrator", calibrator] if calibrator else []
         options += ["--refant", reference] if reference else []
+        options += [] if config.fast is None else ["--fast" if config.fast else "--no-fast"]
         solutions = stages.run(
             context, ["solve"], ms_path(measurement_set, making.key), flags, making.built, *options
         )
@@ -105,6 +108,7 @@ def calibration_tables(
         set_id = database.registry().register(named, making.built)
         return making.publish(
             solutions,
+            asked=config.asked,
             calibration_set=set_id,
             calibrator=str(solutions["calibrator"]),
             reference_antenna=str(solutions["refant"]),
@@ -118,8 +122,12 @@ def calibration_tables(
         "(CORRECTED_DATA), and a note of which tables those were."
     ),
     partitions_def=observation_group,
-    # Any scan's tables may be the nearest: the registry chooses, the metadata say which it was.
-    deps=[AssetDep(calibration_tables, partition_mapping=AllPartitionMapping())],
+    # Any scan's tables may be the nearest: the registry chooses, the metadata say which it was. In a run that
+    # makes both, the Measurement Set is judged first.
+    deps=[
+        AssetDep(calibration_tables, partition_mapping=AllPartitionMapping()),
+        AssetDep("measurement_set_qa"),
+    ],
     group_name="calibration",
     kinds={"casa", "measurementset"},
     owners=OWNERS,
@@ -129,6 +137,7 @@ def calibration_tables(
 )
 def calibrated_ms(
     context: AssetExecutionContext,
+    config: ApplyRunOptions,
     measurement_set: Path,
     flags: Path,
     stages: StageRunner,
@@ -140,7 +149,7 @@ def calibrated_ms(
         records.refuse_errors(key, "measurement_set_qa")
         work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
         need = need_of(records.group(key), records)
-        for chosen in selection.options(need):
+        for chosen in selection.candidates(need, config.calibration_set):
             result = work.calibrate(chosen)
             if result is not None:
                 break
@@ -159,6 +168,7 @@ def calibrated_ms(
         published = making.publish(
             result,
             sets=chosen.set_ids,
+            asked=config.asked,
             calibration_set=chosen.set_id,
             calibrator=chosen.found.calibrator,
             calibration_hours=chosen.hours,

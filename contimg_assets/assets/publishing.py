@@ -67,7 +67,12 @@ class Production:
     storage: StoreResource
 
     def publish(
-        self, result: Mapping[str, Any], *, sets: Sequence[str] = (), **metadata: Any
+        self,
+        result: Mapping[str, Any],
+        *,
+        sets: Sequence[str] = (),
+        asked: Mapping[str, Any] | None = None,
+        **metadata: Any,
     ) -> MaterializeResult[Path]:
         """Publish what was built, record it and what it was made from, and say so to Dagster.
 
@@ -77,6 +82,8 @@ class Production:
             The stage's result; its numbers become metadata, its whole the station database's record.
         sets : sequence of str
             Calibration sets that were applied, whose tables are inputs too.
+        asked : Mapping, optional
+            What was asked of this run in place of the settings (``assets/run_options.py``).
         **metadata
             Further metadata.
 
@@ -97,7 +104,7 @@ class Production:
             owner=self.owner,
             run=self.run,
             inputs=[each.id for each in inputs],
-            settings=settings_of(self.product),
+            settings=settings_of(self.product, asked or {}),
         )
         path = store.path(self.key, self.product)
         # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
@@ -106,6 +113,7 @@ class Production:
             metadata={
                 **pictures(self.storage, path),
                 **metadata,
+                **({"asked": MetadataValue.json(dict(asked))} if asked else {}),
                 "version": version.version,
                 "made_from": ", ".join(f"{each.key} {each.product} {each.version}" for each in inputs),
                 **numbers(result),
@@ -113,11 +121,17 @@ class Production:
         )
 
 
-def settings_of(product: str) -> dict[str, Any]:
-    """Options and software that a product is made with now, as its row keeps them."""
+def settings_of(product: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Options and software that a product is made with now, as its row keeps them.
+
+    What was asked of the run alone is kept as such, and takes its place among the options.
+    """
     section = _SECTIONS.get(product)
     options = {section: getattr(get_settings(), section).model_dump(mode="json")} if section else {}
-    return {"options": options, "software": software_versions()}
+    for values in options.values():
+        values.update({name: value for name, value in asked.items() if name in values})
+    told = {"asked": dict(asked)} if asked else {}
+    return {"options": options, "software": software_versions(), **told}
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from contimg_assets.station.registration import register
 
 #: Names of the jobs, in the order in which a group goes through them.
 CONVERT, SOLVE, IMAGE = "convert_group", "solve_calibrator", "image_group"
+#: Converts and images in one run: for a group whose calibration stands already.
+PROCESS = "process_group"
 #: What became of a group.  The last two make the command fail.
 COMPLETED, SKIPPED, WAITING, BUSY = "completed", "skipped", "waiting", "busy"
 FAILED, REJECTED = "failed", "rejected"

@@ -23,10 +23,15 @@ from starlette.types import ASGIApp
 
 from contimg_assets.radio.errors import AccessError
 from contimg_assets.settings import Settings
-from contimg_assets.station.products import StationRecords
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.web.app import guarded_app, own_app
-from contimg_assets.web.audit import AuditFile
-from contimg_assets.web.dagster_app import dagster_app, shared_code_server
+from contimg_assets.web.dagster_app import (
+    dagster_app,
+    dagster_workspace,
+    orchestrator_of,
+    shared_code_server,
+)
 from contimg_assets.web.principals import Access, mode_of
 from contimg_assets.web.tokens import Tokens
 
@@ -165,7 +170,6 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
 def serve(
     settings: Settings,
     instance: DagsterInstance,
-    records: StationRecords,
     listening: Listener,
     access: Access,
     *,
@@ -177,7 +181,6 @@ def serve(
     ----------
     settings : Settings
     instance : DagsterInstance
-    records : StationRecords
     listening : Listener
     access : Access
         Of :func:`access_for`.
@@ -198,9 +201,11 @@ def serve(
         if daemon:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contimg-")))
             workspace = stack.enter_context(shared_code_server(instance, folder))
-        dagster = stack.enter_context(dagster_app(instance, workspace))
-        own = own_app(records, settings.home / "products")
-        app = guarded_app(own, dagster, access, AuditFile(settings.home), _names(settings, listening))
+        context = stack.enter_context(dagster_workspace(instance, workspace))
+        installation = Installation(settings)
+        own = own_app(installation, orchestrator_of(instance, context))
+        actions = OperatorActions(installation.engine)
+        app = guarded_app(own, dagster_app(context), access, actions, _names(settings, listening))
         server = http_server(app)
         child = stack.enter_context(_daemon(workspace, settings.home)) if workspace is not None else None
         if not ending.is_set():
