@@ -382,6 +382,8 @@ class GroupSummary(Base):
     """What lists show of a group, from the other tables: written with what it summarises."""
 
     __tablename__ = "group_summary"
+    # How many groups have which is counted for every list: from the index alone.
+    __table_args__ = (Index("ix_group_summary_facets", "state", "verdict", "image_quality"),)
 
     key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
     state: Mapped[str] = mapped_column(String(16), index=True)

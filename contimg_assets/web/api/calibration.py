@@ -19,7 +19,7 @@ from contimg_assets.station.views import standing
 from contimg_assets.web.api.group_models import GroupRow, State, Verdict
 from contimg_assets.web.api.groups import Limit, Offset, group_row
 from contimg_assets.web.api.identify import KeyPath
-from contimg_assets.web.api.parts import API, Links, Model, Parts, group_url, set_url
+from contimg_assets.web.api.parts import API, Links, Model, Parts, group_url, links, set_url
 
 AskedStatus = Literal["pending", "active", "retired", "failed"]
 SetState = Annotated[str, WithJsonSchema({"type": "string", "enum": list(SET_STATES)})]
@@ -267,7 +267,7 @@ def calibration_router(parts: Parts) -> APIRouter:
                 fallback=each.fallback,
                 warning=each.warning,
                 findings=[Finding.model_validate(finding) for finding in each.findings],
-                links=Links(self=set_url(each.found.id), group=group_url(each.found.group_key)),
+                links=links(self=set_url(each.found.id), group=group_url(each.found.group_key)),
             )
             for each in held
         ]
@@ -293,7 +293,7 @@ def _row(found: CalibrationSet, used: dict[str, int]) -> dict[str, Any]:
         "band_mhz": (found.channel_low_hz / 1e6, found.channel_high_hz / 1e6),
         "n_antennas": len(found.antennas),
         "n_groups": used.get(found.id, 0),
-        "links": Links(self=set_url(found.id), group=group_url(found.group_key)),
+        "links": links(self=set_url(found.id), group=group_url(found.group_key)),
     }
 
 

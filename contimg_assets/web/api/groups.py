@@ -61,7 +61,7 @@ from contimg_assets.web.api.group_models import (
     Waterfall,
 )
 from contimg_assets.web.api.identify import KeyPath
-from contimg_assets.web.api.parts import API, Links, Parts, group_url, set_url
+from contimg_assets.web.api.parts import API, Parts, group_url, links, set_url
 from contimg_assets.web.problems import ProblemError
 
 
@@ -246,7 +246,7 @@ def _row(parts: Parts, row: GroupSummary) -> dict[str, Any]:
         "calibrator": row.calibrator_name,
         "calibrator_quality": calibrator_quality(parts, row),
         "calibration_set": row.set_id,
-        "links": Links(
+        "links": links(
             self=url,
             picture=f"{files}/image/{THUMBNAIL}" if row.image_version_id is not None else None,
             report=f"{files}/image_qa/report.html" if row.image_quality != "unknown" else None,

@@ -36,7 +36,7 @@ from contimg_assets.web.api.job_models import (
     Step,
     WorkflowRequest,
 )
-from contimg_assets.web.api.parts import API, Links, Parts, group_url, job_url, principal_of, request_of
+from contimg_assets.web.api.parts import API, Parts, group_url, job_url, links, principal_of, request_of
 from contimg_assets.web.orchestrator import Launch, status_word
 from contimg_assets.web.problems import ProblemError
 
@@ -258,7 +258,7 @@ def _one(parts: Parts, record: RunRecord, stands: Any) -> dict[str, Any]:
         "started": record.start_time,
         "finished": record.end_time,
         "batch": run.tags.get(BATCH_TAG),
-        "links": Links(self=url, group=group_url(key) if stand and key else None, logs=f"{url}/logs"),
+        "links": links(self=url, group=group_url(key) if stand and key else None, logs=f"{url}/logs"),
     }
 
 

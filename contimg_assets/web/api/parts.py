@@ -29,17 +29,13 @@ class Model(BaseModel):
     )
 
 
-class Links(Model):
-    """Addresses of what belongs to it."""
+#: Addresses of what belongs to it, by what they are.
+Links = dict[str, str]
 
-    self: str
-    group: str | None = None
-    job: str | None = None
-    logs: str | None = None
-    report: str | None = None
-    picture: str | None = None
-    calibration_set: str | None = None
-    next: str | None = None
+
+def links(**addresses: str | None) -> Links:
+    """Those of some addresses that there are."""
+    return {name: address for name, address in addresses.items() if address is not None}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ depends_on = None
 
 _BEFORE = ("same_day", "backup_calibrator", "bandpass_selfcal", "earlier_day")
 _NAMED = "named"
+#: Counted for every list, over all groups.
+_FACETS = ("state", "verdict", "image_quality")
 _TEXTS = ("calibration_quality", "image_quality")
 _NUMBERS = {
     "measurement_set_bytes": sa.BigInteger(),
@@ -49,6 +51,7 @@ def upgrade() -> None:
     for name, kind in _NUMBERS.items():
         op.add_column("group_summary", sa.Column(name, kind, nullable=True))
     op.create_index("ix_group_summary_rms_mjy_beam", "group_summary", ["rms_mjy_beam"], unique=False)
+    op.create_index("ix_group_summary_facets", "group_summary", list(_FACETS), unique=False)
     _allow(*_BEFORE, _NAMED)
 
 
@@ -56,6 +59,7 @@ def downgrade() -> None:
     """Undo this revision; groups that a named set calibrated are kept as of the same day."""
     op.execute("UPDATE group_calibration SET fallback = 'same_day' WHERE fallback = 'named'")
     _allow(*_BEFORE)
+    op.drop_index("ix_group_summary_facets", table_name="group_summary")
     op.drop_index("ix_group_summary_rms_mjy_beam", table_name="group_summary")
     for name in (*_NUMBERS, *_TEXTS):
         op.drop_column("group_summary", name)
