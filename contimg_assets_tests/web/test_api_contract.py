@@ -1,6 +1,6 @@
 """The API does what its description says, whatever is sent: schemathesis over every operation.
 
-The short run is a look at each; the long one goes deeper.  Streams are tested by themselves (``test_api_logs``).
+The short run is a look at each; the long one goes deeper.  Streams are tested by ``test_api_logs.py``.
 """
 
 import pytest
