@@ -159,9 +159,12 @@ def quality(product: str, found: Mapping[str, tuple[str, float | None]]) -> str:
     if statuses != "PASS":
         return {"ERROR": "poor", "WARN": "marginal", "": "unknown"}[statuses]
     known = load_limits().limits.get(product, {})
-    measured = ((known[name], value) for name, (_, value) in found.items() if name in known)
-    best = all(limit.excellent(value) for limit, value in measured if value is not None)
-    return "excellent" if best else "good"
+    best = [
+        known[name].excellent(value)
+        for name, (_, value) in found.items()
+        if name in known and value is not None
+    ]
+    return "excellent" if best and all(best) else "good"
 
 
 def error_text(metric: str, value: float | None, hard: float) -> str:
