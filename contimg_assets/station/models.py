@@ -382,7 +382,6 @@ class GroupSummary(Base):
     """What lists show of a group, from the other tables: written with what it summarises."""
 
     __tablename__ = "group_summary"
-    # How many groups have which is counted for every list: from the index alone.
     __table_args__ = (Index("ix_group_summary_facets", "state", "verdict", "image_quality"),)
 
     key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
@@ -429,7 +428,7 @@ class GroupSummary(Base):
 
 
 class OperatorAction(Base):
-    """One write that somebody asked for; entered before it is carried out, never changed."""
+    """One write that somebody asked for (``operator_actions.Action``); entered before it is carried out."""
 
     __tablename__ = "operator_action"
 
@@ -442,10 +441,8 @@ class OperatorAction(Base):
     by: Mapped[str] = mapped_column(String(16))
     """How the user is known: ``loopback``, ``token``, ``proxy`` or ``command line``."""
     peer: Mapped[str]
-    """Address that it came from; empty: a Unix socket, or this machine's command line."""
     method: Mapped[str] = mapped_column(String(16))
     target: Mapped[str]
-    """Path, or command."""
     mutations: Mapped[list[str]]
     """What Dagster was asked to do."""
     content: Mapped[str]

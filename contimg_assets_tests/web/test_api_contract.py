@@ -1,6 +1,7 @@
 """The API does what its description says, whatever is sent: schemathesis over every operation.
 
-The short run is a look at each; the long one goes deeper.  Streams are tested by ``test_api_logs.py``.
+Not checked: that all that the description allows is accepted, since it cannot say of two members that one
+of them is wanted.  The short run is a look at each; the long one goes deeper.  Streams are tested by ``test_api_logs.py``.
 """
 
 import pytest

@@ -62,6 +62,7 @@ def test_what_is_asked_for_is_accepted_once(served: Served) -> None:
         ("?start_date=2026-01-16", 0),
         ("?end_date=2026-01-15", 2),
         ("?start_date=2026-01-15T04:00:00", 1),
+        ("?start_date=2026-01-15T04:00:00.5Z", 1),
         ("?limit=1", 2),
         ("?offset=1", 2),
     ],
@@ -88,6 +89,9 @@ def test_the_references_orders(served: Served, sort: str, first: str) -> None:
     [
         ("/api/ms?scan=true", 422, "contimg register"),
         ("/api/ms?start_date=yesterday", 422, "start_date"),
+        ("/api/ms?start_date=1768449600", 422, "start_date"),
+        ("/api/groups?bogus=1", 422, "bogus"),
+        ("/api/groups?cursor=bogus", 422, "cursor"),
         ("/api/ms?sort_by=path", 422, "sort_by"),
         ("/api/ms?limit=501", 422, "limit"),
         ("/api/ms?offset=50001", 422, "offset"),

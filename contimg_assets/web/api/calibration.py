@@ -211,6 +211,13 @@ class AntennaStandings(Model):
 def calibration_router(parts: Parts) -> APIRouter:
     """Routes of calibration sets."""
     router = APIRouter(prefix=API, tags=["calibration"])
+    _add_sets(router, parts)
+    _add_groups(router, parts)
+    return router
+
+
+def _add_sets(router: APIRouter, parts: Parts) -> None:
+    """Sets by themselves."""
     station = parts.station
 
     @router.get("/calibration/sets", response_model=CalibrationSetList)
@@ -248,6 +255,11 @@ def calibration_router(parts: Parts) -> APIRouter:
         station.registry.retire(set_id, asked.reason, asked.replaced_by)
         return set_detail(parts, set_id)
 
+
+def _add_groups(router: APIRouter, parts: Parts) -> None:
+    """Sets and antennas held against a group."""
+    station = parts.station
+
     @router.get("/groups/{key}/calibration", response_model=SetsForGroup)
     def sets_of_group(
         key: KeyPath,
@@ -281,8 +293,6 @@ def calibration_router(parts: Parts) -> APIRouter:
         stands = standing(station.records, key)
         items = [AntennaStanding.model_validate(each) for each in antennas_of(station, key)]
         return AntennaStandings(group=key, state=stands.state, verdict=stands.verdict, items=items)
-
-    return router
 
 
 def _row(found: CalibrationSet, used: dict[str, int]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from contimg_assets.assets.publishing import THUMBNAIL
 from contimg_assets.radio.group_key import slug
@@ -61,7 +61,7 @@ from contimg_assets.web.api.group_models import (
     Waterfall,
 )
 from contimg_assets.web.api.identify import KeyPath
-from contimg_assets.web.api.parts import API, Parts, group_url, links, set_url
+from contimg_assets.web.api.parts import API, Model, Parts, group_url, links, set_url
 from contimg_assets.web.problems import ProblemError
 
 
@@ -75,21 +75,20 @@ def _known_sort(sort: str) -> str:
 MAX_OFFSET = 50_000
 Limit = Annotated[int, Query(ge=1, le=500, description="Rows at most.")]
 Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Rows to leave out; a cursor is cheaper.")]
+#: A key, or the beginning of one.
+TIME_PATTERN = r"^(\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2})?)?)?)?)?)?$"
 Since = Annotated[
     str,
     Query(
         description="First time, as keys have it or the beginning of one.",
-        pattern=r"^(\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2})?)?)?)?)?)?$",
+        pattern=TIME_PATTERN,
         examples=["2025-06-01"],
     ),
 ]
 Sort = Annotated[
     str,
-    Query(
-        description="What by; with - before it from high to low.",
-        json_schema_extra={"enum": [f"{sign}{name}" for name in SORTS for sign in ("", "-")]},
-    ),
     AfterValidator(_known_sort),
+    WithJsonSchema({"type": "string", "enum": [f"{sign}{name}" for name in SORTS for sign in ("", "-")]}),
 ]
 ProductName = Annotated[
     str | None, Query(description="Only of this product.", max_length=64, examples=["image"])
@@ -101,63 +100,82 @@ FlagVersionQuery = Annotated[
 Fallback = Literal["same_day", "backup_calibrator", "bandpass_selfcal", "earlier_day", "named"]
 
 
+class GroupQuery(Model):
+    """What a list of groups may be asked for; a parameter that does not exist is an error."""
+
+    q: str = Field(default="", max_length=100)
+    """Part of key, calibrator, set, worst check or reason."""
+    state: list[AskedState] = Field(default=[])
+    verdict: list[AskedVerdict] = Field(default=[])
+    """Empty: not judged."""
+    quality: list[AskedQuality] = Field(default=[])
+    """Words for the image."""
+    fallback: list[Fallback] = Field(default=[])
+    """Ways to the calibration."""
+    since: str = Field(default="", pattern=TIME_PATTERN, examples=["2025-06-01"])
+    """First time, as keys have it or the beginning of one."""
+    until: str = Field(default="", pattern=TIME_PATTERN, examples=["2025-06-01"])
+    """Last time; the day or hour that it begins is within."""
+    min_declination_deg: float = Field(default=-90.0, ge=-90, le=90)
+    max_declination_deg: float = Field(default=90.0, ge=-90, le=90)
+    calibrator: str = Field(default="", max_length=64)
+    """Name of the calibrator in the beam."""
+    has_calibrator: bool | None = None
+    is_calibrated: bool | None = None
+    is_imaged: bool | None = None
+    calibration_set: str = Field(default="", max_length=64)
+    sort: Sort = NEWEST_FIRST
+    """What by; with - before it from high to low."""
+    limit: int = Field(default=50, ge=1, le=500)
+    """Rows at most."""
+    offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
+    """Rows to leave out; a cursor is cheaper."""
+    cursor: str | None = Field(default=None, max_length=400)
+    """Of the page before."""
+
+    @property
+    def filter(self) -> GroupFilter:
+        """Which groups."""
+        strip = (self.min_declination_deg, self.max_declination_deg)
+        return GroupFilter(
+            search=self.q,
+            states=tuple(self.state),
+            verdicts=tuple(self.verdict),
+            image_qualities=tuple(self.quality),
+            fallbacks=tuple(self.fallback),
+            since=self.since,
+            until=self.until,
+            declination_deg=None if strip == (-90.0, 90.0) else strip,
+            calibrator=self.calibrator,
+            has_calibrator=self.has_calibrator,
+            is_calibrated=self.is_calibrated,
+            is_imaged=self.is_imaged,
+            set_id=self.calibration_set,
+        )
+
+
 def groups_router(parts: Parts) -> APIRouter:
     """Routes of groups."""
     router = APIRouter(prefix=f"{API}/groups", tags=["groups"])
+    _add_list(router, parts)
+    _add_group(router, parts)
+    _add_flags(router, parts)
+    return router
+
+
+def _add_list(router: APIRouter, parts: Parts) -> None:
+    """The list."""
     station = parts.station
 
     @router.get("", response_model=GroupPage)
-    def list_all(
-        q: Annotated[
-            str, Query(max_length=100, description="Part of key, calibrator, set, worst check or reason.")
-        ] = "",
-        state: Annotated[list[AskedState] | None, Query(description="States.")] = None,
-        verdict: Annotated[
-            list[AskedVerdict] | None, Query(description="Verdicts; empty: not judged.")
-        ] = None,
-        quality: Annotated[list[AskedQuality] | None, Query(description="Words for the image.")] = None,
-        fallback: Annotated[list[Fallback] | None, Query(description="Ways to the calibration.")] = None,
-        since: Since = "",
-        until: Since = "",
-        min_declination_deg: Annotated[float | None, Query(ge=-90, le=90)] = None,
-        max_declination_deg: Annotated[float | None, Query(ge=-90, le=90)] = None,
-        calibrator: Annotated[
-            str, Query(max_length=64, description="Name of the calibrator in the beam.")
-        ] = "",
-        has_calibrator: bool | None = None,
-        is_calibrated: bool | None = None,
-        is_imaged: bool | None = None,
-        calibration_set: Annotated[str, Query(max_length=64)] = "",
-        sort: Sort = NEWEST_FIRST,
-        limit: Limit = 50,
-        offset: Offset = 0,
-        cursor: Annotated[str | None, Query(max_length=400, description="Of the page before.")] = None,
-    ) -> GroupPage:
+    def list_all(asked: Annotated[GroupQuery, Query()]) -> GroupPage:
         """Groups, searched, filtered and sorted by the database: totals are of all, not of the page."""
-        strip = None
-        if min_declination_deg is not None or max_declination_deg is not None:
-            strip = (
-                -90.0 if min_declination_deg is None else min_declination_deg,
-                90.0 if max_declination_deg is None else max_declination_deg,
-            )
-        wanted = GroupFilter(
-            search=q,
-            states=tuple(state or ()),
-            verdicts=tuple(verdict or ()),
-            image_qualities=tuple(quality or ()),
-            fallbacks=tuple(fallback or ()),
-            since=since,
-            until=until,
-            declination_deg=strip,
-            calibrator=calibrator,
-            has_calibrator=has_calibrator,
-            is_calibrated=is_calibrated,
-            is_imaged=is_imaged,
-            set_id=calibration_set,
-        )
+        sort, cursor = asked.sort, asked.cursor
         after = None if cursor is None else read_cursor(cursor, sort)
-        page = list_groups(station.engine, wanted, sort=sort, limit=limit, offset=offset, after=after)
-        last = page.rows[-1] if len(page.rows) == limit else None
+        page = list_groups(
+            station.engine, asked.filter, sort=sort, limit=asked.limit, offset=asked.offset, after=after
+        )
+        last = page.rows[-1] if len(page.rows) == asked.limit else None
         return GroupPage(
             items=[group_row(parts, row) for row in page.rows],
             total=page.total,
@@ -165,6 +183,11 @@ def groups_router(parts: Parts) -> APIRouter:
             facets=page.facets,
             cursor=None if last is None else write_cursor(last, sort),
         )
+
+
+def _add_group(router: APIRouter, parts: Parts) -> None:
+    """One group."""
+    station = parts.station
 
     @router.get("/{key}", response_model=GroupDetail)
     def show(key: KeyPath) -> GroupDetail:
@@ -209,6 +232,11 @@ def groups_router(parts: Parts) -> APIRouter:
         """Its states, files and what its products took to make."""
         return History(**describe_history(station.records, station.arrivals, key))
 
+
+def _add_flags(router: APIRouter, parts: Parts) -> None:
+    """A group's flags."""
+    station = parts.station
+
     @router.get("/{key}/flags", response_model=FlagVersionList)
     def flags(key: KeyPath) -> FlagVersionList:
         """Versions of its flags."""
@@ -228,8 +256,6 @@ def groups_router(parts: Parts) -> APIRouter:
         """Flagged part of the cross-correlations by integration and channel."""
         station.records.group(key)
         return Waterfall(group=key, **waterfall(flag_summary(station.records, station.store, key, version)))
-
-    return router
 
 
 def group_row(parts: Parts, row: GroupSummary) -> GroupRow:

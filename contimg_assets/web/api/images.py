@@ -3,16 +3,19 @@
 Belongs here: routes.  Does not belong here: reading FITS (``radio/images/cutouts.py``).
 """
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.station.publication import content
 from contimg_assets.web.api.identify import KeyPath
 from contimg_assets.web.api.parts import API, Model, Parts
+from contimg_assets.web.problems import ProblemError
+
+if TYPE_CHECKING:
+    from contimg_assets.radio.images.cutouts import Cutout
 
 Plane = Literal["image", "pbcor", "residual", "noise", "pb", "model", "mask", "psf"]
 #: Widest part that is shown, pixels, and that is told in numbers.
@@ -43,15 +46,6 @@ def images_router(parts: Parts) -> APIRouter:
     router = APIRouter(prefix=f"{API}/groups", tags=["groups"])
     station = parts.station
 
-    def found_in(key: str, plane: str, ra: float | None, dec: float | None, arcmin: float, most: int):  # type: ignore[no-untyped-def]
-        from contimg_assets.radio.images.cutouts import cut
-
-        station.records.group(key)
-        if (ra is None) != (dec is None):
-            raise MissingInputError("expected both ra_deg and dec_deg, or neither")
-        folder = content(station.records, station.store, key, "image")
-        return cut(folder / f"{slug(key)}.{plane}.fits", ra, dec, arcmin, most)
-
     @router.get(
         "/{key}/cutout.png",
         response_class=Response,
@@ -80,7 +74,7 @@ def images_router(parts: Parts) -> APIRouter:
         headers = {"Cache-Control": "no-cache", "ETag": tag}
         if tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        part = found_in(key, plane, ra_deg, dec_deg, arcmin, MOST_PIXELS)
+        part = _found_in(parts, key, plane, ra_deg, dec_deg, arcmin, MOST_PIXELS)
         drawn, black, white = png(part, low, high)
         headers |= {"X-Black": f"{black:.6g}", "X-White": f"{white:.6g}", "X-Unit": part.unit}
         return Response(drawn, media_type="image/png", headers=headers)
@@ -94,7 +88,7 @@ def images_router(parts: Parts) -> APIRouter:
         arcmin: Width = 10.0,
     ) -> Pixels:
         """A part of an image in numbers, at most 256 pixels wide."""
-        part = found_in(key, plane, ra_deg, dec_deg, arcmin, MOST_NUMBERS)
+        part = _found_in(parts, key, plane, ra_deg, dec_deg, arcmin, MOST_NUMBERS)
         rows = [[float(v) if v == v else None for v in row] for row in part.pixels.tolist()]
         return Pixels(
             group=key,
@@ -108,3 +102,18 @@ def images_router(parts: Parts) -> APIRouter:
         )
 
     return router
+
+
+def _found_in(
+    parts: Parts, key: str, plane: str, ra: float | None, dec: float | None, arcmin: float, most: int
+) -> "Cutout":
+    """A part of one of a group's images."""
+    # Brings astropy.
+    from contimg_assets.radio.images.cutouts import cut
+
+    station = parts.station
+    station.records.group(key)
+    if (ra is None) != (dec is None):
+        raise ProblemError(422, "found one of ra_deg and dec_deg; expected both, or neither")
+    folder = content(station.records, station.store, key, "image")
+    return cut(folder / f"{slug(key)}.{plane}.fits", ra, dec, arcmin, most)

@@ -38,7 +38,7 @@ class JobRequest(Model, Generic[P]):
     @model_validator(mode="after")
     def _one_name(self) -> "JobRequest[P]":
         if (self.group is None) == (self.ms_path is None):
-            raise ValueError("expected either group or ms_path")
+            raise ValueError("either group or ms_path")
         return self
 
 

@@ -61,6 +61,13 @@ _JOBS = {"convert": CONVERT, "calibrate": SOLVE, "apply": IMAGE, "image": IMAGE,
 def jobs_router(parts: Parts) -> APIRouter:
     """Routes of jobs."""
     router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"])
+    _add_listing(router, parts)
+    _add_requests(router, parts)
+    return router
+
+
+def _add_listing(router: APIRouter, parts: Parts) -> None:
+    """Jobs that there are."""
 
     @router.get("", response_model=JobPage)
     def list_jobs(
@@ -103,6 +110,10 @@ def jobs_router(parts: Parts) -> APIRouter:
         parts.dagster.cancel(run_id, request)
         return Job(**_described(parts, [parts.dagster.run(run_id)])[0])
 
+
+def _add_requests(router: APIRouter, parts: Parts) -> None:
+    """Asking for one."""
+
     def start(kind: Kind, asked: JobRequest[Any], request: Request, response: Response) -> JobAccepted:
         key = asked.group if asked.group is not None else group_of(asked.ms_path or "")
         planned = plan_job(parts.station, kind, key, asked.params)
@@ -136,8 +147,6 @@ def jobs_router(parts: Parts) -> APIRouter:
     def workflow(asked: WorkflowRequest, request: Request, response: Response) -> JobAccepted:
         """Make a group from its files to its image in one run."""
         return start("workflow", asked, request, response)
-
-    return router
 
 
 def group_jobs_router(parts: Parts) -> APIRouter:

@@ -176,6 +176,13 @@ async def events(tail: Tail) -> AsyncIterator[bytes]:
 def logs_router(parts: Parts) -> APIRouter:
     """Routes of logs."""
     router = APIRouter(prefix=f"{API}/jobs", tags=["jobs"])
+    _add_stream(router, parts)
+    _add_text(router, parts)
+    return router
+
+
+def _add_stream(router: APIRouter, parts: Parts) -> None:
+    """While it is written."""
 
     @router.get(
         "/id/{run_id}/logs",
@@ -230,6 +237,10 @@ def logs_router(parts: Parts) -> APIRouter:
         parts.streams.take(user)
         return LogResponse(events(Tail(parts.dagster, run_id, place)), parts.streams, user)
 
+
+def _add_text(router: APIRouter, parts: Parts) -> None:
+    """As it stands."""
+
     @router.get(
         "/id/{run_id}/log.txt",
         response_class=Response,
@@ -247,8 +258,6 @@ def logs_router(parts: Parts) -> APIRouter:
         """The log of a job as it stands, as plain text."""
         parts.dagster.run(run_id)
         return _text(parts, run_id, stream, offset)
-
-    return router
 
 
 def _text(parts: Parts, run_id: str, stream: Stream, offset: int) -> Response:

@@ -34,6 +34,13 @@ _MILLI = 1e-3
 def quality_router(parts: Parts) -> APIRouter:
     """Routes of quality."""
     router = APIRouter(prefix=API, tags=["reference"])
+    _add_quality(router, parts)
+    _add_plots(router, parts)
+    return router
+
+
+def _add_quality(router: APIRouter, parts: Parts) -> None:
+    """Of solutions and images."""
     station = parts.station
 
     @router.get("/qa/calibration/{ms_path:path}", response_model=CalibrationQuality)
@@ -89,6 +96,11 @@ def quality_router(parts: Parts) -> APIRouter:
             checks=checks,
         )
 
+
+def _add_plots(router: APIRouter, parts: Parts) -> None:
+    """Solutions as pictures and numbers."""
+    station = parts.station
+
     @router.get(
         "/plots/caltable/{caltable_path:path}",
         response_class=Response,
@@ -120,8 +132,6 @@ def quality_router(parts: Parts) -> APIRouter:
         return Response(
             _drawn(lines, f"{found.id}  {found.calibrator}"), media_type="image/png", headers=headers
         )
-
-    return router
 
 
 def _require(parts: Parts, key: str, *products: str) -> None:

@@ -7,7 +7,7 @@ here: the same by groups' keys (``groups.py``), or quality (``quality.py``).
 import json
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -52,6 +52,8 @@ _SORTS = {
 SortBy = Literal[
     "time_desc", "time_asc", "name_asc", "name_desc", "size_desc", "size_asc", "rms_asc", "rms_desc"
 ]
+#: A day, or a time in UTC.  (pydantic would take a number for seconds since 1970.)
+_TIME = r"^(\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|\+00:00)?)?)?$"
 #: What conversion says of a Measurement Set, and metadata need.
 _CONVERTED = (
     *("start_utc", "end_utc", "mid_mjd", "n_integrations", "n_channels"),
@@ -79,8 +81,8 @@ def reference_router(parts: Parts) -> APIRouter:
             date | datetime | None, Query(description="Observed from then on, UTC.")
         ] = None,
         end_date: Annotated[
-            date | datetime | None, Query(description="Observed until then, UTC; that day is within.")
-        ] = None,
+            str, Query(pattern=_TIME, description="Observed until then, UTC; that day is within.")
+        ] = "",
         sort_by: Annotated[SortBy, Query(description="Order.")] = "time_desc",
         limit: Limit = 100,
         offset: Offset = 0,
@@ -124,11 +126,9 @@ def reference_router(parts: Parts) -> APIRouter:
     return router
 
 
-def _as_key(at: date | datetime | None) -> str:
-    """The beginning of the keys of a day or time."""
-    if at is None:
-        return ""
-    return at.strftime("%Y-%m-%dT%H:%M:%S") if isinstance(at, datetime) else at.isoformat()
+def _as_key(at: str) -> str:
+    """The beginning of the keys of a day or time: keys have whole seconds, and no zone."""
+    return at.removesuffix("Z").removesuffix("+00:00").partition(".")[0]
 
 
 def _range(parts: Parts, quality: CalibratorQuality | None) -> tuple[float, float] | None:

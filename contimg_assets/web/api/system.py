@@ -59,7 +59,13 @@ RECENT_GROUPS = 20
 def system_router(parts: Parts) -> APIRouter:
     """Routes about the whole installation."""
     router = APIRouter(prefix=API, tags=["system"])
-    station = parts.station
+    _add_state(router, parts)
+    _add_history(router, parts)
+    return router
+
+
+def _add_state(router: APIRouter, parts: Parts) -> None:
+    """How the installation is now."""
     cache = _Cache()
 
     @router.get("/status", response_model=Status)
@@ -91,6 +97,11 @@ def system_router(parts: Parts) -> APIRouter:
     def me(request: Request) -> Me:
         """Who asks, and what they may do."""
         return Me.model_validate(require(request, Role.VIEWER))
+
+
+def _add_history(router: APIRouter, parts: Parts) -> None:
+    """What it has seen, and who did what."""
+    station = parts.station
 
     @router.get("/antennas", response_model=AntennaList)
     def antennas(
@@ -147,8 +158,6 @@ def system_router(parts: Parts) -> APIRouter:
         rows, total = parts.actions.recent(limit, user=user, before=cursor)
         items = [ActionEntry.model_validate(row) for row in rows]
         return ActionPage(items=items, total=total, cursor=items[-1].id if len(items) == limit else None)
-
-    return router
 
 
 class _Cache:
