@@ -1,7 +1,8 @@
 """The API does what its description says, whatever is sent: schemathesis over every operation.
 
 Not checked: that all that the description allows is accepted, since it cannot say of two members that one
-of them is wanted.  The short run is a look at each; the long one goes deeper.  Streams are tested by ``test_api_logs.py``.
+of them is wanted.  The short run is a look at each; the long one goes deeper.  Streams have tests of their
+own (``test_api_logs.py``).
 """
 
 import pytest

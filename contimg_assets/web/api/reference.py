@@ -77,9 +77,7 @@ def reference_router(parts: Parts) -> APIRouter:
         is_calibrated: bool | None = None,
         is_imaged: bool | None = None,
         calibrator_quality: CalibratorQuality | None = None,
-        start_date: Annotated[
-            date | datetime | None, Query(description="Observed from then on, UTC.")
-        ] = None,
+        start_date: Annotated[str, Query(pattern=_TIME, description="Observed from then on, UTC.")] = "",
         end_date: Annotated[
             str, Query(pattern=_TIME, description="Observed until then, UTC; that day is within.")
         ] = "",
