@@ -81,6 +81,7 @@ def test_the_graph_is_the_one_that_was_drawn(specs: list[AssetSpec]) -> None:
         ("measurement_set", "calibrated_ms"),
         ("flags", "calibrated_ms"),
         ("calibration_tables", "calibrated_ms"),
+        ("measurement_set_qa", "calibrated_ms"),
         ("calibrated_ms", "image"),
         ("image", "image_qa"),
     }
