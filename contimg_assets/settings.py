@@ -108,6 +108,12 @@ class WebOptions(Options):
     """Header in which a trusted proxy gives the user's name."""
     role_header: str = "X-Contimg-Role"
     """Header in which it gives viewer, operator or admin; without it the user is a viewer."""
+    writes_per_minute: int = Field(default=60, ge=1)
+    """Writes that one user may ask for in a minute."""
+    streams_per_user: int = Field(default=4, ge=1)
+    """Streams of log lines that one user may have open; a browser's tab takes one."""
+    streams: int = Field(default=64, ge=1)
+    """Streams of log lines that may be open in all."""
 
 
 class Settings(BaseSettings):

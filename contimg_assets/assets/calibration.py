@@ -29,6 +29,7 @@ from contimg_assets.assets.publishing import (
     ms_path,
     production,
 )
+from contimg_assets.assets.run_options import ApplyRunOptions, SolveRunOptions
 from contimg_assets.partitions import calibrator_scan, observation_group
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.files import tree_sha256
@@ -87,6 +88,7 @@ def flags(
 )
 def calibration_tables(
     context: AssetExecutionContext,
+    config: SolveRunOptions,
     measurement_set: Path,
     flags: Path,
     stages: StageRunner,
@@ -95,10 +97,11 @@ def calibration_tables(
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set, flags) as making:
         making.records.refuse_errors(making.key, "measurement_set_qa")
-        calibrator = making.records.group(making.key).calibrator_name
-        reference = get_settings().calibration.reference_antenna
+        calibrator = config.calibrator or making.records.group(making.key).calibrator_name
+        reference = config.reference_antenna or get_settings().calibration.reference_antenna
         options = ["--calibrator", calibrator] if calibrator else []
         options += ["--refant", reference] if reference else []
+        options += [] if config.fast is None else ["--fast" if config.fast else "--no-fast"]
         solutions = stages.run(
             context, ["solve"], ms_path(measurement_set, making.key), flags, making.built, *options
         )
@@ -108,6 +111,7 @@ def calibration_tables(
         set_id = database.registry().register(named, making.built)
         return making.publish(
             solutions,
+            asked=config.asked,
             calibration_set=set_id,
             calibrator=str(solutions["calibrator"]),
             reference_antenna=str(solutions["refant"]),
@@ -138,6 +142,7 @@ def calibration_tables(
 )
 def calibrated_ms(
     context: AssetExecutionContext,
+    config: ApplyRunOptions,
     measurement_set: Path,
     flags: Path,
     stages: StageRunner,
@@ -149,7 +154,7 @@ def calibrated_ms(
         context.log.warning("%s: %s", context.partition_key, wait.reason)
         return
     with production(context, database, storage, measurement_set, flags) as making:
-        published = _calibrate(context, stages, database, making, measurement_set, flags)
+        published = _calibrate(context, config, stages, database, making, measurement_set, flags)
     yield published
 
 
@@ -166,6 +171,7 @@ def _wait(context: AssetExecutionContext, database: DatabaseResource) -> Wait | 
 
 def _calibrate(
     context: AssetExecutionContext,
+    config: ApplyRunOptions,
     stages: StageRunner,
     database: DatabaseResource,
     making: Production,
@@ -177,7 +183,7 @@ def _calibrate(
     records.refuse_errors(key, "measurement_set_qa")
     work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
     need = need_of(records.group(key), records)
-    for chosen in selection.options(need):
+    for chosen in selection.candidates(need, config.calibration_set):
         result = work.calibrate(chosen)
         if result is not None:
             break
@@ -196,6 +202,7 @@ def _calibrate(
     published = making.publish(
         result,
         sets=chosen.set_ids,
+        asked=config.asked,
         calibration_set=chosen.set_id,
         calibrator=chosen.found.calibrator,
         calibration_hours=chosen.hours,

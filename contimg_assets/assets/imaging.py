@@ -7,6 +7,7 @@ from dagster import AssetExecutionContext, FreshnessPolicy, MaterializeResult, M
 
 from contimg_assets.assets.calibration import PROVENANCE
 from contimg_assets.assets.publishing import IMAGES, IMAGING, OWNERS, RETRY, ms_path, production
+from contimg_assets.assets.run_options import ImageRunOptions
 from contimg_assets.partitions import observation_group
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
@@ -32,6 +33,7 @@ FRESH = timedelta(hours=24)
 )
 def image(
     context: AssetExecutionContext,
+    config: ImageRunOptions,
     calibrated_ms: Path,
     stages: StageRunner,
     database: DatabaseResource,
@@ -49,6 +51,7 @@ def image(
             slug(key),
             "--provenance",
             calibrated_ms / PROVENANCE,
+            *config.arguments,
         )
         corrected = storage.store().path(key, making.product) / f"{slug(key)}.pbcor.fits"
-        return making.publish(result, beam_corrected_image=MetadataValue.path(corrected))
+        return making.publish(result, asked=config.asked, beam_corrected_image=MetadataValue.path(corrected))

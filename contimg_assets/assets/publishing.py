@@ -59,7 +59,12 @@ class Production:
     storage: StoreResource
 
     def publish(
-        self, result: Mapping[str, Any], *, sets: Sequence[str] = (), **metadata: Any
+        self,
+        result: Mapping[str, Any],
+        *,
+        sets: Sequence[str] = (),
+        asked: Mapping[str, Any] | None = None,
+        **metadata: Any,
     ) -> MaterializeResult[Path]:
         """Publish what was built, record it and what it was made from, and say so to Dagster.
 
@@ -69,6 +74,8 @@ class Production:
             The stage's result; its numbers become metadata, its whole the station database's record.
         sets : sequence of str
             Calibration sets that were applied, whose tables are inputs too.
+        asked : Mapping, optional
+            What was asked of this run in place of the settings (``assets/run_options.py``).
         **metadata
             Further metadata.
 
@@ -89,7 +96,7 @@ class Production:
             owner=self.owner,
             run=self.run,
             inputs=[each.id for each in inputs],
-            settings=settings_of(self.product, get_settings()),
+            settings=settings_of(self.product, get_settings(), asked or {}),
         )
         path = store.path(self.key, self.product)
         # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
@@ -98,6 +105,7 @@ class Production:
             metadata={
                 **pictures(self.storage, path),
                 **metadata,
+                **({"asked": MetadataValue.json(dict(asked))} if asked else {}),
                 "version": version.version,
                 "made_from": ", ".join(f"{each.key} {each.product} {each.version}" for each in inputs),
                 **numbers(result),

@@ -5,9 +5,6 @@ Belongs here: options and printing.  Does not belong here: flagging
 """
 
 import json
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import click
 from rich.table import Table
@@ -15,23 +12,12 @@ from rich.table import Table
 from contimg_assets.cli import tables
 from contimg_assets.cli.arguments import GROUP
 from contimg_assets.cli.common import Opened, json_option, told_plainly
-from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, refuse_foreign
+from contimg_assets.radio.flagging.flag_file import refuse_foreign
 from contimg_assets.station import publication
+from contimg_assets.station.flag_views import FLAGS, flag_summary, flag_versions, read_summary
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.operations import sole_owner
 from contimg_assets.station.publication import content
-
-#: The product.
-_FLAGS = "flags"
-
-
-def _summary(version: Path) -> dict[str, Any]:
-    path = version / SUMMARY_NAME
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if "flag_fraction" not in found:
-        raise MissingInputError(f"{path}: found no flag_fraction; expected flags of this version: flag again")
-    return found
 
 
 @click.group("flags")
@@ -49,20 +35,7 @@ def list_versions(key: str, as_json: bool) -> None:
     A version is named by its content: the beginning of the hash that the header of an image gives.
     """
     opened = Opened(reading=True)
-    key = opened.key(key)
-    current = content(opened.records, opened.store, key, _FLAGS)
-    rows = []
-    for name, path in opened.store.versions(key, _FLAGS).items():
-        told = _summary(path)
-        rows.append(
-            {
-                "version": name,
-                "current": path == current,
-                "made": datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds"),
-                **{n: told[n] for n in ("flag_fraction", "rfi_fraction", "dead_antennas", "alarms")},
-                "path": str(path.absolute()),
-            }
-        )
+    rows = [vars(version) for version in flag_versions(opened.records, opened.store, opened.key(key))]
     if as_json:
         click.echo(json.dumps({"group": key, "versions": rows}, indent=2))
         return
@@ -91,13 +64,7 @@ def show(key: str, version: str | None, as_json: bool) -> None:
     Of the current VERSION if none is given; --json has the channels too.
     """
     opened = Opened(reading=True)
-    key = opened.key(key)
-    path = (
-        opened.store.version(key, _FLAGS, version)
-        if version
-        else content(opened.records, opened.store, key, _FLAGS)
-    )
-    told = _summary(path)
+    told = flag_summary(opened.records, opened.store, opened.key(key), version)
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
@@ -139,16 +106,16 @@ def restore(key: str, version: str, as_json: bool) -> None:
         opened.instance() as instance,
         sole_owner(opened.leases, opened.store, DagsterRuns(instance), key, "contimg flags restore") as owner,
     ):
-        wanted = opened.store.version(key, _FLAGS, version)
+        wanted = opened.store.version(key, FLAGS, version)
         casa.configure(opened.settings.home / "casa")
         refuse_foreign(wanted, ms_path(content(opened.records, opened.store, key, "measurement_set"), key))
-        told = _summary(wanted)
+        told = read_summary(wanted)
         restored = publication.restore(
-            opened.records, opened.store, wanted, key, _FLAGS, numbers(told), owner=owner
+            opened.records, opened.store, wanted, key, FLAGS, numbers(told), owner=owner
         )
-        metadata = {**numbers(told), **pictures(StoreResource(), opened.store.path(key, _FLAGS))}
+        metadata = {**numbers(told), **pictures(StoreResource(), opened.store.path(key, FLAGS))}
         instance.report_runless_asset_event(
-            AssetMaterialization(_FLAGS, "restored", metadata=metadata, partition=key)
+            AssetMaterialization(FLAGS, "restored", metadata=metadata, partition=key)
         )
     if as_json:
         click.echo(json.dumps({"group": key, "version": restored.version}))

@@ -15,8 +15,6 @@ from contimg_assets.cli.common import Opened, json_option, told_plainly
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from contimg_assets.station.models import ArrivedFile, GroupTransition, Performance
-
 #: Files that are listed when no group is named.
 FILES_SHOWN = 50
 #: Columns of running text.
@@ -38,14 +36,15 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
     if product is not None and key is None:
         raise click.UsageError("--product is of a GROUP: name it")
     from contimg_assets.station.version_views import lineage_of, versions_of
-    from contimg_assets.station.views import standing
+    from contimg_assets.station.views import describe_file, describe_history
 
     opened = Opened(reading=True)
     records, arrivals = opened.records, opened.arrivals
     key = opened.key(key) if key is not None else None
     report: dict[str, Any]
     if key is None:
-        report = {"files": arrivals.counts(), "not_used": [_file(f) for f in arrivals.not_used(FILES_SHOWN)]}
+        not_used = [describe_file(file) for file in arrivals.not_used(FILES_SHOWN)]
+        report = {"files": arrivals.counts(), "not_used": not_used}
     elif product is not None:
         report = {
             "group": records.group(key).key,
@@ -56,17 +55,11 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
             ],
         }
     else:
-        group = records.group(key)
-        report = {
-            "group": group.key,
-            "state": group.state,
-            "verdict": standing(records, key).verdict,
-            "retries": group.retries,
-            "transitions": [_transition(step) for step in records.transitions(key)],
-            "versions": [vars(view) for view in versions_of(records.engine, key)],
-            "performance": [_performance(row) for row in records.performance(key)],
-            "files": [_file(file) for file in arrivals.of_group(key)],
-        }
+        told = describe_history(records, arrivals, key)
+        versions = [vars(view) for view in versions_of(records.engine, key)]
+        # In the order in which it is shown.
+        report = {**{n: told.pop(n) for n in ("group", "state", "verdict", "retries", "transitions")}}
+        report |= {"versions": versions, **told}
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
@@ -111,38 +104,6 @@ def _short(version: dict[str, Any]) -> dict[str, Any]:
             if "steps" in version
             else {"made from": tuple(each.removeprefix(f"{key} ") for each in inputs)}
         ),
-    }
-
-
-def _transition(step: "GroupTransition") -> dict[str, Any]:
-    return {
-        "at": step.at.isoformat(timespec="milliseconds"),
-        "from": step.from_state,
-        "to": step.to_state,
-        "reason": step.reason,
-    }
-
-
-def _performance(row: "Performance") -> dict[str, Any]:
-    return {
-        "at": row.at.isoformat(timespec="seconds"),
-        "product": row.product,
-        "retry": row.retry,
-        "writer": row.writer,
-        "seconds": row.seconds,
-        "peak_memory_mb": row.peak_memory_mb,
-        "host": row.host,
-        "run": row.run,
-    }
-
-
-def _file(file: "ArrivedFile") -> dict[str, Any]:
-    return {
-        "at": file.at.isoformat(timespec="seconds"),
-        "file": f"{file.folder}/{file.name}",
-        "group": file.group_key,
-        "outcome": file.outcome,
-        "reason": file.reason,
     }
 
 

@@ -66,7 +66,7 @@ def _run(port: int, host: str, uds: Path | None, as_json: bool, *, daemon: bool)
         if daemon:
             told["incoming"] = str(opened.settings.incoming_folder)
         click.echo(json.dumps(told) if as_json else "\n".join(f"{k}: {v}" for k, v in told.items()))
-        code = serve(opened.settings, instance, opened.records, listening, access, daemon=daemon)
+        code = serve(opened.settings, instance, listening, access, daemon=daemon)
     raise SystemExit(code)
 
 

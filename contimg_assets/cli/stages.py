@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from contimg_assets.cli.common import exit_code, json_option
-from contimg_assets.radio.errors import ContimgError
+from contimg_assets.radio.errors import ContimgError, SettingsError
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.stages import apply as apply_stage
 from contimg_assets.stages import convert as convert_stage
@@ -131,17 +131,26 @@ def flag(ms: Path, out: Path, as_json: bool) -> None:
 @click.argument("out", type=_FOLDER)
 @click.option("--calibrator", help="Name of the calibrator; the brightest in the beam if not given.")
 @click.option("--refant", help="Name (1-based) of the reference antenna; chosen from the data if not given.")
+@click.option(
+    "--fast/--no-fast", default=None, help="Gains in phase only, or not, whatever the settings say."
+)
 @json_option
 def solve(
-    ms: Path, flags: Path, out: Path, calibrator: str | None, refant: str | None, as_json: bool
+    ms: Path,
+    flags: Path,
+    out: Path,
+    calibrator: str | None,
+    refant: str | None,
+    fast: bool | None,
+    as_json: bool,
 ) -> None:
     """Solve delays, bandpass and gains on the calibrator scan MS; write the tables into OUT."""
     inputs = solve_stage.SolveInputs(ms=ms, flags=flags, out=out, calibrator=calibrator)
 
     def work(settings: Settings, at: StageContext) -> Result:
-        choices = settings.calibration
-        if refant is not None:
-            choices = choices.model_copy(update={"reference_antenna": refant})
+        asked = {"reference_antenna": refant, "fast": fast}
+        given = {name: value for name, value in asked.items() if value is not None}
+        choices = settings.calibration.model_copy(update=given)
         options = solve_stage.SolveOptions(calibration=choices, imaging=settings.imaging)
         return solve_stage.run(inputs, options, at)
 
@@ -193,6 +202,9 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
 @click.option("--name", default="image", show_default=True, help="Stem of the products' names.")
 @click.option("--provenance", type=_EXISTING, help="JSON of what calibrated MS.")
 @click.option("--quick", is_flag=True, help="A quick look: coarse, shallow, in seconds.")
+@click.option(
+    "--options", default="{}", help="Options in place of the settings' imaging.*, as a JSON object."
+)
 @click.option("--dry-run", is_flag=True, help="Say what the image will be and need; read no visibility.")
 @click.option(
     "--table",
@@ -202,18 +214,29 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
     help="Calibration table to apply to DATA on the way, instead of reading CORRECTED_DATA.",
 )
 @json_option
-def image(quick: bool, dry_run: bool, as_json: bool, **named: Any) -> None:
+def image(quick: bool, dry_run: bool, as_json: bool, options: str, **named: Any) -> None:
     """Image the Measurement Set MS; write the FITS products into the folder OUT."""
     inputs = image_stage.ImageInputs(**named)
 
     def work(settings: Settings, at: StageContext) -> Result:
-        imaging = settings.imaging.quick() if quick else settings.imaging
-        options = image_stage.ImageOptions(
+        imaging = settings.imaging.replaced(_json_object(options))
+        imaging = imaging.quick() if quick else imaging
+        chosen = image_stage.ImageOptions(
             imaging=imaging, catalogues=settings.catalogues, archive=settings.archive
         )
-        return image_stage.plan(inputs, options) if dry_run else image_stage.run(inputs, options, at)
+        return image_stage.plan(inputs, chosen) if dry_run else image_stage.run(inputs, chosen, at)
 
     run_stage(work, as_json)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"--options: found {text!r}; expected a JSON object: {error}") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f"--options: found {text!r}; expected a JSON object")
+    return found
 
 
 @click.command()

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from contimg_assets.cli.common import console, json_option, told_plainly
 from contimg_assets.settings import get_settings
-from contimg_assets.web.audit import Action, AuditFile
 from contimg_assets.web.roles import NAME, Principal, Role
 from contimg_assets.web.tokens import Token, Tokens
 
@@ -45,8 +44,12 @@ def _home(command: str | None) -> Path:
     home = get_settings().home
     (home / "logs").mkdir(parents=True, exist_ok=True)
     if command is not None:
+        from contimg_assets.station.database import engine_for
+        from contimg_assets.station.operator_actions import Action, OperatorActions
+
         user = Principal(getpass.getuser(), Role.ADMIN, "command line")
-        AuditFile(home).record(Action.of(user, "", "COMMAND", command))
+        engine = engine_for(get_settings().sqlalchemy_url)
+        OperatorActions(engine).record(Action(user.name, user.role, user.by, "", "COMMAND", command))
     return home
 
 

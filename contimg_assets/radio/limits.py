@@ -20,6 +20,8 @@ Status = Literal["PASS", "WARN", "ERROR"]
 #: From good to bad.
 STATUSES: tuple[Status, ...] = get_args(Status)
 Direction = Literal["above", "below"]
+#: What the checks of a product come to, from good to bad; the last: nothing was judged.
+QUALITIES = ("excellent", "good", "marginal", "poor", "unknown")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Limit:
     """Why the limits are what they are."""
     optional: bool = False
     """Whether a product may lack the number: what only a catalogue, or enough sources, can tell."""
+    ideal: float | None = None
+    """Value of a perfect product; None: zero if values above are bad, without end if values below are."""
 
     def status(self, value: float) -> Status:
         """Hold a value against the limit; one that is not finite is an ERROR."""
@@ -45,6 +49,14 @@ class Limit:
         if sign * value > sign * self.hard:
             return "ERROR"
         return "WARN" if sign * value > sign * self.soft else "PASS"
+
+    def excellent(self, value: float) -> bool:
+        """Whether a value is at most half-way from the ideal to the soft limit."""
+        if self.direction == "below" and self.ideal is None:
+            return value >= 2.0 * self.soft
+        ideal = self.ideal or 0.0
+        half = (ideal + self.soft) / 2.0
+        return value <= half if self.direction == "above" else value >= half
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,34 @@ def worst(statuses: Iterable[str]) -> Status | Literal[""]:
     return ""
 
 
+def quality(product: str, found: Mapping[str, tuple[str, float | None]]) -> str:
+    """One word for what a product's checks say.
+
+    Parameters
+    ----------
+    product : str
+        A ``*_qa`` product.
+    found : Mapping
+        Status and value of each check that counts.
+
+    Returns
+    -------
+    str
+        ``poor``: any ERROR; ``marginal``: any WARN; ``excellent``: every number that was measured is at
+        most half-way from its ideal to its soft limit; ``good``: the others; ``unknown``: nothing judged.
+    """
+    statuses = worst(status for status, _ in found.values())
+    if statuses != "PASS":
+        return {"ERROR": "poor", "WARN": "marginal", "": "unknown"}[statuses]
+    known = load_limits().limits.get(product, {})
+    best = [
+        known[name].excellent(value)
+        for name, (_, value) in found.items()
+        if name in known and value is not None
+    ]
+    return "excellent" if best and all(best) else "good"
+
+
 def error_text(metric: str, value: float | None, hard: float) -> str:
     """Say in a few words why a number is an ERROR."""
     if value is None:
@@ -151,6 +191,7 @@ def _limit(product: str, metric: str, entry: dict[str, Any]) -> Limit:
         entry["direction"],
         str(entry["reason"]),
         bool(entry.get("optional", False)),
+        None if entry.get("ideal") is None else float(entry["ideal"]),
     )
     if limit.direction not in get_args(Direction):
         raise CatalogueError(f"{where}: direction is {limit.direction!r}, expected 'above' or 'below'")

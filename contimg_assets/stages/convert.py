@@ -38,6 +38,8 @@ class ConvertResult(Result):
     channel_high_hz: float
     antenna_position_error_m: float
     time_error_s: float
+    size_bytes: int
+    """Of the Measurement Set on disk."""
     wall_seconds: float
 
 
@@ -49,4 +51,6 @@ def run(inputs: ConvertInputs, options: ConversionOptions, context: StageContext
     paths: list[Path] = []
     for path in inputs.source:
         paths += [file.path for file in list_folder(path).files] if path.is_dir() else [path]
-    return ConvertResult.model_validate(convert(paths, inputs.out, options.writer))
+    converted = convert(paths, inputs.out, options.writer)
+    size = sum(path.stat().st_size for path in inputs.out.rglob("*") if path.is_file())
+    return ConvertResult.model_validate({**converted, "size_bytes": size})

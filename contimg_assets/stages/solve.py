@@ -79,6 +79,7 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
     """
     from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
     from contimg_assets.radio.calibration.solve import solve
+    from contimg_assets.radio.caltables.arrays import write_arrays
     from contimg_assets.radio.measurement_set import read_shape
     from contimg_assets.radio.plots.calibration import plot_set
     from contimg_assets.radio.sky import read_sources
@@ -99,6 +100,7 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
         else:
             solved = solve(*paths, work, choices, field_sources=field, **named)
     plot_set(inputs.out / "thumbnail.png", inputs.out / "B.cal", solved)
+    write_arrays(inputs.out, inputs.out / "B.cal", shape.antenna_names, shape.frequencies_hz)
     return SolveResult.model_validate(solved)
 
 

@@ -36,7 +36,7 @@ from contimg_assets.station.calibration_folders import (
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_states import get_group
 from contimg_assets.station.group_summary import summarise_group
-from contimg_assets.station.models import CalibrationSet, GroupCalibration, now
+from contimg_assets.station.models import SET_STATES, CalibrationSet, GroupCalibration, now
 from contimg_assets.station.numbers import finite
 from contimg_assets.station.store import PLACED, STAGING, set_aside_unless_done
 from contimg_assets.station.verdicts import describe_error, standing_verdicts
@@ -303,6 +303,12 @@ class CalibrationRegistry:
             statement = statement.where(CalibrationSet.status.in_(statuses))
         with reading(self.engine) as session:
             return [*session.scalars(statement)]
+
+    def newest_of(self, key: str) -> CalibrationSet | None:
+        """The set that was solved last on a group; None if none was."""
+        with reading(self.engine) as session:
+            found = _of_group(session, key, *SET_STATES)
+            return found[-1] if found else None
 
     def active(self, mid_mjd: float, declination_deg: float) -> "list[CalibrationSet]":
         """Active sets that are valid at a time and declination, nearest in time first."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from contimg_assets.radio.calibration.compatibility import Coverage, findings, misfits
+from contimg_assets.radio.calibration.compatibility import Coverage, Finding, findings, misfits
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.errors import CalibrationError, NoCalibratorError
 from contimg_assets.station.calibration_registry import (
@@ -23,7 +23,7 @@ from contimg_assets.station.calibration_registry import (
     verify_set,
 )
 from contimg_assets.station.database import reading, transaction
-from contimg_assets.station.models import FALLBACKS, CalibrationSet, CalibrationWait, ObservationGroup
+from contimg_assets.station.models import FALLBACKS, NAMED, CalibrationSet, CalibrationWait, ObservationGroup
 from contimg_assets.station.products import StationRecords
 
 #: The nearer of two sets leads; one of better quality may be a little farther.
@@ -180,14 +180,7 @@ class CalibrationSelection:
         unfit: list[str] = []
         for candidate in self._within(need.mid_mjd, longest / HOURS_PER_DAY):
             hours = (candidate.mid_mjd - need.mid_mjd) * HOURS_PER_DAY
-            have = Coverage(
-                candidate.mid_mjd,
-                candidate.declination_deg,
-                candidate.channel_low_hz,
-                candidate.channel_high_hz,
-                frozenset(candidate.antennas),
-            )
-            held = findings(have, need, choices)
+            held = self.held_against(candidate, need)
             reasons = misfits(held)
             if candidate.status == "failed":
                 reasons = [f"failed: {candidate.reason}", *reasons]
@@ -204,6 +197,51 @@ class CalibrationSelection:
                 f"declination {need.declination_deg:+.2f} deg: {listed}"
             )
         return found
+
+    def candidates(self, need: Coverage, named: str | None) -> list[ChosenSet]:
+        """The set that a person named, or, if none is, the options that there are."""
+        return self.options(need) if named is None else [self.named(named, need)]
+
+    def named(self, set_id: str, need: Coverage) -> ChosenSet:
+        """A set that a person names for a group, whatever others there are; its age is no hindrance.
+
+        Raises
+        ------
+        MissingInputError
+            If the registry holds none of that identity.
+        CalibrationError
+            If it does not fit the group, or is not active; the message says in what.
+        """
+        found = self.registry.get(set_id)
+        reasons = misfits(self.held_against(found, need), ignore=("time",))
+        if found.status != "active":
+            why = f": {found.reason}" if found.reason else ""
+            reasons = [f"{found.status}{why}", *reasons]
+        if reasons:
+            raise CalibrationError(f"calibration set {set_id} does not fit the group: {'; '.join(reasons)}")
+        hours = (found.mid_mjd - need.mid_mjd) * HOURS_PER_DAY
+        warning = self._warning(found, hours, NAMED, need)
+        return ChosenSet(found, hours, NAMED, warning, self.registry.home)
+
+    def held_against(self, found: CalibrationSet, need: Coverage) -> list[Finding]:
+        """What of a set fits a group and what does not, by its sidecar: no table is opened."""
+        have = Coverage(
+            found.mid_mjd,
+            found.declination_deg,
+            found.channel_low_hz,
+            found.channel_high_hz,
+            frozenset(found.antennas),
+        )
+        return findings(have, need, self.settings)
+
+    def near(self, mid_mjd: float, days: float) -> list[CalibrationSet]:
+        """Sets of any status within some days of a time, nearest first."""
+        statement = select(CalibrationSet).where(
+            CalibrationSet.mid_mjd.between(mid_mjd - days, mid_mjd + days)
+        )
+        with reading(self.registry.engine) as session:
+            found = list(session.scalars(statement))
+        return sorted(found, key=lambda item: (abs(item.mid_mjd - mid_mjd), item.id))
 
     def _within(self, mid_mjd: float, days: float) -> list[CalibrationSet]:
         statement = (
@@ -349,6 +387,11 @@ class CalibrationSelection:
                 session.add(CalibrationWait(key=key, reason=wait.reason, deadline=wait.deadline))
             elif (earlier.reason, earlier.deadline) != (wait.reason, wait.deadline):
                 earlier.reason, earlier.deadline = wait.reason, wait.deadline
+
+    def wait_of(self, key: str) -> CalibrationWait | None:
+        """What a group waits for; None if it does not."""
+        with reading(self.registry.engine) as session:
+            return session.get(CalibrationWait, key)
 
     def waits(self) -> dict[str, CalibrationWait]:
         """Groups that wait for their calibration."""

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg_assets.radio.limits import worst
+from contimg_assets.radio.limits import quality, worst
 from contimg_assets.station.models import (
     GROUP,
     GroupCalibration,
@@ -33,14 +33,21 @@ _OF_GROUP = (
     "calibrator_name",
     "calibrator_apparent_jy",
 )
-#: Numbers, each with the product that has it.
+#: Numbers, each with the product that has it and its name there.
 _NUMBERS = {
-    "rms_mjy_beam": "image",
-    "rms_ratio": "image_qa",
-    "n_sources": "image",
-    "flux_ratio": "image_qa",
-    "astrometric_offset_arcsec": "image_qa",
+    "measurement_set_bytes": ("measurement_set", "size_bytes"),
+    "flag_fraction": ("flags", "flag_fraction"),
+    "rms_mjy_beam": ("image", "rms_mjy_beam"),
+    "rms_ratio": ("image_qa", "rms_ratio"),
+    "dynamic_range": ("image_qa", "dynamic_range"),
+    "n_sources": ("image", "n_sources"),
+    "flux_ratio": ("image_qa", "flux_ratio"),
+    "astrometric_offset_arcsec": ("image_qa", "astrometric_offset_arcsec"),
 }
+#: Those that count.
+_WHOLE = frozenset({"measurement_set_bytes", "n_sources"})
+#: Words for what checks say, each with the product that they are of.
+_QUALITIES = {"calibration_quality": "calibration_qa", "image_quality": "image_qa"}
 
 
 def summarise_group(session: Session, key: str) -> None:
@@ -82,7 +89,7 @@ def summary_of(session: Session, key: str) -> dict[str, Any]:
         "n_products": len(current),
         "image_version_id": image,
         "image_made_at": made_at,
-        **_numbers(session, {name: current[name][0] for name in _NUMBERS.values() if name in current}),
+        **_numbers(session, {name: current[name][0] for name, _ in _NUMBERS.values() if name in current}),
         **_calibration(session, key),
     }
 
@@ -100,14 +107,17 @@ def fill_summaries(session: Session) -> None:
 
 def _verdict(session: Session, key: str, current: Mapping[str, int]) -> dict[str, Any]:
     rows: dict[str, list[Any]] = {}
-    columns = (Verdict.product, Verdict.check, Verdict.status, Verdict.version_id)
+    columns = (Verdict.product, Verdict.check, Verdict.status, Verdict.value, Verdict.version_id)
     of_group = select(*columns).where(Verdict.kind == GROUP, Verdict.key == key).order_by(Verdict.id)
     for row in session.execute(of_group):
         rows.setdefault(row.product, []).append(row)
+    stands = {
+        product: standing(of_product, product, current.get(product)) for product, of_product in rows.items()
+    }
     found = {
         f"{product}.{check}": row.status
-        for product, of_product in rows.items()
-        for check, row in standing(of_product, product, current.get(product)).items()
+        for product, checks in stands.items()
+        for check, row in checks.items()
     }
     statuses = list(found.values())
     verdict = worst(statuses)
@@ -117,6 +127,10 @@ def _verdict(session: Session, key: str, current: Mapping[str, int]) -> dict[str
         "n_warn": statuses.count("WARN"),
         "n_error": statuses.count("ERROR"),
         "worst_check": checks[0] if verdict in ("ERROR", "WARN") else "",
+        **{
+            name: quality(product, {c: (r.status, r.value) for c, r in stands.get(product, {}).items()})
+            for name, product in _QUALITIES.items()
+        },
     }
 
 
@@ -124,15 +138,17 @@ def _numbers(session: Session, versions: Mapping[str, int]) -> dict[str, Any]:
     columns = (ProductVersion.product, ProductVersion.numbers)
     rows = session.execute(select(*columns).where(ProductVersion.id.in_(versions.values())))
     numbers: dict[str, dict[str, Any]] = {product: found for product, found in rows}
-    return {name: _number(numbers.get(product, {}), name) for name, product in _NUMBERS.items()}
+    return {
+        column: _number(numbers.get(product, {}).get(name), whole=column in _WHOLE)
+        for column, (product, name) in _NUMBERS.items()
+    }
 
 
-def _number(numbers: Mapping[str, Any], name: str) -> int | float | None:
-    """One number of a product; None if it has none of that name."""
-    value = numbers.get(name)
+def _number(value: object, *, whole: bool) -> int | float | None:
+    """One number of a product; None if it is none."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         return None
-    return int(value) if name.startswith("n_") else float(value)
+    return int(value) if whole else float(value)
 
 
 def _calibration(session: Session, key: str) -> dict[str, Any]:

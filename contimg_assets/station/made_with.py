@@ -6,6 +6,7 @@ Does not belong here: which groups are made again for it (``campaign_selection.p
 
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from contimg_assets.settings import Settings
@@ -22,6 +23,7 @@ _SECTIONS = {
 }
 #: Products that have options of their own, in the order in which they are made.
 PRODUCTS = tuple(_SECTIONS)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 #: Differing options that are named; a longer list says no more.
 _NAMED = 3
 
@@ -35,11 +37,17 @@ def _software() -> dict[str, str]:
     return software_versions()
 
 
-def settings_of(product: str, settings: Settings) -> dict[str, Any]:
-    """Options and software that a product is made with now, as its row keeps them."""
+def settings_of(product: str, settings: Settings, asked: Mapping[str, Any] = _NOTHING) -> dict[str, Any]:
+    """Options and software that a product is made with now, as its row keeps them.
+
+    What was asked of the run alone is kept as such, and takes its place among the options.
+    """
     section = _SECTIONS.get(product)
     options = {section: getattr(settings, section).model_dump(mode="json")} if section else {}
-    return {"options": options, "software": dict(_software())}
+    for values in options.values():
+        values.update({name: value for name, value in asked.items() if name in values})
+    told = {"asked": dict(asked)} if asked else {}
+    return {"options": options, "software": dict(_software()), **told}
 
 
 def present(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,8 @@ FILE_OUTCOMES = ("used", "duplicate", "refused", "late")
 SET_STATES = ("pending", "active", "retired", "failed")
 #: How a group came to its set, best first.
 FALLBACKS = ("same_day", "backup_calibrator", "bandpass_selfcal", "earlier_day")
+#: … or a person named it.
+NAMED = "named"
 #: Outcomes of a check.
 VERDICTS = ("PASS", "WARN", "ERROR")
 #: What a product belongs to: an observation group, a sidereal day, a tile of the sky, or nothing of these.
@@ -352,7 +354,7 @@ class GroupCalibration(Base):
     """Which set calibrated which group."""
 
     __tablename__ = "group_calibration"
-    __table_args__ = (CheckConstraint(one_of("fallback", FALLBACKS), name="fallback"),)
+    __table_args__ = (CheckConstraint(one_of("fallback", (*FALLBACKS, NAMED)), name="fallback"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), index=True)
@@ -381,6 +383,7 @@ class GroupSummary(Base):
     """What lists show of a group, from the other tables: written with what it summarises."""
 
     __tablename__ = "group_summary"
+    __table_args__ = (Index("ix_group_summary_facets", "state", "verdict", "image_quality"),)
 
     key: Mapped[str] = mapped_column(ForeignKey(ObservationGroup.key), primary_key=True)
     state: Mapped[str] = mapped_column(String(16), index=True)
@@ -396,13 +399,22 @@ class GroupSummary(Base):
     n_error: Mapped[int]
     worst_check: Mapped[str]
     """``product.check`` of the worst verdict, the first by name; empty if all passed."""
+    calibration_quality: Mapped[str] = mapped_column(String(9))
+    """Word for the checks of its own solutions (``radio/limits.py``); ``unknown`` if it has none."""
+    image_quality: Mapped[str] = mapped_column(String(9))
+    """Word for the checks of its image."""
     n_products: Mapped[int]
     image_version_id: Mapped[int | None] = mapped_column(ForeignKey(ProductVersion.id))
     image_made_at: Mapped[datetime | None]
-    rms_mjy_beam: Mapped[float | None]
+    measurement_set_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """Size of the converted Measurement Set; None where it was made before that was recorded."""
+    flag_fraction: Mapped[float | None]
+    """Flagged part of the cross-correlations."""
+    rms_mjy_beam: Mapped[float | None] = mapped_column(index=True)
     """Noise of the image, mJy/beam."""
     rms_ratio: Mapped[float | None]
     """Noise over what is expected."""
+    dynamic_range: Mapped[float | None]
     n_sources: Mapped[int | None]
     flux_ratio: Mapped[float | None]
     """Flux densities over the station database's."""
@@ -414,3 +426,25 @@ class GroupSummary(Base):
     fallback: Mapped[str | None] = mapped_column(String(24))
     updated: Mapped[datetime]
     """When any of this changed last."""
+
+
+class OperatorAction(Base):
+    """One write that somebody asked for (``operator_actions.Action``); entered before it is carried out."""
+
+    __tablename__ = "operator_action"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    request: Mapped[str] = mapped_column(String(32), unique=True)
+    """Identity, also in the response's ``X-Request-Id``."""
+    at: Mapped[datetime] = mapped_column(default=now, index=True)
+    user: Mapped[str] = mapped_column(String(128), index=True)
+    role: Mapped[str] = mapped_column(String(16))
+    by: Mapped[str] = mapped_column(String(16))
+    """How the user is known: ``loopback``, ``token``, ``proxy`` or ``command line``."""
+    peer: Mapped[str]
+    method: Mapped[str] = mapped_column(String(16))
+    target: Mapped[str]
+    mutations: Mapped[list[str]]
+    """What Dagster was asked to do."""
+    content: Mapped[str]
+    """What was sent, cut."""

@@ -11,9 +11,18 @@ from typing import Any
 
 from sqlalchemy import select
 
+from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.calibration_registry import CalibrationRegistry, table_entries
 from contimg_assets.station.database import reading
-from contimg_assets.station.models import CalibrationSet, CalibrationWait, GroupSummary, ObservationGroup
+from contimg_assets.station.models import (
+    ArrivedFile,
+    CalibrationSet,
+    CalibrationWait,
+    GroupSummary,
+    GroupTransition,
+    ObservationGroup,
+    Performance,
+)
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
@@ -195,3 +204,58 @@ def describe_products(
             "warning": used.warning,
         }
     return described
+
+
+def describe_history(records: StationRecords, arrivals: Arrivals, key: str) -> dict[str, Any]:
+    """What happened to a group: states, what its products took to make, files.
+
+    Raises
+    ------
+    MissingInputError
+        If it is not registered.
+    """
+    group = records.group(key)
+    return {
+        "group": group.key,
+        "state": group.state,
+        "verdict": standing(records, key).verdict,
+        "retries": group.retries,
+        "transitions": [describe_transition(step) for step in records.transitions(key)],
+        "performance": [describe_performance(row) for row in records.performance(key)],
+        "files": [describe_file(file) for file in arrivals.of_group(key)],
+    }
+
+
+def describe_transition(step: GroupTransition) -> dict[str, Any]:
+    """A change of a group's state."""
+    return {
+        "at": step.at.isoformat(timespec="milliseconds"),
+        "from": step.from_state,
+        "to": step.to_state,
+        "reason": step.reason,
+    }
+
+
+def describe_performance(row: Performance) -> dict[str, Any]:
+    """What a product took to make."""
+    return {
+        "at": row.at.isoformat(timespec="seconds"),
+        "product": row.product,
+        "retry": row.retry,
+        "writer": row.writer,
+        "seconds": row.seconds,
+        "peak_memory_mb": row.peak_memory_mb,
+        "host": row.host,
+        "run": row.run,
+    }
+
+
+def describe_file(file: ArrivedFile) -> dict[str, Any]:
+    """What became of a file."""
+    return {
+        "at": file.at.isoformat(timespec="seconds"),
+        "file": f"{file.folder}/{file.name}",
+        "group": file.group_key,
+        "outcome": file.outcome,
+        "reason": file.reason,
+    }

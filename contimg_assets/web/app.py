@@ -3,33 +3,41 @@
 Belongs here: which part gets which path.  Does not belong here: the parts.
 """
 
+import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contimg_assets import __version__
-from contimg_assets.station.products import StationRecords
-from contimg_assets.web.audit import Audit
+from contimg_assets.radio.errors import ContimgError
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.operator_actions import OperatorActions
+from contimg_assets.web.api.parts import Parts as ApiParts
+from contimg_assets.web.api.routers import include_api
 from contimg_assets.web.guard import DAGSTER, Guard, below_dagster
 from contimg_assets.web.headers import SecurityHeaders
+from contimg_assets.web.orchestrator import Orchestrator
 from contimg_assets.web.pages import pages_router
 from contimg_assets.web.principals import Access
-from contimg_assets.web.problems import ProblemError, problem_response
+from contimg_assets.web.problems import ProblemError, problem_response, status_of, wrong_values
 from contimg_assets.web.products import products_router
 
+log = logging.getLogger("contimg.web")
 
-def own_app(records: StationRecords, products: Path) -> FastAPI:
+
+def own_app(installation: Installation, orchestrator: Orchestrator | None = None) -> FastAPI:
     """What is ours of what is served.
 
     Parameters
     ----------
-    records : StationRecords
-    products : Path
-        ``home/products``.
+    installation : Installation
+    orchestrator : Orchestrator or None
+        Dagster of the same installation; None: there are no jobs.
     """
     # FastAPI's pages of documentation load their scripts from elsewhere.  Redirects to other spellings of an
     # address would name the scheme that the proxy uses, not the browser.
@@ -41,16 +49,34 @@ def own_app(records: StationRecords, products: Path) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(products_router(products))
-    app.include_router(pages_router(records))
+    app.include_router(products_router(installation.store.products))
+    app.include_router(pages_router(installation.records))
+    include_api(app, ApiParts.of(installation, orchestrator))
 
-    @app.exception_handler(ProblemError)
-    def told(_request: Request, problem: ProblemError) -> Response:
-        return problem_response(problem.status, problem.detail, problem.headers)
+    @app.exception_handler(ContimgError)
+    def told(_request: Request, error: ContimgError) -> Response:
+        if isinstance(error, ProblemError):
+            return problem_response(error.status, error.detail, error.headers, **error.members)
+        return problem_response(status_of(error), f"{type(error).__name__}: {error}")
+
+    @app.exception_handler(RequestValidationError)
+    def told_of_values(_request: Request, error: RequestValidationError) -> Response:
+        wrong = wrong_values(error.errors())
+        detail = "; ".join(
+            f"{one['where']}: found {one['found']}, expected {one['expected']}" for one in wrong
+        )
+        return problem_response(422, detail, errors=wrong)
 
     @app.exception_handler(HTTPException)
     def told_by_framework(_request: Request, error: HTTPException) -> Response:
         return problem_response(error.status_code, str(error.detail), error.headers)
+
+    @app.exception_handler(OperationalError)
+    def away(_request: Request, error: OperationalError) -> Response:
+        log.error("%s", error)
+        return problem_response(
+            503, "the database does not answer; the server's log says why", {"Retry-After": "5"}
+        )
 
     @app.exception_handler(Exception)
     def failed(_request: Request, _error: Exception) -> Response:
@@ -84,7 +110,7 @@ class Parts:
 
 
 def guarded_app(
-    own: ASGIApp, dagster: ASGIApp, access: Access, audit: Audit, hosts: Iterable[str]
+    own: ASGIApp, dagster: ASGIApp, access: Access, actions: OperatorActions, hosts: Iterable[str]
 ) -> ASGIApp:
     """Both parts behind the one guard."""
-    return SecurityHeaders(Guard(Parts(own, dagster), access, audit, hosts))
+    return SecurityHeaders(Guard(Parts(own, dagster), access, actions, hosts))

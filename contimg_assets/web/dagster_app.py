@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 
 from contimg_assets.resources import daemon
 from contimg_assets.web.guard import DAGSTER, PRINCIPAL
+from contimg_assets.web.orchestrator import Orchestrator
 from contimg_assets.web.roles import Role
 
 #: How often Dagster's pages ask for what is new, ms: its own default.
@@ -72,23 +73,28 @@ def shared_code_server(instance: DagsterInstance, folder: Path) -> Iterator[Path
 
 
 @contextmanager
-def dagster_app(instance: DagsterInstance, workspace: Path | None) -> Iterator[ASGIApp]:
-    """Dagster's web app below ``/dagster``.
+def dagster_workspace(instance: DagsterInstance, workspace: Path | None) -> Iterator[RoleWorkspace]:
+    """Dagster's workspace: the way to the code location, for its web app and for our API.
 
     Parameters
     ----------
     instance : DagsterInstance
     workspace : Path or None
         Leads to a code server that runs; None: one is started for it.
-
-    Yields
-    ------
-    ASGIApp
-        To be put behind the guard: by itself it does whatever anybody asks.
     """
     instance.optimize_for_webserver(
         DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW
     )
     target: WorkspaceLoadTarget = DEFINITIONS if workspace is None else WorkspaceFileTarget([str(workspace)])
     with RoleWorkspace(instance, target, version=__version__) as context:
-        yield create_app_from_workspace_process_context(context, DAGSTER, POLL_MS)
+        yield context
+
+
+def dagster_app(workspace: RoleWorkspace) -> ASGIApp:
+    """Dagster's web app below ``/dagster``: to be put behind the guard, as it does whatever anybody asks."""
+    return create_app_from_workspace_process_context(workspace, DAGSTER, POLL_MS)
+
+
+def orchestrator_of(instance: DagsterInstance, workspace: RoleWorkspace) -> Orchestrator:
+    """What our API asks Dagster through."""
+    return Orchestrator(instance, workspace, daemon.LOCATION)

@@ -18,11 +18,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contimg_assets.radio.errors import AccessError
-from contimg_assets.web.audit import KEPT_CHARACTERS, Action, Audit
+from contimg_assets.radio.errors import AccessError, StateError
+from contimg_assets.station.operator_actions import KEPT_CHARACTERS, Action, OperatorActions
 from contimg_assets.web.dagster_documents import check_role, mutations, socket_may_pass
 from contimg_assets.web.principals import Access
 from contimg_assets.web.problems import ProblemError, problem_response
+from contimg_assets.web.rates import WriteRate
 from contimg_assets.web.roles import Principal, Role
 
 log = logging.getLogger("contimg.web")
@@ -30,8 +31,12 @@ log = logging.getLogger("contimg.web")
 #: Where Dagster's own web app is mounted, and its two-way door.
 DAGSTER = "/dagster"
 GRAPHQL = f"{DAGSTER}/graphql"
-#: Where a request's scope holds its principal.
-PRINCIPAL = "contimg.principal"
+#: Where a request's scope holds its principal (None where nobody need be known), and its record's identity.
+PRINCIPAL, REQUEST = "contimg.principal", "contimg.request"
+#: What may be asked by anybody who reaches the server: whether it works, without details.
+OPEN_PATHS = frozenset({"/api/health", "/api/jobs/healthz"})
+#: Questions that come by POST, as the reference API has them: they change nothing.
+_QUESTIONS = re.compile(r"/api/ms/.+/validate-caltable")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 JSON = "application/json"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -91,16 +96,19 @@ class Guard:
         What is guarded; it finds the principal as ``scope[PRINCIPAL]``.
     access : Access
         Tells who asks.
-    audit : Audit
+    actions : OperatorActions
         Told of every write before it is carried out.
     hosts : Iterable of str
         Names of this server besides those of the loopback interface.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, audit: Audit, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, access: Access, actions: OperatorActions, hosts: Iterable[str] = ()
+    ) -> None:
         self.app = app
         self.access = access
-        self.audit = audit
+        self.actions = actions
+        self.rate = WriteRate(access.options.writes_per_minute)
         self.hosts = frozenset(name.lower() for name in (*LOOPBACK_NAMES, *hosts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,8 +134,8 @@ class Guard:
             return
         await self.app(scope, receive, send)
 
-    def _admitted(self, scope: Scope) -> Principal:
-        """Who asks, if the request may come from where it does."""
+    def _admitted(self, scope: Scope) -> Principal | None:
+        """Who asks, if the request may come from where it does; None if nobody need be known."""
         headers = Headers(scope=scope)
         check_host(headers, self.hosts)
         writes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
@@ -135,12 +143,16 @@ class Guard:
             check_same_origin(headers)
         try:
             return self.access.principal(scope, headers)
+        except ProblemError as problem:
+            if problem.status == 401 and not writes and scope["path"] in OPEN_PATHS:
+                return None
+            raise
         except AccessError as error:
             log.error("%s", error)
             raise ProblemError(503, "the tokens cannot be read; the server's log says why") from error
 
     async def _check_writing(
-        self, scope: Scope, principal: Principal, receive: Receive, send: Send
+        self, scope: Scope, principal: Principal | None, receive: Receive, send: Send
     ) -> tuple[Receive, Send]:
         """Check what is sent and whether the role includes it, and record it.
 
@@ -149,6 +161,7 @@ class Guard:
         tuple
             In place of ``receive`` and ``send``: the body again, and the record's identity in the response.
         """
+        assert principal is not None, "only questions are open to anybody"
         path, headers = scope["path"], Headers(scope=scope)
         body = await _body(receive, headers, MAX_DAGSTER_BODY if below_dagster(path) else MAX_BODY)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -164,18 +177,24 @@ class Guard:
                 return _again(body, receive), send
             # Variables first: a document of Dagster's pages is longer than what is kept.
             content = json.dumps({name: sent.get(name) for name in ("variables", "query")}).encode()
+        elif _QUESTIONS.fullmatch(path):
+            return _again(body, receive), send
         else:
             needed = Role.ADMIN if below_dagster(path) else Role.OPERATOR
             if not principal.role.includes(needed):
                 raise ProblemError(403, f"{principal.name} is {principal.role}, expected {needed}")
+        self.rate.count(principal.name)
         peer = (scope.get("client") or ("",))[0]
         kept = content.decode(errors="replace")[:KEPT_CHARACTERS]
-        action = Action.of(principal, peer, scope["method"], path, mutations=asked, content=kept)
+        action = Action(
+            principal.name, principal.role, principal.by, peer, scope["method"], path, asked, kept
+        )
         try:
-            await run_in_threadpool(self.audit.record, action)
-        except OSError as error:
+            await run_in_threadpool(self.actions.record, action)
+        except StateError as error:
             log.error("not recorded, so not done: %s", error)
             raise ProblemError(503, "the request cannot be recorded, so it is not carried out") from error
+        scope[REQUEST] = action.request
         return _again(body, receive), _with_identity(send, action.request)
 
 

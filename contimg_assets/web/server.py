@@ -25,10 +25,15 @@ from contimg_assets.radio.processes import bound
 from contimg_assets.resources.daemon import GRACE_S, end, told_to_end
 from contimg_assets.resources.dagster_metrics import InstallationCollector
 from contimg_assets.settings import Settings
-from contimg_assets.station.products import StationRecords
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.web.app import guarded_app, own_app
-from contimg_assets.web.audit import AuditFile
-from contimg_assets.web.dagster_app import dagster_app, shared_code_server
+from contimg_assets.web.dagster_app import (
+    dagster_app,
+    dagster_workspace,
+    orchestrator_of,
+    shared_code_server,
+)
 from contimg_assets.web.metrics import metrics_router
 from contimg_assets.web.principals import Access, mode_of
 from contimg_assets.web.tokens import Tokens
@@ -168,7 +173,6 @@ def http_server(app: ASGIApp) -> uvicorn.Server:
 def serve(
     settings: Settings,
     instance: DagsterInstance,
-    records: StationRecords,
     listening: Listener,
     access: Access,
     *,
@@ -180,7 +184,6 @@ def serve(
     ----------
     settings : Settings
     instance : DagsterInstance
-    records : StationRecords
     listening : Listener
     access : Access
         Of :func:`access_for`.
@@ -201,10 +204,12 @@ def serve(
         if daemon:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contimg-")))
             workspace = stack.enter_context(shared_code_server(instance, folder))
-        dagster = stack.enter_context(dagster_app(instance, workspace))
-        own = own_app(records, settings.home / "products")
+        context = stack.enter_context(dagster_workspace(instance, workspace))
+        installation = Installation(settings)
+        own = own_app(installation, orchestrator_of(instance, context))
         own.include_router(metrics_router(InstallationCollector(settings, instance)))
-        app = guarded_app(own, dagster, access, AuditFile(settings.home), _names(settings, listening))
+        actions = OperatorActions(installation.engine)
+        app = guarded_app(own, dagster_app(context), access, actions, _names(settings, listening))
         server = http_server(app)
         child = stack.enter_context(_daemon(workspace, settings.home)) if workspace is not None else None
         if not ending.is_set():

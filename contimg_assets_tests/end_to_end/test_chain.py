@@ -15,6 +15,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.time import Time
+from dagster import DagsterInstance
+from starlette.responses import PlainTextResponse
 
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.files import tree_sha256
@@ -22,11 +24,20 @@ from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.photometry.flags import Flag
 from contimg_assets.radio.photometry.table import FILE, read_measurements
 from contimg_assets.radio.robust import mad_sigma
+from contimg_assets.settings import WebOptions, read_settings
 from contimg_assets.simulation.comparison import compare, summary
 from contimg_assets.simulation.night import simulate_pair
 from contimg_assets.simulation.observation import Observation, simulate
 from contimg_assets.simulation.presets import PERFECT, PRESETS, Corruption
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.operator_actions import OperatorActions
+from contimg_assets.web.app import guarded_app, own_app
+from contimg_assets.web.dagster_app import dagster_workspace, orchestrator_of
+from contimg_assets.web.principals import Access, Mode
+from contimg_assets.web.tokens import Tokens
 from contimg_assets_tests.conftest import PostgresServer
+from contimg_assets_tests.web.reference import READING, filled
+from contimg_assets_tests.web.site import JSON, running
 
 #: A dead antenna is among the target's and the calibrator's.
 _DEAD = "30"
@@ -319,3 +330,43 @@ def _later(name: str, seconds: int) -> str:
     """A file's name with a later stamp."""
     stamp = np.datetime64(name[:19]) + np.timedelta64(seconds, "s")
     return f"{stamp}{name[19:]}"
+
+
+def test_each_endpoint_of_the_reference_api_answers_on_what_real_stages_made(
+    on_sqlite: Processed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By path, method and names of fields; numbers are those that the command line shows."""
+    for name in ("CONTIMG_HOME", "CONTIMG_DATABASE_URL"):
+        monkeypatch.setenv(name, on_sqlite.environment[name])
+    installation = Installation(read_settings())
+    target, calibrator = on_sqlite.target["group"], on_sqlite.calibrator["group"]
+    with (
+        DagsterInstance.from_config(str(on_sqlite.home / "dagster")) as instance,
+        dagster_workspace(instance, None) as workspace,
+    ):
+        access = Access(Mode.LOOPBACK, WebOptions(), Tokens(on_sqlite.home))
+        own = own_app(installation, orchestrator_of(instance, workspace))
+        actions = OperatorActions(installation.engine)
+        with running(guarded_app(own, PlainTextResponse("", 404), access, actions, [])) as site:
+            names = {
+                "ms": on_sqlite.target["products"]["measurement_set"]["path"],
+                "calibrator": slug(calibrator),
+                "set": installation.registry.list()[-1].id,
+                "job": site.get(f"/api/jobs?group={target}").json()["items"][0]["id"],
+            }
+            for endpoint in READING:
+                body = json.dumps(filled(endpoint.body, names)) if endpoint.method == "POST" else None
+                path = filled(endpoint.path, names)
+                answer = site.ask(endpoint.method, path, JSON if body else None, body)
+                assert answer.status == 200, (endpoint.path, answer.body)
+                told = answer.json() if endpoint.media_type == "application/json" else {}
+                assert set(endpoint.fields) <= told.keys()
+            shown = on_sqlite.target["products"]["image"]["numbers"]["rms_mjy_beam"]
+            assert site.get(f"/api/qa/image/{slug(target)}").json()["rms_mjy_beam"] == shown
+            found = site.get(f"/api/groups/{target}").json()
+            assert (found["state"], found["verdict"]) == (
+                on_sqlite.target["state"],
+                on_sqlite.target["verdict"],
+            )
+            assert found["products"]["image"]["numbers"]["rms_mjy_beam"] == shown
+            assert site.get(f"/api/groups/{target}/cutout.png").body.startswith(b"\x89PNG")

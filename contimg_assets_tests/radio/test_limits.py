@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contimg_assets.radio.errors import CatalogueError
-from contimg_assets.radio.limits import Limit, Limits, judge, load_limits, parse_limits, worst
+from contimg_assets.radio.limits import Limit, Limits, judge, load_limits, parse_limits, quality, worst
 
 ABOVE = Limit(1.5, 3.0, "above", "a test")
 BELOW = Limit(20.0, 5.0, "below", "a test")
@@ -103,3 +103,25 @@ def test_every_limit_of_the_package_has_a_reason() -> None:
     limits = load_limits()
     assert limits.version
     assert all(limit.reason for metrics in limits.limits.values() for limit in metrics.values())
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        ({}, "unknown"),
+        ({"rms_ratio": ("ERROR", 3.0), "flag_fraction": ("PASS", 0.0)}, "poor"),
+        ({"rms_ratio": ("WARN", 1.6)}, "marginal"),
+        # Half-way from 1 to 1.5; from 0 to 0.35; twice 20; from 1 to 0.9.
+        ({"rms_ratio": ("PASS", 1.25), "flag_fraction": ("PASS", 0.175)}, "excellent"),
+        ({"rms_ratio": ("PASS", 1.26)}, "good"),
+        ({"flag_fraction": ("PASS", 0.18)}, "good"),
+        ({"dynamic_range": ("PASS", 40.0)}, "excellent"),
+        ({"dynamic_range": ("PASS", 39.0)}, "good"),
+        ({"completeness_7sigma": ("PASS", 0.95)}, "excellent"),
+        ({"completeness_7sigma": ("PASS", 0.94)}, "good"),
+        ({"completeness_7sigma": ("PASS", None)}, "good"),
+        ({"of_a_former_version": ("PASS", 9.0)}, "good"),
+    ],
+)
+def test_one_word_for_what_checks_say(found: dict[str, tuple[str, float | None]], word: str) -> None:
+    assert quality("image_qa", found) == word

@@ -224,3 +224,38 @@ def test_a_back_up_is_not_taken_while_the_day_s_calibrator_is_on_its_way(sets: S
     assert sets.selection.waiting(group, sets.records) is None
     sets.convert(SCAN, MID + 4 / 24, calibrator_name="J0834+555", calibrator_apparent_jy=6.3)
     assert sets.selection.waiting(group, sets.records) is not None
+
+
+def test_a_set_that_is_named_is_taken_whatever_its_age_and_whatever_others_there_are(sets: Sets) -> None:
+    near, old = sets.enter(1), sets.enter(-300)
+    (chosen,) = sets.selection.candidates(NEED, old)
+    assert (chosen.set_id, chosen.fallback, chosen.other) == (old, "named", None)
+    assert "300.0 h away" in chosen.warning
+    assert sets.selection.candidates(NEED, None)[0].set_id == near
+    # The database takes it as a way of coming to a set.
+    sets.convert(TARGET, MID)
+    sets.registry.record_use(TARGET, old, chosen.hours, chosen.fallback, chosen.warning)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"declination_deg": 53.9}, "declination"),
+        ({"antennas": ["5", "99"]}, "holds 1 of 4 antennas"),
+        ({"channel_low_hz": 1.33e9}, "does not cover"),
+    ],
+)
+def test_a_named_set_that_does_not_fit_otherwise_is_refused(
+    sets: Sets, changes: dict[str, object], why: str
+) -> None:
+    named = sets.enter(1, **changes)
+    with pytest.raises(CalibrationError, match=why):
+        sets.selection.named(named, NEED)
+
+
+def test_a_named_set_that_is_not_active_is_refused(sets: Sets) -> None:
+    failed, retired = sets.enter(1, "phase scatter is 50"), sets.enter(1)
+    sets.registry.retire(retired, "antenna moved")
+    for name, why in ((failed, "phase scatter is 50"), (retired, "antenna moved")):
+        with pytest.raises(CalibrationError, match=why):
+            sets.selection.named(name, NEED)

@@ -14,18 +14,21 @@ from urllib.parse import quote, urlencode
 import pytest
 from dagster import DagsterInstance
 from dagster_graphql.schema import create_schema
+from sqlalchemy import create_engine, delete
 from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from contimg_assets.partitions import OBSERVATION_GROUP
-from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings, WebOptions, get_settings
+from contimg_assets.station.database import transaction
+from contimg_assets.station.installation import Installation as Station
+from contimg_assets.station.models import OperatorAction
+from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.web.app import guarded_app, own_app
-from contimg_assets.web.audit import Action, AuditFile
-from contimg_assets.web.dagster_app import dagster_app
+from contimg_assets.web.dagster_app import dagster_app, dagster_workspace
 from contimg_assets.web.dagster_documents import OPERATOR_MUTATIONS
 from contimg_assets.web.guard import PRINCIPAL
 from contimg_assets.web.principals import LOCAL, Access, Mode
@@ -65,17 +68,17 @@ class Installation:
     instance: DagsterInstance
     own: ASGIApp
     dagster: ASGIApp
+    actions: OperatorActions
 
     def partitions(self) -> list[str]:
         return list(self.instance.get_dynamic_partitions(OBSERVATION_GROUP))
 
-    def recorded(self) -> list[dict[str, Any]]:
-        path = self.settings.home / "logs" / "audit.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    def recorded(self) -> list[OperatorAction]:
+        return self.actions.recent()[0]
 
     def app(self, mode: Mode, *hosts: str) -> ASGIApp:
         access = Access(mode, WebOptions(), Tokens(self.settings.home))
-        return guarded_app(self.own, self.dagster, access, AuditFile(self.settings.home), hosts)
+        return guarded_app(self.own, self.dagster, access, self.actions, hosts)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +94,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         folder = initialise(settings)
         with (
             DagsterInstance.from_config(str(folder)) as instance,
-            dagster_app(instance, None) as dagster,
+            dagster_workspace(instance, None) as workspace,
         ):
-            own = own_app(DatabaseResource().records(), home / "products")
-            yield Installation(settings, instance, own, dagster)
+            station = Station(settings)
+            own = own_app(station)
+            actions = OperatorActions(station.engine)
+            yield Installation(settings, instance, own, dagster_app(workspace), actions)
     get_settings.cache_clear()
 
 
@@ -103,7 +108,8 @@ def clean(installation: Installation) -> Installation:
     """Without keys and records of an earlier test."""
     for key in installation.partitions():
         installation.instance.delete_dynamic_partition(OBSERVATION_GROUP, key)
-    (installation.settings.home / "logs" / "audit.jsonl").unlink(missing_ok=True)
+    with transaction(installation.actions.engine) as session:
+        session.execute(delete(OperatorAction))
     return installation
 
 
@@ -283,19 +289,16 @@ def test_our_own_pages_and_scripts_write_and_it_is_recorded(
     assert answer.json()["data"]["addDynamicPartition"]["__typename"] == "AddDynamicPartitionSuccess"
     assert clean.partitions() == [KEY]
     [record] = clean.recorded()
-    assert record["request"] == answer.headers["X-Request-Id"]
-    assert (record["user"], record["role"], record["by"]) == ("local", "admin", "loopback")
-    assert record["mutations"] == ["addDynamicPartition"]
-    assert (clean.settings.home / "logs" / "audit.jsonl").stat().st_mode & 0o777 == 0o600
+    assert record.request == answer.headers["X-Request-Id"]
+    assert (record.user, record.role, record.by) == ("local", "admin", "loopback")
+    assert record.mutations == ["addDynamicPartition"]
 
 
 def test_what_cannot_be_recorded_is_not_done(clean: Installation) -> None:
-    class Full:
-        def record(self, action: Action) -> None:
-            raise OSError(f"no space for {action.request}")
-
+    """As where another writer holds the database, or the disk is full."""
+    closed = OperatorActions(create_engine("sqlite:///file:nowhere?mode=ro&uri=true"))
     access = Access(Mode.LOOPBACK, WebOptions(), Tokens(clean.settings.home))
-    with running(guarded_app(clean.own, clean.dagster, access, Full(), [])) as site:
+    with running(guarded_app(clean.own, clean.dagster, access, closed, [])) as site:
         assert site.graphql(ADD).status == 503
         assert site.graphql("{ version }").status == 200
     assert clean.partitions() == []
@@ -431,7 +434,7 @@ def test_a_mutation_is_found_wherever_it_hides(
             answer = closed.ask("POST", GRAPHQL, {**JSON, **bearers[role]}, body)
             assert (document, answer.status) == (document, status)
     assert clean.partitions() == [KEY]
-    assert [record["mutations"] for record in clean.recorded()] == [["addDynamicPartition"]] * 5
+    assert [record.mutations for record in clean.recorded()] == [["addDynamicPartition"]] * 5
 
 
 def test_what_an_operator_may_do_exists_in_dagster() -> None:
@@ -448,8 +451,8 @@ def test_an_operator_launches_and_removes_nothing(
     run = answer.json()["data"]["launchRun"]["run"]["runId"]
     assert launched(clean) == before + 1
     [record] = clean.recorded()
-    assert (record["user"], record["by"], record["mutations"]) == ("a-operator", "token", ["launchRun"])
-    assert KEY in record["content"]
+    assert (record.user, record.by, record.mutations) == ("a-operator", "token", ["launchRun"])
+    assert KEY in record.content
     delete = f'mutation {{ deleteRun(runId: "{run}") {{ __typename }} }}'
     assert closed.graphql(delete, operator).status == 403
     assert closed.graphql("mutation { someLaterMutation }", operator).status == 403

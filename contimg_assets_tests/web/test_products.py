@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 
-from contimg_assets.settings import WebOptions
-from contimg_assets.station import database
-from contimg_assets.station.products import StationRecords
+from contimg_assets.settings import Settings, WebOptions
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.station.store import Store
 from contimg_assets.web.app import guarded_app, own_app
-from contimg_assets.web.audit import AuditFile
 from contimg_assets.web.principals import Access, Mode
 from contimg_assets.web.tokens import Tokens
 from contimg_assets_tests.fake_stages import TARGET
@@ -67,12 +66,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def site(store: Store) -> Iterator[Site]:
-    url = f"sqlite:///{store.home / 'catalogue.sqlite'}"
-    database.upgrade(url)
-    own = own_app(StationRecords(database.create(url)), store.products)
-    (store.home / "logs").mkdir()
+    installation = Installation(Settings(home=store.home))
+    own = own_app(installation)
     access = Access(Mode.LOOPBACK, WebOptions(), Tokens(store.home))
-    with running(guarded_app(own, PlainTextResponse("", 404), access, AuditFile(store.home), [])) as site:
+    actions = OperatorActions(installation.engine)
+    with running(guarded_app(own, PlainTextResponse("", 404), access, actions, [])) as site:
         yield site
 
 

@@ -71,6 +71,8 @@ def summarise(shape: GroupShape, flags: NDArray[np.bool_], coherence: NDArray[np
         "by_subband": by_subband,
         "by_channel": cells.mean(axis=0).tolist(),
         "by_integration": by_integration,
+        # A picture's worth: a fraction in ten thousand is a sample or two of a cell.
+        "by_integration_and_channel": cells.round(4).tolist(),
         "autocorrelation_fraction": float(autos.mean()) if autos.size else float("nan"),
         "frequencies_mhz": (shape.frequencies_hz / 1e6).tolist(),
         "alarm_line": alarm,

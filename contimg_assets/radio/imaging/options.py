@@ -1,9 +1,11 @@
 """Options of imaging and deconvolution."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.options import Options
 
 
@@ -63,6 +65,22 @@ class ImagingOptions(Options):
         if widths[:1] != (0.0,) or list(widths) != sorted(set(widths)):
             raise ValueError(f"found {widths}; expected widths that begin with 0 and rise")
         return widths
+
+    def replaced(self, values: Mapping[str, Any]) -> "ImagingOptions":
+        """The same with some options in their place, as JSON has them.
+
+        Raises
+        ------
+        SettingsError
+            If there is no such option, or it does not take the value; the message names it.
+        """
+        try:
+            return ImagingOptions.model_validate({**self.model_dump(), **values})
+        except ValidationError as error:
+            told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise SettingsError(
+                f"imaging options: {told}; expected some of {', '.join(ImagingOptions.model_fields)}"
+            ) from None
 
     def quick(self) -> "ImagingOptions":
         """The same for a quick look: a beam of 85″ × 46″ and a shallow CLEAN of the main lobe's field."""

@@ -1,0 +1,158 @@
+"""How the antennas stand, group by group, as people and programs are shown it.
+
+Belongs here: gathering from flags and calibration sets.  Does not belong here:
+which antenna is dead (``radio/flagging``), or which is the reference
+(``radio/calibration/reference.py``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import select
+
+from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.station.calibration_views import solver_sidecar
+from contimg_assets.station.database import reading
+from contimg_assets.station.flag_views import FLAGS, flag_summary, read_summary
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.models import GROUP, ProductVersion
+
+#: Newest sets whose reference antennas are named.
+SETS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class AntennaInGroup:
+    """An antenna in one group."""
+
+    antenna: str
+    flagged_fraction: float | None
+    """Of the cross-correlations with it."""
+    coherence: float | None
+    """Relative to the array's median."""
+    dead: bool
+
+
+@dataclass(frozen=True)
+class AntennaStanding:
+    """An antenna in a group, and in the solutions nearest to it."""
+
+    antenna: str
+    flagged_fraction: float | None
+    coherence: float | None
+    dead: bool
+    snr: float | None
+    """Of a channel's solution, the lower of the two feeds."""
+    phase_wander_deg: float | None
+    """In the course of the calibrator's scan, the larger of the two feeds."""
+    reference_of: tuple[str, ...]
+    """The newest sets that were solved with it as their reference."""
+
+
+@dataclass(frozen=True)
+class AntennaHistory:
+    """An antenna in the newest groups."""
+
+    antenna: str
+    n_groups: int
+    """Groups that it is in, of those looked at."""
+    n_dead: int
+    mean_flagged_fraction: float | None
+    changed: str | None
+    """Since when it is dead, or well again: the first group, if that is among those looked at."""
+    dead_now: bool
+    """In the newest group that it is in."""
+
+
+def antennas_of(station: Installation, key: str) -> list[AntennaStanding]:
+    """The antennas of a group with what tells whether one can be the reference: the dead ones last.
+
+    Raises
+    ------
+    MissingInputError
+        If the group is not registered, or has no flags.
+    """
+    group = station.records.group(key)
+    summary = flag_summary(station.records, station.store, key)
+    near = station.selection.near(group.mid_mjd, station.settings.calibration.earlier_days)
+    quality: dict[str, Any] = {}
+    for found in near:
+        quality = solver_sidecar(found, station.store.home).get("antenna_quality", {})
+        if quality:
+            break
+    newest = sorted(near, key=lambda item: -item.mid_mjd)[:SETS_SHOWN]
+    stands = [
+        AntennaStanding(
+            antenna=each.antenna,
+            flagged_fraction=each.flagged_fraction,
+            coherence=each.coherence,
+            dead=each.dead,
+            snr=_of_feeds(min, quality.get(each.antenna, {}).get("snr")),
+            phase_wander_deg=_of_feeds(max, quality.get(each.antenna, {}).get("phase_wander_deg")),
+            reference_of=tuple(item.id for item in newest if item.refant == each.antenna),
+        )
+        for each in in_summary(group.antennas, summary)
+    ]
+    return sorted(stands, key=lambda each: (each.dead, each.flagged_fraction or 0.0))
+
+
+def in_summary(names: Sequence[str], summary: dict[str, Any]) -> list[AntennaInGroup]:
+    """What the summary of a group's flags says of its antennas."""
+    flagged, coherence = summary["by_antenna"], summary.get("coherence_by_antenna", {})
+    dead = set(summary["dead_antennas"])
+    return [
+        AntennaInGroup(name, flagged.get(name), _finite(coherence.get(name)), name in dead) for name in names
+    ]
+
+
+def histories(station: Installation, n_groups: int) -> tuple[list[str], list[AntennaHistory]]:
+    """The newest groups with flags, oldest of them first, and how each antenna stood in them."""
+    statement = (
+        select(ProductVersion.key, ProductVersion.path, ProductVersion.numbers)
+        .where(
+            ProductVersion.kind == GROUP,
+            ProductVersion.product == FLAGS,
+            ProductVersion.superseded_at.is_(None),
+        )
+        .order_by(ProductVersion.key.desc())
+        .limit(n_groups)
+    )
+    with reading(station.engine) as session:
+        rows = session.execute(statement).all()[::-1]
+    seen: dict[str, list[tuple[str, bool, float | None]]] = {}
+    for key, path, numbers in rows:
+        try:
+            summary = read_summary(station.store.absolute(path))
+        except MissingInputError:
+            # Its content has gone, or was made by the release before: the database still names the dead.
+            summary = {"by_antenna": {}, "dead_antennas": numbers.get("dead_antennas", [])}
+        names = station.records.group(key).antennas
+        for each in in_summary(names, summary):
+            seen.setdefault(each.antenna, []).append((key, each.dead, each.flagged_fraction))
+    found = [_history(antenna, entries) for antenna, entries in seen.items()]
+    return [key for key, _, _ in rows], sorted(found, key=lambda each: (-each.n_dead, each.antenna))
+
+
+def _history(antenna: str, entries: list[tuple[str, bool, float | None]]) -> AntennaHistory:
+    dead_now = entries[-1][1]
+    turns = [key for (_, before, _), (key, dead, _) in pairwise(entries) if before != dead]
+    known = [value for _, _, value in entries if value is not None]
+    return AntennaHistory(
+        antenna,
+        len(entries),
+        sum(dead for _, dead, _ in entries),
+        sum(known) / len(known) if known else None,
+        turns[-1] if turns else None,
+        dead_now,
+    )
+
+
+def _of_feeds(which: Any, values: Sequence[float | None] | None) -> float | None:
+    known = [value for value in values or () if value is not None]
+    return which(known) if known else None
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or value != value else value
