@@ -61,6 +61,9 @@ def flags(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         result = stages.run(context, ["flag"], ms_path(measurement_set, making.key), making.built)
         return making.publish(result)
 
@@ -91,6 +94,9 @@ def calibration_tables(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set, flags) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         making.records.refuse_errors(making.key, "measurement_set_qa")
         calibrator = making.records.group(making.key).calibrator_name
         reference = get_settings().calibration.reference_antenna
@@ -139,8 +145,14 @@ def calibrated_ms(
         key, records, selection = making.key, making.records, database.selection()
         records.refuse_errors(key, "measurement_set_qa")
         work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
-        need = need_of(records.group(key), records)
-        for chosen in selection.options(need):
+        options = selection.options(need_of(records.group(key), records))
+        used = database.registry().used_by(key)
+        # What was made with a set that would not be the first choice any more is made again.
+        if used is not None and used.set_id == options[0].set_id:
+            standing = making.standing(sets=options[0].set_ids)
+            if standing is not None:
+                return standing
+        for chosen in options:
             result = work.calibrate(chosen)
             if result is not None:
                 break

@@ -38,6 +38,9 @@ def image(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, calibrated_ms) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         key = making.key
         making.records.refuse_errors(key, "measurement_set_qa")
         result = stages.run(

@@ -5,6 +5,8 @@ Every message names the file or product, what was found and what was expected.
 Errors of libraries are not wrapped here unless something is added to them.
 """
 
+from pathlib import Path
+
 
 class ContimgError(Exception):
     """Base of every error that contimg raises on purpose."""
@@ -56,6 +58,27 @@ class StateError(ContimgError):
 
 class VerdictError(ContimgError):
     """A product whose last quality verdict forbids its use downstream."""
+
+
+class StorageError(ContimgError):
+    """Storage is full, read-only, ill or away: no fault of the data, and over when the storage is back.
+
+    Parameters
+    ----------
+    cause : str
+        In the system's words, such as ``no space left on device``.
+    folder : Path, optional
+        Where.
+    """
+
+    def __init__(self, cause: str, folder: Path | None = None) -> None:
+        super().__init__(f"{folder}: {cause}" if folder is not None else cause)
+        self.cause = cause
+        self.folder = folder
+
+
+class DatabaseError(ContimgError):
+    """The station database, or Dagster's, cannot be read or written, or is not what the home needs."""
 
 
 class RetentionError(ContimgError):

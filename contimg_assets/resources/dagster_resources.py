@@ -14,6 +14,7 @@ from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
 from contimg_assets.station.installation import Installation
+from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import StationRecords
@@ -41,6 +42,10 @@ class DatabaseResource(ConfigurableResource):
     def leases(self) -> Leases:
         """Who works on which group."""
         return Installation(get_settings()).leases
+
+    def interruptions(self) -> Interruptions:
+        """Groups whose work was broken off."""
+        return Installation(get_settings()).interruptions
 
     def pointing(self) -> PointingHistory:
         """Where the telescope looked."""

@@ -5,7 +5,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, 
 from contimg_assets.jobs import solve_calibrator
 from contimg_assets.partitions import calibrator_scan
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.sensors.requests import run_requests, taken_keys
+from contimg_assets.sensors.requests import run_requests, taken_keys, usable
 
 
 @sensor(
@@ -17,6 +17,8 @@ from contimg_assets.sensors.requests import run_requests, taken_keys
 def calibrator_scans(
     context: SensorEvaluationContext, database: DatabaseResource
 ) -> SensorResult | SkipReason:
+    if not usable():
+        return SkipReason("storage cannot be used: see the alerts")
     due = database.records().due(
         "flags", "calibration_tables", "in_progress", "completed", calibrators_only=True
     )

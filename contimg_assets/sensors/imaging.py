@@ -4,7 +4,7 @@ from dagster import DefaultSensorStatus, SensorEvaluationContext, SensorResult, 
 
 from contimg_assets.jobs import image_group
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.sensors.requests import run_requests, taken_keys
+from contimg_assets.sensors.requests import run_requests, taken_keys, usable
 from contimg_assets.station.models import ObservationGroup
 
 
@@ -15,6 +15,8 @@ from contimg_assets.station.models import ObservationGroup
     description="Images every flagged group once a valid calibration covers it, or its deadline has passed.",
 )
 def images_due(context: SensorEvaluationContext, database: DatabaseResource) -> SensorResult | SkipReason:
+    if not usable():
+        return SkipReason("storage cannot be used: see the alerts")
     records, selection = database.records(), database.selection()
     due = records.due("flags", "image", "in_progress")
     taken = taken_keys(context.instance, database.leases())

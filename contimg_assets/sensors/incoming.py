@@ -28,7 +28,7 @@ from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import arrival
-from contimg_assets.sensors.requests import admitted, run_requests, taken_keys
+from contimg_assets.sensors.requests import admitted, run_requests, taken_keys, usable, with_files
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.incoming_folder import IncomingFolder
@@ -62,13 +62,15 @@ def incoming_groups(
     context: SensorEvaluationContext, database: DatabaseResource
 ) -> SensorResult | SkipReason:
     settings, records = get_settings(), database.records()
+    if not usable():
+        return SkipReason("storage cannot be used: see the alerts")
     ready: list[FileGroup] = []
     if settings.incoming_folder.is_dir():
         incoming = _incoming(settings.incoming_folder, records.engine, settings.home)
         ready = incoming.look(time.time())
     taken = taken_keys(context.instance, database.leases())
-    pending = records.groups("pending", limit=settings.ingest.starts_per_tick + len(taken))
-    free = (group for group in pending if group.key not in taken)
+    pending = database.interruptions().startable(settings.ingest.starts_per_tick + len(taken))
+    free = with_files(database, (group for group in pending if group.key not in taken))
     requests = run_requests(admitted(free, len(taken)), convert_group.name)
     new = {group.key: group.files for group in ready if group.key is not None}
     add = sorted(new.keys() | {request.partition_key for request in requests if request.partition_key})

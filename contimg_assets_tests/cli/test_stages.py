@@ -21,7 +21,7 @@ def test_what_compiled_code_prints_is_not_in_the_result(
         wrote = os.write(1, b"chatter\n")
         return Result.model_validate({"wrote": wrote, "home": str(settings.home), "threads": context.threads})
 
-    run_stage(work, as_json=True)
+    run_stage(work, Path("out"), as_json=True)
     out, err = capfd.readouterr()
     assert json.loads(out) == {"wrote": 8, "home": str(home), "threads": 2}
     assert "chatter" in err
@@ -34,7 +34,7 @@ def test_a_stage_that_refuses_its_input_says_so_with_exit_code_3(
         raise ImagingError(f"{settings.home}: nothing to image")
 
     with pytest.raises(SystemExit) as ended:
-        run_stage(work, as_json=True)
+        run_stage(work, Path("out"), as_json=True)
     assert ended.value.code == 3
     assert json.loads(capfd.readouterr().out) == {
         "error": "ImagingError",
@@ -52,7 +52,7 @@ def test_a_stage_with_a_wrong_setting_does_not_begin(
 
     monkeypatch.setenv("CONTIMG_IMAGING__ROBUSTT", "1")
     with pytest.raises(SystemExit) as ended:
-        run_stage(work, as_json=True)
+        run_stage(work, Path("out"), as_json=True)
     assert ended.value.code == 2
     assert json.loads(capfd.readouterr().out)["error"] == "SettingsError"
     assert list(home.iterdir()) == []

@@ -19,7 +19,7 @@ from contimg_assets.station.models import Base, GroupTransition
 from contimg_assets.station.products import StationRecords
 
 #: Newest revision of the schema.
-HEAD = "0005"
+HEAD = "0006"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
