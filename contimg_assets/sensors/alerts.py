@@ -66,10 +66,13 @@ def failed_runs(
 def _was_broken_off(context: RunFailureSensorContext, database: DatabaseResource, key: str) -> bool:
     """Whether a run was interrupted or met a fault of storage, so that its group is to go on by itself."""
     interruptions, run = database.interruptions(), context.dagster_run
-    if interruptions.last(key) in (INTERRUPTED, STORAGE):
+    record = context.instance.get_run_record_by_id(run.run_id)
+    group = database.records().group(key)
+    since = record is not None and group.updated.timestamp() > record.create_timestamp.timestamp()
+    if since and interruptions.last(key) in (INTERRUPTED, STORAGE):
         return True
-    data = context.failure_event.job_failure_data
-    told = data.error.to_string() if data.error else ""
+    error = getattr(context.failure_event.event_specific_data, "error", None)
+    told = error.to_string() if error is not None else ""
     # A database that was away for a moment: Dagster could not write, and none of the steps met it.
     return of_words(told) and interruptions.give_back(key, run.run_id, _short(told), STORAGE)
 
