@@ -315,7 +315,10 @@ def _begin(session: Session) -> None:
     deadline = time.monotonic() + _patience.get()
     while True:
         try:
-            session.connection()
+            connection = session.connection()
+            if _patience.get():
+                # Behind PgBouncer there may be a connection and no server.
+                connection.exec_driver_sql("SELECT 1")
         except OperationalError:
             session.rollback()
             if time.monotonic() >= deadline:

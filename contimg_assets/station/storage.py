@@ -33,7 +33,7 @@ _AWAY = re.compile(
     r"connection refused|could not connect|connection to server|server closed the connection|"
     r"connection (is |was )?(already )?closed|terminating connection|is (starting up|shutting down)|"
     r"in recovery mode|SSL connection has been closed|could not (write|extend|open) |query_wait_timeout|"
-    r"server conn crashed",
+    r"server conn crashed|cannot connect to server|server login",
     re.IGNORECASE,
 )
 
