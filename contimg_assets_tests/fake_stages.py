@@ -124,9 +124,10 @@ def write_tables(folder: Path, content: str = "solutions") -> list[dict[str, Any
 def parsed(stage: Sequence[str], arguments: Sequence[str | Path]) -> dict[str, Any]:
     """What the real command makes of its arguments; one that it does not take is an error."""
     if stage[0] == "convert":
-        # Groups are entered without files, which the command wants to be there.
+        # Groups are entered without files, which the stage wants to be there.
         for path in map(Path, arguments[:-1]):
-            path.touch()
+            if not path.exists():
+                path.touch()
     command = next(command for command in stage_commands if command.name == stage[0])
     typed = [*stage[1:], *map(str, arguments), "--json"]
     return command.make_context(stage[0], typed).params

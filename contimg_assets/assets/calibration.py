@@ -65,6 +65,9 @@ def flags(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         result = stages.run(context, ["flag"], ms_path(measurement_set, making.key), making.built)
         return making.publish(result)
 
@@ -95,7 +98,10 @@ def calibration_tables(
     database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage, measurement_set, flags) as making:
+    with production(context, database, storage, measurement_set, flags, asked=config.asked) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         making.records.refuse_errors(making.key, "measurement_set_qa")
         calibrator = config.calibrator or making.records.group(making.key).calibrator_name
         reference = config.reference_antenna or get_settings().calibration.reference_antenna
@@ -111,7 +117,6 @@ def calibration_tables(
         set_id = database.registry().register(named, making.built)
         return making.publish(
             solutions,
-            asked=config.asked,
             calibration_set=set_id,
             calibrator=str(solutions["calibrator"]),
             reference_antenna=str(solutions["refant"]),
@@ -153,7 +158,7 @@ def calibrated_ms(
     if wait is not None:
         context.log.warning("%s: %s", context.partition_key, wait.reason)
         return
-    with production(context, database, storage, measurement_set, flags) as making:
+    with production(context, database, storage, measurement_set, flags, asked=config.asked) as making:
         published = _calibrate(context, config, stages, database, making, measurement_set, flags)
     yield published
 
@@ -182,8 +187,14 @@ def _calibrate(
     key, records, selection = making.key, making.records, database.selection()
     records.refuse_errors(key, "measurement_set_qa")
     work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
-    need = need_of(records.group(key), records)
-    for chosen in selection.candidates(need, config.calibration_set):
+    candidates = selection.candidates(need_of(records.group(key), records), config.calibration_set)
+    used = database.registry().used_by(key)
+    # What was made with a set that would not be the first choice any more is made again.
+    if used is not None and used.set_id == candidates[0].set_id:
+        standing = making.standing(sets=candidates[0].set_ids)
+        if standing is not None:
+            return standing
+    for chosen in candidates:
         result = work.calibrate(chosen)
         if result is not None:
             break
@@ -202,7 +213,6 @@ def _calibrate(
     published = making.publish(
         result,
         sets=chosen.set_ids,
-        asked=config.asked,
         calibration_set=chosen.set_id,
         calibrator=chosen.found.calibrator,
         calibration_hours=chosen.hours,

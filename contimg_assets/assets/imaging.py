@@ -39,7 +39,10 @@ def image(
     database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage, calibrated_ms) as making:
+    with production(context, database, storage, calibrated_ms, asked=config.asked) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         key = making.key
         making.records.refuse_errors(key, "measurement_set_qa")
         result = stages.run(
@@ -54,4 +57,4 @@ def image(
             *config.arguments,
         )
         corrected = storage.store().path(key, making.product) / f"{slug(key)}.pbcor.fits"
-        return making.publish(result, asked=config.asked, beam_corrected_image=MetadataValue.path(corrected))
+        return making.publish(result, beam_corrected_image=MetadataValue.path(corrected))

@@ -1,5 +1,6 @@
 """From the telescope's files to one Measurement Set per observation group."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from dagster import AssetExecutionContext, AssetSpec, MaterializeResult, MetadataValue, asset
@@ -15,11 +16,8 @@ from contimg_assets.assets.publishing import (
 )
 from contimg_assets.partitions import observation_group
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
-from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, lease_owner
+from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, SENSOR_TAG, lease_owner
 from contimg_assets.resources.stage_runner import StageRunner
-
-#: Tag that Dagster puts on runs that a sensor asked for.
-SENSOR_TAG = "dagster/sensor_name"
 
 uvh5_subbands = AssetSpec(
     "uvh5_subbands",
@@ -54,8 +52,24 @@ def measurement_set(
         tags = context.run.tags
         explicit = SENSOR_TAG not in tags or CAMPAIGN_TAG in tags
         database.records().begin(key, owner, explicit=explicit)
-    with production(context, database, storage) as making:
-        files = making.records.group(key).files
+    files = database.records().group(key).files
+    with production(context, database, storage, files=_marks(files)) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         making.built.mkdir()
         result = stages.run(context, ["convert"], *files.values(), ms_path(making.built, key))
         return making.publish(result, files=MetadataValue.json(files))
+
+
+def _marks(files: Mapping[str, str]) -> dict[str, list[int] | None]:
+    """Size and time of each file, which are others if it was written again; None if it is not there."""
+    found: dict[str, list[int] | None] = {}
+    for subband, path in files.items():
+        try:
+            status = Path(path).stat()
+        except OSError:  # the stage says what is wrong with it
+            found[subband] = None
+        else:
+            found[subband] = [status.st_size, status.st_mtime_ns]
+    return found

@@ -35,6 +35,9 @@ def photometry(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, image, image_qa) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         making.records.refuse_errors(making.key, "image_qa")
         result = stages.run(
             context, ["photometry"], image, image_qa / SOURCES, making.built, "--group", making.key

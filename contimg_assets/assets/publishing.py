@@ -11,18 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster import AssetExecutionContext, Failure, MaterializeResult, MetadataValue, RetryPolicy
+from dagster import (
+    AssetExecutionContext,
+    DagsterExecutionInterruptedError,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    RetryPolicy,
+)
 
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.interrupts import noted, tidying
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
-from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, lease_owner
+from contimg_assets.resources.dagster_runs import (
+    LEASE_TAG,
+    LEFT_ALONE_TAG,
+    SENSOR_TAG,
+    lease_owner,
+    why_interrupted,
+)
 from contimg_assets.settings import get_settings
 from contimg_assets.station import publication
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.made_with import settings_of
-from contimg_assets.station.models import ProductVersion
+from contimg_assets.station.models import INTERRUPTED, STORAGE, ProductVersion
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.products import StationRecords
+from contimg_assets.station.storage import PATIENCE_S, fault_of, located, retry, tell_once
 
 OWNERS = ["team:imaging"]
 #: For hiccups of file systems and for crashes; bad data fail at once (``Failure(allow_retries=False)``).
@@ -57,13 +74,50 @@ class Production:
     """Owner of the lease under which the run works."""
     records: StationRecords
     storage: StoreResource
+    settings: Mapping[str, Any]
+    """Options and software with which it is made, and what its files were if it is made of files."""
+    resumes: bool
+    """Whether the run goes on with work that was broken off; one that a person starts makes things anew."""
+
+    def standing(self, *, sets: Sequence[str] = ()) -> MaterializeResult[Path] | None:
+        """The product that was made before the group's work was broken off, if it stands.
+
+        Parameters
+        ----------
+        sets : sequence of str
+            Calibration sets that would be applied now.
+
+        Returns
+        -------
+        MaterializeResult
+            None if it is to be made.
+        """
+        if not self.resumes:
+            return None
+        store = self.storage.store()
+        inputs = [*self.inputs, *publication.tables_of(self.records, sets)]
+        version = Interruptions(self.records.engine).standing(
+            self.key, self.product, store.home, self.settings, [each.id for each in inputs]
+        )
+        if version is None:
+            return None
+        publication.put_link_right(self.records, store, self.key, self.product)
+        path = store.path(self.key, self.product)
+        return MaterializeResult(
+            value=path,
+            metadata={
+                **pictures(self.storage, path),
+                "version": version.version,
+                "made": f"before the work on the group was broken off, by run {version.run}",
+                **numbers(version.numbers),
+            },
+        )
 
     def publish(
         self,
         result: Mapping[str, Any],
         *,
         sets: Sequence[str] = (),
-        asked: Mapping[str, Any] | None = None,
         **metadata: Any,
     ) -> MaterializeResult[Path]:
         """Publish what was built, record it and what it was made from, and say so to Dagster.
@@ -74,8 +128,6 @@ class Production:
             The stage's result; its numbers become metadata, its whole the station database's record.
         sets : sequence of str
             Calibration sets that were applied, whose tables are inputs too.
-        asked : Mapping, optional
-            What was asked of this run in place of the settings (``assets/run_options.py``).
         **metadata
             Further metadata.
 
@@ -96,8 +148,9 @@ class Production:
             owner=self.owner,
             run=self.run,
             inputs=[each.id for each in inputs],
-            settings=settings_of(self.product, get_settings(), asked or {}),
+            settings=self.settings,
         )
+        asked = self.settings.get("asked")
         path = store.path(self.key, self.product)
         # As a page of the web UI shows them: what to look at first, then what may be fifty numbers.
         return MaterializeResult(
@@ -105,7 +158,7 @@ class Production:
             metadata={
                 **pictures(self.storage, path),
                 **metadata,
-                **({"asked": MetadataValue.json(dict(asked))} if asked else {}),
+                **({"asked": MetadataValue.json(asked)} if asked else {}),
                 "version": version.version,
                 "made_from": ", ".join(f"{each.key} {each.product} {each.version}" for each in inputs),
                 **numbers(result),
@@ -115,7 +168,12 @@ class Production:
 
 @contextmanager
 def production(
-    context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource, *made_from: Path
+    context: AssetExecutionContext,
+    database: DatabaseResource,
+    storage: StoreResource,
+    *made_from: Path,
+    files: Mapping[str, Any] | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Iterator[Production]:
     """Make the asset's product for the partition; a failure becomes the group's state.
 
@@ -125,6 +183,10 @@ def production(
         The asset's own.
     *made_from : Path
         Products that it is made from, as its IO manager handed them over.
+    files : Mapping, optional
+        What the files were that it is made from, to tell whether they are others now.
+    asked : Mapping, optional
+        What was asked of this run in place of the settings (``assets/run_options.py``).
 
     Yields
     ------
@@ -145,13 +207,28 @@ def production(
         inputs = publication.versions_at(records, store, made_from)
         with store.staging(key, product) as folder:
             yield Production(
-                key, product, folder / "built", context.run.run_id, inputs, owner, records, storage
+                key,
+                product,
+                folder / "built",
+                context.run.run_id,
+                inputs,
+                owner,
+                records,
+                storage,
+                settings_of(product, get_settings(), asked or {}) | ({"files": files} if files else {}),
+                resumes=SENSOR_TAG in context.run.tags or LEASE_TAG in context.run.tags,
             )
 
 
 @contextmanager
 def leaving_alone(context: AssetExecutionContext) -> Iterator[None]:
-    """Take the group in the block: one that is somebody else's is not this run's to fail, now or later."""
+    """Take the group in the block: one that is somebody else's is not this run's to fail, now or later.
+
+    Where it is Dagster that is interrupted, between our own blocks, it tries the step again: so a run
+    to which a signal came begins none.
+    """
+    if noted() is not None:
+        raise Failure(description=why_interrupted(context.instance, context.run), allow_retries=False)
     try:
         yield
     except ContimgError as error:
@@ -163,10 +240,26 @@ def leaving_alone(context: AssetExecutionContext) -> Iterator[None]:
 def failing(
     context: AssetExecutionContext, records: StationRecords, key: str, product: str
 ) -> Iterator[None]:
-    """Mark the group failed if the block raises, will not be tried again, and the group is the run's."""
+    """Say what became of the group if the block raises, and the group is the run's.
+
+    What was broken off by no fault of the group's own is not tried again by Dagster, which
+    would retry an interrupted step as well: the group goes back to ``pending``.  Otherwise it
+    has failed, unless the step will be tried again.
+    """
     try:
         yield
-    except BaseException as error:  # also a cancelled run's: it is reported and goes on
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as error:
+        with tidying():
+            reason = why_interrupted(context.instance, context.run)
+            put_back(context, records, key, reason, INTERRUPTED, patience_s=2.0)
+        raise Failure(description=reason, allow_retries=False) from error
+    except BaseException as error:
+        fault = fault_of(error)
+        if fault is not None:
+            fault = located(fault, get_settings())
+            put_back(context, records, key, f"{product}: {fault}", STORAGE, patience_s=PATIENCE_S)
+            tell_once(Installation(get_settings()).notifier, fault)
+            raise Failure(description=str(fault), allow_retries=False) from error
         failure = failure_of(error) if isinstance(error, ContimgError) else error
         transient = isinstance(failure, OSError) or (isinstance(failure, Failure) and failure.allow_retries)
         if not (transient and context.retry_number < RETRY.max_retries):
@@ -176,6 +269,20 @@ def failing(
         if failure is not error:
             raise failure from error
         raise
+
+
+def put_back(
+    context: AssetExecutionContext,
+    records: StationRecords,
+    key: str,
+    reason: str,
+    cause: str,
+    *,
+    patience_s: float,
+) -> None:
+    """Let the run's group go back to ``pending``; a database that cannot be written either is waited for."""
+    owner, interruptions = lease_owner(context.run), Interruptions(records.engine)
+    retry(lambda: interruptions.put_back(key, owner, reason, cause), patience_s)
 
 
 def failure_of(error: ContimgError) -> Failure:

@@ -28,6 +28,9 @@ def measurement_set_qa(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, measurement_set) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         result = stages.run(context, ["qa", "ms"], ms_path(measurement_set, making.key), making.built)
         return making.publish(result)
 
@@ -49,6 +52,9 @@ def calibration_qa(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, calibration_tables) as making:
+        standing = making.standing()
+        if standing is not None:
+            return standing
         result = stages.run(context, ["qa", "calibration"], calibration_tables, making.built)
         return making.publish(result)
 
@@ -70,6 +76,10 @@ def image_qa(
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
     with production(context, database, storage, image) as making:
+        standing = making.standing()
+        if standing is not None:
+            making.records.complete(making.key)
+            return standing
         result = stages.run(context, ["qa", "image"], image, making.built)
         published = making.publish(result)
         making.records.complete(making.key)

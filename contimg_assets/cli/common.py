@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import click
 
 from contimg_assets.cli.surroundings import wrong_surroundings
+from contimg_assets.radio import storage
 from contimg_assets.radio.errors import ContimgError, SettingsError
+from contimg_assets.radio.interrupts import Interrupted, raising
 from contimg_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -48,22 +50,54 @@ def exit_code(error: ContimgError) -> int:
 
 
 def told_plainly(function: Callable[P, None]) -> Callable[P, None]:
-    """Show our own errors as one line, or as JSON, and end with their exit code."""
+    """Show our own errors, and those of storage and databases, as one line or as JSON, with their exit code.
+
+    A signal ends the command with one line too, and a SQLite database is left whole in its file.
+    """
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            function(*args, **kwargs)
+            with raising():
+                try:
+                    function(*args, **kwargs)
+                finally:
+                    _checkpoint()
+        except Interrupted as interrupt:
+            _tell("Interrupted", str(interrupt), bool(kwargs.get("as_json")))
+            raise SystemExit(interrupt.exit_code) from interrupt
         except Exception as error:
-            told = error if isinstance(error, ContimgError) else wrong_surroundings(error, get_settings())
+            told = error if isinstance(error, ContimgError) else _named(error)
             if told is None:
                 raise
-            if kwargs.get("as_json"):
-                click.echo(json.dumps({"error": type(told).__name__, "message": str(told)}))
-            click.echo(f"{type(told).__name__}: {told}", err=True)
+            _tell(type(told).__name__, str(told), bool(kwargs.get("as_json")))
             raise SystemExit(exit_code(told)) from error
 
     return wrapped
+
+
+def _tell(name: str, text: str, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"error": name, "message": text}))
+    click.echo(text if name == "Interrupted" else f"{name}: {text}", err=True)
+
+
+def _named(error: Exception) -> ContimgError | None:
+    """Our own error for one of the system's or of a database; None for what is a fault of this program."""
+    told = storage.fault_of(error) or wrong_surroundings(error, get_settings())
+    if told is not None or "sqlalchemy" not in sys.modules:
+        return told
+    from contimg_assets.station.database_faults import named
+
+    return named(error, get_settings())
+
+
+def _checkpoint() -> None:
+    """Leave a SQLite database whole in its file, if this command has opened one."""
+    if "contimg_assets.station.database" in sys.modules:
+        from contimg_assets.station.database import checkpoint
+
+        checkpoint()
 
 
 class Opened:
@@ -78,20 +112,24 @@ class Opened:
     ------
     MissingInputError
         If there is nothing to look at yet.
+    DatabaseError
+        If the home has products and the database knows of no group.
     """
 
     def __init__(self, *, reading: bool = False) -> None:
         from contimg_assets.station.database import require
+        from contimg_assets.station.database_faults import refuse_lost
         from contimg_assets.station.installation import Installation
 
         self.settings: Settings = get_settings()
+        refuse_lost(self.settings)
         if reading:
             require(self.settings.sqlalchemy_url)
         else:
             from contimg_assets.resources.instance import initialise
 
             self.dagster_home = initialise(self.settings)
-        station = Installation(self.settings)
+        station = Installation(self.settings, reading=reading)
         self.records, self.registry, self.selection = station.records, station.registry, station.selection
         self.store, self.arrivals, self.pointing = station.store, station.arrivals, station.pointing
         self.notifier, self.leases, self.campaigns = station.notifier, station.leases, station.campaigns

@@ -17,6 +17,7 @@ from contimg_assets.cli.arguments import GROUP
 from contimg_assets.cli.campaigns import selecting_options, selection_of, start_campaign
 from contimg_assets.cli.common import Opened, json_option, output_to, told_plainly
 from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.interrupts import Interrupted, note_signals
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -149,17 +150,23 @@ def _run(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Run groups with progress, then sum up."""
-    log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
-    with opened.instance() as instance:
-        if verbose:
-            told = {"progress": _tell_run, "tell": lambda text: click.echo(text, err=True)}
-            outcomes = work(_operations(opened, instance, name, verbose=True, **told))
-        else:
-            with output_to(log) as terminal, os.fdopen(os.dup(terminal), "w") as stream:
-                outcomes = _with_progress(
-                    stream, lambda **told: work(_operations(opened, instance, name, **told))
-                )
+    """Run groups with progress, then sum up.
+
+    Raises
+    ------
+    Interrupted
+        If a signal came; it says what that means.
+    """
+    from contimg_assets.station.database import patient
+    from contimg_assets.station.storage import PATIENCE_S
+
+    note_signals()
+    try:
+        with patient(PATIENCE_S):
+            outcomes, log = _outcomes(opened, name, work, verbose)
+    except Interrupted as interrupt:
+        told = "unfinished groups are pending again, and go on after their last finished stage"
+        raise Interrupted(interrupt.number, told) from None
     records = [_outcome(outcome) for outcome in outcomes]
     for record in records:
         if opened.records.find(record["group"]) is not None:
@@ -173,6 +180,23 @@ def _run(
         if failed:
             click.echo(f"log: {'above' if verbose else log}", err=True)
     raise SystemExit(int(failed))
+
+
+def _outcomes(
+    opened: Opened, name: str, work: "Callable[[Operations], list[Outcome]]", verbose: bool
+) -> "tuple[list[Outcome], Path]":
+    """What became of the groups, and where the log is."""
+    log = opened.settings.home / "logs" / f"foreground-{os.getpid()}.log"
+    with opened.instance() as instance:
+        if verbose:
+            told = {"progress": _tell_run, "tell": lambda text: click.echo(text, err=True)}
+            outcomes = work(_operations(opened, instance, name, verbose=True, **told))
+        else:
+            with output_to(log) as terminal, os.fdopen(os.dup(terminal), "w") as stream:
+                outcomes = _with_progress(
+                    stream, lambda **told: work(_operations(opened, instance, name, **told))
+                )
+    return outcomes, log
 
 
 def _tell_run(key: str, job: str, number: int, total: int) -> None:

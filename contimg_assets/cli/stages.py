@@ -7,6 +7,7 @@ here: what a stage does (``stages/``).
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from typing import Any
 import click
 
 from contimg_assets.cli.common import exit_code, json_option
-from contimg_assets.radio.errors import ContimgError, SettingsError
+from contimg_assets.radio.errors import ContimgError, SettingsError, StorageError
+from contimg_assets.radio.interrupts import Interrupted, raising, tidying
+from contimg_assets.radio.storage import fault_of
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.stages import apply as apply_stage
 from contimg_assets.stages import convert as convert_stage
@@ -34,13 +37,15 @@ _FOLDER = click.Path(path_type=Path)
 _EXISTING = click.Path(path_type=Path, exists=True)
 
 
-def run_stage(work: Callable[[Settings, StageContext], Result], as_json: bool) -> None:
+def run_stage(work: Callable[[Settings, StageContext], Result], out: Path, as_json: bool) -> None:
     """Run a stage and hand its result to whoever asked: a person, a program, or Dagster.
 
     Parameters
     ----------
     work : callable
         Takes the settings and the stage's surroundings, returns the result.
+    out : Path
+        What it makes: of a stage that fails or is interrupted, nothing stays there.
     as_json : bool
         One JSON object on standard output in place of a table.
     """
@@ -52,10 +57,18 @@ def run_stage(work: Callable[[Settings, StageContext], Result], as_json: bool) -
         settings = get_settings()
         context = stage_context(settings)
         context.prepare()
-        with _chatter_to_stderr():
+        with _chatter_to_stderr(), raising(), _nothing_half_made(out):
             message: dict[str, Any] = {"result": work(settings, context).as_json()}
-    except ContimgError as error:
-        message, code = {"error": type(error).__name__, "message": str(error)}, exit_code(error)
+    except Interrupted as interrupt:
+        click.echo(str(interrupt), err=True)
+        sys.exit(interrupt.exit_code)
+    except Exception as error:
+        told = error if isinstance(error, ContimgError) else fault_of(error)
+        if told is None:
+            raise
+        message, code = {"error": type(told).__name__, "message": str(told)}, exit_code(told)
+        if isinstance(told, StorageError):
+            message |= {"cause": told.cause, "folder": str(told.folder) if told.folder else None}
     _report(message)
     if code:
         if as_json:
@@ -69,6 +82,25 @@ def run_stage(work: Callable[[Settings, StageContext], Result], as_json: bool) -
     for name, value in message["result"].items():
         if not isinstance(value, dict | list) or len(value) <= 5:
             click.echo(f"{name:32s} {value:.6g}" if isinstance(value, float) else f"{name:32s} {value}")
+
+
+@contextmanager
+def _nothing_half_made(out: Path) -> Iterator[None]:
+    """Remove what the block has made in ``out`` if it raises; what was there before stays."""
+    there = out.exists()
+    before = set(out.rglob("*")) if there else set()
+    try:
+        yield
+    except BaseException:
+        with tidying():
+            if there:
+                for path in sorted(set(out.rglob("*")) - before, reverse=True):
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            elif out.is_dir():
+                shutil.rmtree(out)
+            else:
+                out.unlink(missing_ok=True)
+        raise
 
 
 def stage_context(settings: Settings) -> StageContext:
@@ -106,13 +138,13 @@ def _report(message: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("source", nargs=-1, required=True, type=_EXISTING)
+@click.argument("source", nargs=-1, required=True, type=_FOLDER)
 @click.argument("out", type=_FOLDER)
 @json_option
 def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Convert one group (a folder that holds one, or its files) into OUT, a Measurement Set."""
     inputs = convert_stage.ConvertInputs(source=source, out=out)
-    run_stage(lambda settings, at: convert_stage.run(inputs, settings.conversion, at), as_json)
+    run_stage(lambda settings, at: convert_stage.run(inputs, settings.conversion, at), out, as_json)
 
 
 @click.command()
@@ -122,7 +154,7 @@ def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
 def flag(ms: Path, out: Path, as_json: bool) -> None:
     """Flag the Measurement Set MS; write the flags and their summary into the folder OUT."""
     inputs = flag_stage.FlagInputs(ms=ms, out=out)
-    run_stage(lambda settings, at: flag_stage.run(inputs, settings.flagging, at), as_json)
+    run_stage(lambda settings, at: flag_stage.run(inputs, settings.flagging, at), out, as_json)
 
 
 @click.command()
@@ -154,7 +186,7 @@ def solve(
         options = solve_stage.SolveOptions(calibration=choices, imaging=settings.imaging)
         return solve_stage.run(inputs, options, at)
 
-    run_stage(work, as_json)
+    run_stage(work, out, as_json)
 
 
 @click.command()
@@ -175,7 +207,7 @@ def apply(
 ) -> None:
     """Apply flags and the calibration set TABLES to a clone of MS, written as OUT."""
     inputs = apply_stage.ApplyInputs(ms=ms, flags=flags, tables=tables, out=out, other=other, weight=weight)
-    run_stage(lambda settings, at: apply_stage.run(inputs, settings.calibration, at), as_json)
+    run_stage(lambda settings, at: apply_stage.run(inputs, settings.calibration, at), out, as_json)
 
 
 @click.command()
@@ -193,7 +225,7 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
         options = selfcal_stage.SelfcalOptions(calibration=settings.calibration, imaging=settings.imaging)
         return selfcal_stage.run(inputs, options, at)
 
-    run_stage(work, as_json)
+    run_stage(work, out, as_json)
 
 
 @click.command()
@@ -226,7 +258,7 @@ def image(quick: bool, dry_run: bool, as_json: bool, options: str, **named: Any)
         )
         return image_stage.plan(inputs, chosen) if dry_run else image_stage.run(inputs, chosen, at)
 
-    run_stage(work, as_json)
+    run_stage(work, inputs.out, as_json)
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -247,7 +279,7 @@ def _json_object(text: str) -> dict[str, Any]:
 def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
     """Clone the Measurement Set MS as OUT, with MODEL_DATA from the model of its image (the folder IMAGE)."""
     inputs = predict_stage.PredictInputs(ms=ms, image=image_folder, out=out)
-    run_stage(lambda _, at: predict_stage.run(inputs, at), as_json)
+    run_stage(lambda _, at: predict_stage.run(inputs, at), out, as_json)
 
 
 @click.command()
@@ -258,7 +290,7 @@ def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
 def qa(kind: quality_stage.Kind, product: Path, out: Path, as_json: bool) -> None:
     """Quality numbers of PRODUCT, with a picture (and a report of an image), into the folder OUT."""
     inputs = quality_stage.QualityInputs(kind=kind, product=product, out=out)
-    run_stage(lambda settings, at: quality_stage.run(inputs, settings.catalogues, at), as_json)
+    run_stage(lambda settings, at: quality_stage.run(inputs, settings.catalogues, at), out, as_json)
 
 
 @click.command()
@@ -280,7 +312,7 @@ def photometry(image_folder: Path, sources: Path, out: Path, group: str, as_json
         )
         return photometry_stage.run(inputs, options, at)
 
-    run_stage(work, as_json)
+    run_stage(work, out, as_json)
 
 
 commands: list[click.Command] = [convert, flag, solve, apply, selfcal, image, predict, qa, photometry]

@@ -1,13 +1,14 @@
 """What a command meets when a setting leads nowhere: told as an error of ours, which is one line.
 
-Belongs here: homes that cannot be made, databases that are none or do not answer.
-Does not belong here: storage that is full or ill.
+Belongs here: homes that cannot be made, addresses of databases that are none.
+Does not belong here: storage that is full or ill (``radio/storage.py``), databases
+that are damaged or do not answer (``station/database_faults.py``).
 """
 
 import sys
 from pathlib import Path
 
-from contimg_assets.radio.errors import ContimgError, DatabaseError, SettingsError
+from contimg_assets.radio.errors import ContimgError, SettingsError
 from contimg_assets.settings import Settings
 
 #: Databases that a station may have, and errors of a path that cannot be a folder of ours.
@@ -30,7 +31,7 @@ def wrong_surroundings(error: Exception, settings: Settings) -> ContimgError | N
         return SettingsError(f"CONTIMG_HOME: found {settings.home}, which cannot be made or written: {why}")
     if "sqlalchemy" not in sys.modules:
         return None
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
     # A database that SQLAlchemy knows and we do not wants a driver that is not installed.
     foreign = isinstance(error, ModuleNotFoundError) and not settings.sqlalchemy_url.startswith(_KNOWN)
@@ -39,8 +40,6 @@ def wrong_surroundings(error: Exception, settings: Settings) -> ContimgError | N
             f"CONTIMG_DATABASE_URL: found {settings.database_url!r}; expected an address such as "
             "postgresql+psycopg2://user@host/name"
         )
-    if isinstance(error, OperationalError):
-        return DatabaseError(f"{_shown(settings)} cannot be used: {' '.join(str(error.orig).split())}")
     return None
 
 
@@ -50,9 +49,3 @@ def _concerns(error: OSError, home: Path) -> bool:
         return False
     path = Path(error.filename).absolute()
     return path.is_relative_to(home) or home.is_relative_to(path)
-
-
-def _shown(settings: Settings) -> str:
-    from sqlalchemy.engine import make_url
-
-    return make_url(settings.sqlalchemy_url).render_as_string(hide_password=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import BadSubbandFileError
+from contimg_assets.radio.storage import fault_of
 
 #: What h5py raises for files that are cut off, damaged or of strange types.
 _LIBRARY_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
@@ -25,10 +26,14 @@ _MAX_HEADER_BYTES = 64 * 2**20
 
 @contextmanager
 def library_errors(path: Path, what: str) -> Iterator[None]:
-    """Turn what h5py raises in the block into a BadSubbandFileError about ``what``."""
+    """Turn what h5py raises in the block into a BadSubbandFileError about ``what``, or a StorageError."""
     try:
         yield
     except _LIBRARY_ERRORS as error:
+        fault = fault_of(error)
+        if fault is not None:
+            # Nothing is known of the file: it is the disk that cannot be read.
+            raise fault from error
         found = " ".join(str(error).split()) or type(error).__name__
         raise BadSubbandFileError(f"{path}: {what}: found {found}, expected a complete HDF5 file") from error
 

@@ -15,6 +15,7 @@ from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
 from contimg_assets.station.campaigns import Campaigns
 from contimg_assets.station.installation import Installation
+from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import StationRecords
@@ -46,6 +47,10 @@ class DatabaseResource(ConfigurableResource):
     def campaigns(self) -> Campaigns:
         """Groups that are made again on request."""
         return Installation(get_settings()).campaigns
+
+    def interruptions(self) -> Interruptions:
+        """Groups whose work was broken off."""
+        return Installation(get_settings()).interruptions
 
     def pointing(self) -> PointingHistory:
         """Where the telescope looked."""

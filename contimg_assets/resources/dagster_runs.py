@@ -18,6 +18,7 @@ from dagster import (
 )
 
 from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.radio.interrupts import noted
 
 #: Names the lease under which a run works, if that is not its own: a foreground command's.
 LEASE_TAG = "contimg/lease"
@@ -25,6 +26,10 @@ LEASE_TAG = "contimg/lease"
 CAMPAIGN_TAG = "contimg/campaign"
 #: Marks a run that found its group to be somebody else's, or not in a state to be worked on.
 LEFT_ALONE_TAG = "contimg/left-alone"
+#: Said of a group whose run was ended from the web UI or its API.
+TERMINATED = "run terminated by a person"
+#: Tag that Dagster puts on runs that a sensor asked for.
+SENSOR_TAG = "dagster/sensor_name"
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.NOT_STARTED,
@@ -52,6 +57,20 @@ def pool_limit_of(instance: DagsterInstance) -> int | None:
 def lease_owner(run: DagsterRun) -> str:
     """Owner of the lease under which a run works: the run itself, or the command that started it."""
     return run.tags.get(LEASE_TAG, run.run_id)
+
+
+def is_cancelled(instance: DagsterInstance, run: DagsterRun) -> bool:
+    """Whether a person has asked for a run's end."""
+    known = instance.get_run_by_id(run.run_id)
+    return known is not None and known.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED)
+
+
+def why_interrupted(instance: DagsterInstance | None, run: DagsterRun) -> str:
+    """Why a run that was interrupted was: a person ended it, or a signal came."""
+    if instance is not None and is_cancelled(instance, run):
+        return TERMINATED
+    number = noted()
+    return f"interrupted by {number.name}" if number is not None else "interrupted"
 
 
 def arrival(key: str, files: Mapping[int, Path]) -> AssetMaterialization:

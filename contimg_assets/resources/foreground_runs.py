@@ -10,6 +10,7 @@ from pathlib import Path
 from dagster import DagsterEventType, DagsterInstance, Definitions, ExecuteInProcessResult
 
 from contimg_assets.partitions import OBSERVATION_GROUP, add_keys
+from contimg_assets.radio.interrupts import Interrupted, noted
 from contimg_assets.resources.dagster_runs import LEASE_TAG, DagsterRuns, arrival
 from contimg_assets.station.operations import RunResult
 
@@ -41,14 +42,26 @@ class ForegroundRuns(DagsterRuns):
             self.instance.report_runless_asset_event(arrival(key, files))
 
     def run(self, job: str, key: str, owner: str) -> RunResult:
-        """Run a job of a group to its end, under a command's lease."""
-        result = self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=key,
-            raise_on_error=False,
-            tags={LEASE_TAG: owner},
-            run_config=self.run_config,
-        )
+        """Run a job of a group to its end, under a command's lease.
+
+        Raises
+        ------
+        Interrupted
+            If a signal came: Dagster keeps it to itself, and has ended the run.
+        """
+        result = None
+        try:
+            result = self.definitions.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                partition_key=key,
+                raise_on_error=False,
+                tags={LEASE_TAG: owner},
+                run_config=self.run_config,
+            )
+        finally:
+            number = noted()
+            if number is not None:
+                raise Interrupted(number)
         return RunResult(result.success, "" if result.success else _failure_text(result))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from dagster import (
     AssetExecutionContext,
     ConfigurableResource,
+    DagsterRun,
     Failure,
     InitResourceContext,
     PipesTempFileContextInjector,
@@ -26,13 +27,18 @@ from dagster import (
 )
 
 from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.radio.errors import StorageError
+from contimg_assets.radio.interrupts import note_signals, noted, tidying
 from contimg_assets.radio.processes import PARENT_VARIABLE
-from contimg_assets.resources.dagster_runs import lease_owner
+from contimg_assets.radio.storage import fault_at
+from contimg_assets.resources.dagster_runs import is_cancelled, lease_owner, why_interrupted
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station import leftovers
-from contimg_assets.station.database import engine_for
-from contimg_assets.station.leases import Leases
+from contimg_assets.station.database import engine_for, patient
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.models import INTERRUPTED, STORAGE
 from contimg_assets.station.products import StationRecords
+from contimg_assets.station.storage import PATIENCE_S, tell_once, wait_until_usable
 from contimg_assets.station.store import Store
 
 #: Variables by which numerical libraries are told how many threads to use.
@@ -40,7 +46,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 #: The module behind the command ``contimg``: not the script, which need not be on the path.
 ENTRY_MODULE = "contimg_assets.cli"
 #: Time that an interrupted stage has to tidy up before it is killed, s.
-GRACE_S = 20.0
+GRACE_S = 2.0
 KIB_PER_MIB = 1024
 
 
@@ -48,6 +54,17 @@ def _message(messages: Sequence[Any], name: str) -> dict[str, Any] | None:
     """The last thing that a stage reported under ``name``."""
     found = [message for message in messages if isinstance(message, dict) and name in message]
     return found[-1] if found else None
+
+
+def _measured(store: Store, arguments: Sequence[str | Path]) -> StorageError | None:
+    """What is wrong with the storage that a stage worked with, if anything can be measured.
+
+    C++ libraries end a process with SIGABRT when a disk is full, and say nothing of it.
+    """
+    paths = [each for each in arguments if isinstance(each, Path) and each.is_relative_to(store.home)]
+    below = [path.parent for path in paths]
+    found = (fault_at(folder) for folder in dict.fromkeys([store.home, store.scratch, *below]))
+    return next((fault for fault in found if fault is not None), None)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -62,11 +79,12 @@ def _wait(process: subprocess.Popen[bytes]) -> float:
         _, status, usage = os.wait4(process.pid, 0)
     except BaseException:
         # The run is cancelled, or this process is asked to end: the stage must not outlive it.
-        _signal_group(process, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
+        with tidying():
+            _signal_group(process, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
         raise
     process.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_maxrss / KIB_PER_MIB
@@ -86,9 +104,29 @@ class StageRunner(ConfigurableResource):
         if run is None or PARTITION_TAG not in run.tags or lease_owner(run) != run.run_id:
             yield self
             return
-        settings = get_settings()
-        with Leases(engine_for(settings.sqlalchemy_url), settings.ingest).living(run.run_id):
-            yield self
+        station = Installation(get_settings())
+        note_signals()
+        with patient(PATIENCE_S), station.leases.living(run.run_id):
+            try:
+                yield self
+            finally:
+                self._end(context, station, run)
+
+    @staticmethod
+    def _end(context: InitResourceContext, station: Installation, run: DagsterRun) -> None:
+        """Let the group go back, if the run was broken off where none of its steps could say so.
+
+        While its storage is away, the run waits: what Dagster has to write of its end could not be written.
+        """
+        key, cause, reason = run.tags[PARTITION_TAG], INTERRUPTED, ""
+        fault = wait_until_usable(station.settings) if noted() is None else None
+        if fault is not None:
+            tell_once(station.notifier, fault)
+            cause, reason = STORAGE, str(fault)
+        elif noted() is not None or (context.instance and is_cancelled(context.instance, run)):
+            reason = why_interrupted(context.instance, run)
+        if reason:
+            station.interruptions.put_back(key, run.run_id, reason, cause)
 
     def run(
         self, context: AssetExecutionContext, stage: Sequence[str], *arguments: str | Path
@@ -111,6 +149,8 @@ class StageRunner(ConfigurableResource):
 
         Raises
         ------
+        StorageError
+            If storage was at fault, as the stage reports it or as is measured after it has crashed.
         dagster.Failure
             Without retries if the stage found fault with its input; with
             retries allowed if it crashed, or reported nothing (a node that is
@@ -138,10 +178,16 @@ class StageRunner(ConfigurableResource):
             )
             peak_memory_mb = _wait(process)
             stage_seconds = time.monotonic() - began
+            # While what the stage has written is still there.
+            fault = _measured(store, arguments) if process.returncode else None
         messages = session.get_custom_messages()
         error = _message(messages, "error")
+        if error is not None and error["error"] == StorageError.__name__:
+            raise StorageError(error["cause"], Path(error["folder"]) if error["folder"] else None)
         if error is not None:
             raise Failure(description=f"{error['error']}: {error['message']}", allow_retries=False)
+        if fault is not None:
+            raise fault
         reported = _message(messages, "result")
         if process.returncode < 0:
             raise Failure(f"{name} was killed by {signal.Signals(-process.returncode).name}")

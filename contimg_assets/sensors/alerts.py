@@ -1,20 +1,25 @@
 """Alerts: failed runs, bad verdicts, the telescope's moves; each told once, not too many at a time."""
 
 from dagster import (
+    DagsterRunStatus,
     DefaultSensorStatus,
     RunFailureSensorContext,
+    RunStatusSensorContext,
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
     run_failure_sensor,
+    run_status_sensor,
     sensor,
 )
 
 from contimg_assets.jobs import convert_group, process_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
-from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG
+from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, TERMINATED
 from contimg_assets.station.lease_judge import Judge
+from contimg_assets.station.models import INTERRUPTED, STORAGE
+from contimg_assets.station.storage import of_words
 from contimg_assets.station.views import standings
 
 #: Alerts of one tick at most; the rest are told in the next.
@@ -35,6 +40,8 @@ def failed_runs(
     run = context.dagster_run
     message = context.failure_event.message or "no message"
     key = run.tags.get(PARTITION_TAG)
+    if key and database.records().find(key) and _was_broken_off(context, database, key):
+        return  # told already, once for all groups that met the same; or asked for
     alerts.notifier().send("run_failed", key or run.run_id, f"{run.job_name} {run.run_id}: {message}")
     records = database.records()
     group = records.find(key) if key else None
@@ -59,6 +66,45 @@ def failed_runs(
         leases.could_not_begin(group.key, run.run_id, told)
     elif group.state == "in_progress":
         records.fail(group.key, told)
+
+
+def _was_broken_off(context: RunFailureSensorContext, database: DatabaseResource, key: str) -> bool:
+    """Whether a run was interrupted or met a fault of storage, so that its group is to go on by itself."""
+    interruptions, run = database.interruptions(), context.dagster_run
+    record = context.instance.get_run_record_by_id(run.run_id)
+    group = database.records().group(key)
+    since = record is not None and group.updated.timestamp() > record.create_timestamp.timestamp()
+    if since and interruptions.last(key) in (INTERRUPTED, STORAGE):
+        return True
+    error = getattr(context.failure_event.event_specific_data, "error", None)
+    told = error.to_string() if error is not None else ""
+    # A database that was away for a moment: Dagster could not write, and none of the steps met it.
+    return of_words(told) and interruptions.give_back(key, run.run_id, _short(told), STORAGE)
+
+
+def _short(told: str) -> str:
+    """The line of an error's text that says what the database said."""
+    return next((line.strip()[:200] for line in told.splitlines() if of_words(line)), told[:200])
+
+
+@run_status_sensor(
+    run_status=DagsterRunStatus.CANCELED,
+    minimum_interval_seconds=30,
+    default_status=DefaultSensorStatus.RUNNING,
+    description="Lets the group of a run that a person ended be started again, where the run could not.",
+)
+def cancelled_runs(context: RunStatusSensorContext, database: DatabaseResource) -> None:
+    run = context.dagster_run
+    key = run.tags.get(PARTITION_TAG)
+    group = database.records().find(key) if key else None
+    record = context.instance.get_run_record_by_id(run.run_id)
+    if group is None or record is None:
+        return
+    # A run says so itself, unless it was killed, or ended before it began.
+    began, ended = record.create_timestamp.timestamp(), record.end_time or 0.0
+    if group.updated.timestamp() > (began if group.state == "pending" else ended):
+        return
+    database.interruptions().give_back(group.key, run.run_id, TERMINATED, INTERRUPTED)
 
 
 @sensor(

@@ -5,7 +5,7 @@ from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, Se
 from contimg_assets.jobs import solve_calibrator
 from contimg_assets.partitions import calibrator_scan
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.sensors.requests import run_requests, taken_keys
+from contimg_assets.sensors.requests import run_requests, taken_keys, usable
 from contimg_assets.sensors.waiting import INTERVAL_S, first_found
 
 
@@ -18,6 +18,8 @@ from contimg_assets.sensors.waiting import INTERVAL_S, first_found
 def calibrator_scans(
     context: SensorEvaluationContext, database: DatabaseResource
 ) -> SensorResult | SkipReason:
+    if not usable():
+        return SkipReason("storage cannot be used: see the alerts")
     records, leases = database.records(), database.leases()
 
     def look() -> list[RunRequest] | None:

@@ -4,7 +4,7 @@ from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, Se
 
 from contimg_assets.jobs import image_group
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.sensors.requests import run_requests, taken_keys
+from contimg_assets.sensors.requests import run_requests, taken_keys, usable
 from contimg_assets.sensors.waiting import INTERVAL_S, first_found
 from contimg_assets.station.models import ObservationGroup
 
@@ -16,6 +16,8 @@ from contimg_assets.station.models import ObservationGroup
     description="Images every flagged group once a valid calibration covers it, or its deadline has passed.",
 )
 def images_due(context: SensorEvaluationContext, database: DatabaseResource) -> SensorResult | SkipReason:
+    if not usable():
+        return SkipReason("storage cannot be used: see the alerts")
     records, registry, leases = database.records(), database.registry(), database.leases()
     selection = database.selection()
     # Groups that were found to wait in this tick, and the registry of then: judging a group takes queries.

@@ -30,7 +30,7 @@ from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import arrival
-from contimg_assets.sensors.requests import admitted, run_requests, taken_keys
+from contimg_assets.sensors.requests import admitted, run_requests, taken_keys, usable, with_files
 from contimg_assets.sensors.waiting import INTERVAL_S, first_found
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.alerts import Notifier
@@ -82,6 +82,8 @@ def incoming_groups(
 
 def _tick(instance: DagsterInstance, database: DatabaseResource) -> SensorResult | SkipReason:
     settings, records = get_settings(), database.records()
+    if not usable():
+        return SkipReason("storage cannot be used: see the alerts")
     retired = _retired_keys(records, instance, settings)
     incoming = None
     if settings.incoming_folder.is_dir():
@@ -111,8 +113,8 @@ def _result(
     requests: list[RunRequest] = []
     if records.groups("pending", limit=1):
         taken = taken_keys(instance, database.leases())
-        pending = records.groups("pending", limit=starts + len(taken))
-        free = (group for group in pending if group.key not in taken)
+        pending = database.interruptions().startable(starts + len(taken))
+        free = with_files(database, (group for group in pending if group.key not in taken))
         selection = database.selection()
 
         def job_of(group: ObservationGroup) -> str:

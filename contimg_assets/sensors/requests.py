@@ -1,4 +1,4 @@
-"""What the sensors share: which groups are taken already, and how a run is asked for."""
+"""What the sensors share: which groups are taken or wait for storage, and how a run is asked for."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -7,10 +7,13 @@ from dagster import DagsterInstance, RunRequest
 
 from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
 from contimg_assets.radio.group_key import key_time
+from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.settings import get_settings
+from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
+from contimg_assets.station.storage import fault_here, folders_away, tell_once
 
 PRIORITY_TAG = "dagster/priority"
 #: Which of a station's workers may take a run: the station's own, or all of them.
@@ -27,6 +30,24 @@ def taken_keys(instance: DagsterInstance, leases: Leases) -> set[str]:
 def is_live(group: ObservationGroup) -> bool:
     """Whether a group has just been observed, so that it goes before those of a catch-up."""
     return key_time(group.key) > datetime.now(UTC) - LIVE
+
+
+def usable() -> bool:
+    """Whether runs can be made here now; if not, that is told, once for each cause."""
+    fault = fault_here(get_settings())
+    if fault is not None:
+        tell_once(Installation(get_settings()).notifier, fault)
+    return fault is None
+
+
+def with_files(database: DatabaseResource, groups: Iterable[ObservationGroup]) -> list[ObservationGroup]:
+    """Pending groups whose files' folder is there; the others wait, and why is told once for each folder."""
+    found = list(groups)
+    away = folders_away(found)
+    for fault in {str(fault): fault for fault in away.values()}.values():
+        tell_once(Installation(get_settings()).notifier, fault)
+        database.interruptions().hold_back([k for k, f in away.items() if str(f) == str(fault)], str(fault))
+    return [group for group in found if group.key not in away]
 
 
 def admitted(groups: Iterable[ObservationGroup], n_taken: int) -> list[ObservationGroup]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from contimg_assets.radio.conversion.options import ConversionOptions
+from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.storage import absent
 from contimg_assets.stages.base import Inputs, Result, StageContext
 
 
@@ -48,6 +50,13 @@ def run(inputs: ConvertInputs, options: ConversionOptions, context: StageContext
     from contimg_assets.radio.conversion.convert import convert
     from contimg_assets.radio.grouping import list_folder
 
+    # All files of a group at once are away with their disk; one that is lacking alone was removed.
+    fault = absent(inputs.source) if len(inputs.source) > 1 else None
+    if fault is not None:
+        raise fault
+    for path in inputs.source:
+        if not path.exists():
+            raise MissingInputError(f"{path} is not there; expected a subband file, or a folder of them")
     paths: list[Path] = []
     for path in inputs.source:
         paths += [file.path for file in list_folder(path).files] if path.is_dir() else [path]

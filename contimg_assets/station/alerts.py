@@ -7,13 +7,16 @@ deserves one (``sensors/alerts.py``).
 import fcntl
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from contimg_assets.radio.files import write_atomically
 
 #: Alerts that the file keeps; the oldest go first.
 KEPT_ALERTS = 1000
+
+#: For so long the same is not told again by those who tell it once.
+QUIET = timedelta(hours=1)
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +45,30 @@ class Notifier:
         message : str
             What happened.
         """
-        log.warning("%s %s: %s", kind, subject, message)
-        record = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "kind": kind,
-            "subject": subject,
-            "message": message,
-        }
+        self._send(kind, subject, message, once=False)
+
+    def send_once(self, kind: str, subject: str, message: str) -> None:
+        """Log an alert and keep it, unless the same was told within the hour; a full disk does not matter.
+
+        For what many groups meet at once, such as a disk that is full: where the file cannot be
+        written, the log alone has it, and the next who meets it tries again.
+        """
+        try:
+            self._send(kind, subject, message, once=True)
+        except OSError as error:
+            log.warning("%s %s: %s (not kept: %s)", kind, subject, message, error)
+
+    def _send(self, kind: str, subject: str, message: str, *, once: bool) -> None:
+        at = datetime.now(UTC)
+        record = {"kind": kind, "subject": subject, "message": message}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            lines = [*self._lines()[-(KEPT_ALERTS - 1) :], json.dumps(record)]
+            lines = self._lines()[-(KEPT_ALERTS - 1) :]
+            if once and any(_is_again(json.loads(line), record, at) for line in lines):
+                return
+            log.warning("%s %s: %s", kind, subject, message)
+            lines.append(json.dumps({"at": at.isoformat(timespec="seconds"), **record}))
             write_atomically(self.path, "\n".join(lines) + "\n")
 
     def recent(self, number: int = 20) -> list[dict[str, str]]:
@@ -61,3 +77,8 @@ class Notifier:
 
     def _lines(self) -> list[str]:
         return self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+
+
+def _is_again(earlier: dict[str, str], record: dict[str, str], at: datetime) -> bool:
+    same = all(earlier[name] == record[name] for name in record)
+    return same and at - datetime.fromisoformat(earlier["at"]) < QUIET

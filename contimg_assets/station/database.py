@@ -5,20 +5,26 @@ Does not belong here: the tables (``models.py``) or what is written into them.
 """
 
 import fcntl
+import os
+import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
-from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.errors import DatabaseError, MissingInputError
 from contimg_assets.station.group_summary import fill_summaries
 from contimg_assets.station.models import UtcDateTime
 
@@ -27,6 +33,10 @@ if TYPE_CHECKING:
 
 #: How long a writer waits for SQLite's single write lock, ms.
 SQLITE_BUSY_MS = 30_000
+#: How long the checkpoint at a command's end waits for others, s.
+_CHECKPOINT_BUSY_S = 1.0
+#: Between two tries to reach a database that is away, s.
+_RETRY_S = 1.0
 #: Key of PostgreSQL's advisory lock around station/migrations: any number that nothing else uses.
 MIGRATION_LOCK = 110_140_501
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -62,6 +72,12 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _configure_reader(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
     cursor.close()
 
 
@@ -134,17 +150,45 @@ def revision(engine: Engine) -> str | None:
         return connection.execute(text(f"SELECT version_num FROM {_REVISION_TABLE}")).scalar()
 
 
-def _revision_of(url: str) -> str | None:
-    engine = create(url)
-    try:
-        return revision(engine)
-    finally:
-        engine.dispose()
-
-
 def head() -> str:
     """The newest revision: that of the last file in ``migrations/versions``, which begins with its number."""
     return max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def is_absent(url: str) -> bool:
+    """Whether a SQLite database's file is not there."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file()
+
+
+def is_empty(url: str) -> bool:
+    """Whether a database has no tables of ours; nothing is made here."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        engine, found = _reader(Path(parsed.database).absolute())
+    else:
+        engine = create(url)
+        found = revision(engine)
+    engine.dispose()
+    return found is None
+
+
+def _reader(path: Path) -> tuple[Engine, str | None]:
+    """An engine that opens a SQLite file for reading only, and the schema's revision."""
+    address = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
+    engine = create_engine(address)
+    event.listen(engine, "connect", _configure_reader)
+    try:
+        return engine, revision(engine)
+    except OperationalError:
+        # A WAL database needs a file beside it even for reading, which a disk that is full or read-only does
+        # not take. It can do without if nothing stands in the WAL, and nothing can be written there now.
+        engine.dispose()
+        wal = path.with_name(f"{path.name}-wal")
+        if not path.is_file() or (wal.is_file() and wal.stat().st_size):
+            raise
+    engine = create_engine(f"{address}&immutable=1")
+    return engine, revision(engine)
 
 
 def require(url: str) -> None:
@@ -156,8 +200,8 @@ def require(url: str) -> None:
         If there is no database, or an empty one.
     """
     parsed = make_url(url)
-    absent = parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file()
-    if absent or _revision_of(url) is None:
+    absent = is_absent(url)
+    if absent or is_empty(url):
         shown = parsed.database if absent else parsed.render_as_string(hide_password=True)
         raise MissingInputError(
             f"no station database at {shown} yet: run `contimg init` or `contimg process DIR`, "
@@ -203,7 +247,85 @@ def engine_for(url: str) -> Engine:
     """The process's engine for a station database, its schema brought up to date first."""
     engine = create(url)
     _upgrade(engine)
+    _opened[url] = engine
     return engine
+
+
+#: Engines of this process that may write.
+_opened: dict[str, Engine] = {}
+
+
+@lru_cache(maxsize=8)
+def reading_engine_for(url: str) -> Engine:
+    """The process's engine for looking at a station database; a SQLite file is opened read-only.
+
+    Raises
+    ------
+    DatabaseError
+        If the schema is an older one, and cannot be brought up to date here.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return engine_for(url)
+    path = Path(parsed.database)
+    engine, found = _reader(path.absolute())
+    if found == head():
+        return engine
+    engine.dispose()
+    # Root may write anywhere but on what is mounted read-only, which this tells as well.
+    if not os.access(path.parent, os.W_OK):
+        raise DatabaseError(
+            f"{path}: the schema is at revision {found}, expected {head()}, and {path.parent} is read-only: "
+            "run `contimg init` where it can be written"
+        )
+    return engine_for(url)
+
+
+def checkpoint() -> None:
+    """Write what stands in SQLite's WAL into the database files that this process has opened.
+
+    So a copy of the file alone is the whole database.  Where others use it, the last of them does.
+    """
+    for engine in _opened.values():
+        if engine.dialect.name == "sqlite" and Path(engine.url.database or "").is_file():
+            # A disk that is full, or a database that is damaged, is told of by what met it before.
+            engine.dispose()
+            connection = sqlite3.connect(str(engine.url.database), timeout=_CHECKPOINT_BUSY_S)
+            with suppress(sqlite3.DatabaseError), closing(connection):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+#: How long a transaction waits for a database that is away before it begins, s.
+_patience: ContextVar[float] = ContextVar("patience", default=0.0)
+
+
+@contextmanager
+def patient(seconds: float) -> Iterator[None]:
+    """Let transactions of this thread wait for a database that is away, before they begin."""
+    before = _patience.get()
+    _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.set(before)
+
+
+def _begin(session: Session) -> None:
+    """Connect and begin: the one moment of a transaction that can be tried again."""
+    deadline = time.monotonic() + _patience.get()
+    while True:
+        try:
+            connection = session.connection()
+            if _patience.get():
+                # Behind PgBouncer there may be a connection and no server.
+                connection.exec_driver_sql("SELECT 1")
+        except OperationalError:
+            session.rollback()
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 @contextmanager
@@ -216,8 +338,10 @@ def transaction(engine: Engine) -> Iterator[Session]:
         Its objects stay readable after the block.
     """
     writer = engine.execution_options(contimg_writes=True)
-    with Session(writer, expire_on_commit=False) as session, session.begin():
+    with Session(writer, expire_on_commit=False) as session:
+        _begin(session)
         yield session
+        session.commit()
 
 
 @contextmanager
@@ -230,4 +354,5 @@ def reading(engine: Engine) -> Iterator[Session]:
         Its objects stay readable after the block.
     """
     with Session(engine, expire_on_commit=False) as session:
+        _begin(session)
         yield session

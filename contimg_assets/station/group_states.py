@@ -7,6 +7,7 @@ who may take it (``leases.py``).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,8 @@ from contimg_assets.station.models import GroupTransition, ObservationGroup, now
 #:     pending → in_progress       a worker starts it
 #:     in_progress → completed     everything has been made
 #:     in_progress → failed        a stage failed
-#:     in_progress → pending       its worker died, or could not begin
+#:     in_progress → pending       its work was broken off: its worker died or could not begin, somebody or
+#:                                 the system asked for an end, or storage was away
 #:     completed → pending         a person asked
 #:     failed → pending            a person asked; or files that were lacking have come
 TRANSITIONS: dict[str, tuple[str, ...]] = {
@@ -86,8 +88,29 @@ def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationG
     return group
 
 
-def move(session: Session, group: ObservationGroup, target: str, reason: str) -> None:
+def move(
+    session: Session,
+    group: ObservationGroup,
+    target: str,
+    reason: str,
+    *,
+    cause: str | None = None,
+    not_before: datetime | None = None,
+) -> None:
     """Change a group's state, if it still is the one that was seen, and note when and why.
+
+    Parameters
+    ----------
+    session : Session
+        The caller's transaction.
+    group : ObservationGroup
+        As it was seen.
+    target, reason : str
+        State, and why.
+    cause : str, optional
+        What broke off its work (one of ``CAUSES``).
+    not_before : datetime, optional
+        When it may be started again.
 
     Raises
     ------
@@ -98,7 +121,7 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str) ->
     if target not in TRANSITIONS[source]:
         raise StateError(f"group {key} is {source}: it cannot become {target}")
     reason = reason[:REASON_LENGTH]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"not_before": not_before}
     if target == "pending" and source != "collecting":
         values["retries"] = ObservationGroup.retries + 1
     statement = (
@@ -109,7 +132,7 @@ def move(session: Session, group: ObservationGroup, target: str, reason: str) ->
     )
     if cast(CursorResult[Any], session.execute(statement)).rowcount != 1:
         raise StateError(f"group {key} was {source} a moment ago and is not any more: another process has it")
-    session.add(GroupTransition(key=key, from_state=source, to_state=target, reason=reason))
+    session.add(GroupTransition(key=key, from_state=source, to_state=target, reason=reason, cause=cause))
     session.flush()
     session.refresh(group)
     summarise_group(session, key)

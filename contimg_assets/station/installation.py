@@ -15,7 +15,8 @@ from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.calibration_selection import CalibrationSelection
 from contimg_assets.station.campaigns import Campaigns
-from contimg_assets.station.database import engine_for
+from contimg_assets.station.database import engine_for, reading_engine_for
+from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.pointing import PointingHistory
 from contimg_assets.station.products import StationRecords
@@ -27,11 +28,14 @@ class Installation:
     """What an installation knows and does; nothing is opened before it is asked for."""
 
     settings: Settings
+    reading: bool = False
+    """Only look: the home may be read-only."""
 
     @property
     def engine(self) -> Engine:
         """The station database, its schema up to date."""
-        return engine_for(self.settings.sqlalchemy_url)
+        url = self.settings.sqlalchemy_url
+        return reading_engine_for(url) if self.reading else engine_for(url)
 
     @property
     def store(self) -> Store:
@@ -62,6 +66,11 @@ class Installation:
     def campaigns(self) -> Campaigns:
         """Groups that are made again on request."""
         return Campaigns(self.engine, self.store, self.settings)
+
+    @property
+    def interruptions(self) -> Interruptions:
+        """Groups whose work was broken off."""
+        return Interruptions(self.engine)
 
     @property
     def pointing(self) -> PointingHistory:

@@ -27,7 +27,7 @@ from contimg_assets.radio.process_marks import process_identity
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
 from contimg_assets.station.group_states import get_group, move
-from contimg_assets.station.models import GroupTransition, Lease, ObservationGroup
+from contimg_assets.station.models import DIED, GroupTransition, Lease, ObservationGroup
 
 #: How the identity of a foreground command begins; any other owner is a run.
 _COMMAND = "command-"
@@ -351,14 +351,15 @@ class Leases:
         if group.state == "in_progress":
             deaths = self._deaths(session, key) + 1
             if deaths < self.settings.attempts:
-                move(session, group, "pending", f"{reason} (attempt {deaths} of {self.settings.attempts})")
+                told = f"{reason} (attempt {deaths} of {self.settings.attempts})"
+                move(session, group, "pending", told, cause=DIED)
             else:
                 move(session, group, "failed", f"{reason}, {deaths} times in succession: given up")
         return group.state
 
     @staticmethod
     def _deaths(session: Session, key: str) -> int:
-        """How often the group went back to ``pending`` by itself since it was last done."""
+        """How often the group lost its worker since it was last done."""
         done = (
             select(func.coalesce(func.max(GroupTransition.id), 0))
             .where(GroupTransition.key == key, GroupTransition.to_state.in_(("completed", "failed")))
@@ -369,8 +370,7 @@ class Leases:
                 select(func.count()).where(
                     GroupTransition.key == key,
                     GroupTransition.id > done,
-                    GroupTransition.from_state == "in_progress",
-                    GroupTransition.to_state == "pending",
+                    GroupTransition.cause == DIED,
                 )
             )
             or 0

@@ -25,6 +25,9 @@ from sqlalchemy.types import TypeDecorator
 
 #: States of an observation group.
 STATES = ("collecting", "pending", "in_progress", "completed", "failed")
+#: What breaks off the work on a group, which then goes back to ``pending``: its worker died (which is
+#: counted), somebody or the system asked for an end, or storage was away.
+DIED, INTERRUPTED, STORAGE = CAUSES = ("died", "interrupted", "storage")
 #: What became of a subband file that arrived.
 FILE_OUTCOMES = ("used", "duplicate", "refused", "late")
 #: States of a calibration set; one is pending from its registration until its numbers are judged.
@@ -110,7 +113,9 @@ class ObservationGroup(Base):
     calibrator_apparent_jy: Mapped[float | None]
     """Flux density of the calibrator through the drifting beam, Jy."""
     retries: Mapped[int] = mapped_column(default=0)
-    """How often the group went back to ``pending``: reopened, or its worker died."""
+    """How often the group went back to ``pending``: reopened, or its work was broken off."""
+    not_before: Mapped[datetime | None]
+    """When a group that waits for storage is looked at again, by the database's clock."""
     created: Mapped[datetime] = mapped_column(default=now)
     updated: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
@@ -144,6 +149,8 @@ class GroupTransition(Base):
     from_state: Mapped[str | None] = mapped_column("from", String(16))
     to_state: Mapped[str] = mapped_column("to", String(16))
     reason: Mapped[str]
+    cause: Mapped[str | None] = mapped_column(String(16))
+    """What broke off the work (one of ``CAUSES``); None where nothing did."""
     at: Mapped[datetime] = mapped_column(default=now)
 
 

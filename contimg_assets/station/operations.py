@@ -13,16 +13,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from contimg_assets.radio.errors import StateError, VerdictError
+from sqlalchemy.exc import DBAPIError
+
+from contimg_assets.radio.errors import StateError, StorageError, VerdictError
 from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup, find_groups, group_files, list_names
+from contimg_assets.radio.interrupts import Interrupted, tidying
 from contimg_assets.radio.uvh5 import file_stamp
 from contimg_assets.settings import Settings
+from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.ingest_policy import NOTHING_MORE, is_near, next_step
+from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.lease_judge import Judge, Runs
 from contimg_assets.station.leases import Leases, command_holder, new_command
+from contimg_assets.station.models import INTERRUPTED, STORAGE
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.registration import register
+from contimg_assets.station.storage import (
+    LOOK_S,
+    PATIENCE_S,
+    fault_of,
+    folders_away,
+    located,
+    tell_once,
+    wait_until_usable,
+)
 from contimg_assets.station.store import Store
 
 #: Names of the jobs, in the order in which a group goes through them.
@@ -157,6 +172,7 @@ class Operations:
         self.progress = progress
         self.store = Store(settings.home, settings.scratch)
         self.judge = Judge(leases, self.store, tell)
+        self.interruptions = Interruptions(records.engine)
 
     # -- which groups -----------------------------------------------------------------------
 
@@ -247,7 +263,17 @@ class Operations:
                 elif key not in free:
                     self.leases.release(owner, key)
                     busy.append(Outcome(key, BUSY, f"group {key} has a run that waits or works"))
-            yield owner, free, busy
+            try:
+                yield owner, free, busy
+            except Interrupted as interrupt:
+                with tidying():
+                    self._let_go(free, owner, str(interrupt))
+                raise
+
+    def _let_go(self, keys: list[str], owner: str, reason: str) -> None:
+        """Put the command's groups back that are not done: the next command or run goes on with them."""
+        for key in keys:
+            self.interruptions.put_back(key, owner, reason, INTERRUPTED)
 
     def _reopen(self, key: str, owner: str, *states: str) -> None:
         """Put a group that is this command's back to where it can be converted."""
@@ -289,6 +315,7 @@ class Operations:
                 if keep_flags:
                     self.leases.take_up(free, owner)
                 else:
+                    self.interruptions.begin_anew(free, owner, "processed again on request")
                     self._reopen(free, owner, "completed", "failed")
                     self._look_again(free)
             return [*busy, *self._run_all(keys, owner, convert=not keep_flags)]
@@ -332,12 +359,51 @@ class Operations:
                 continue
             self.progress(key, job, number, len(steps))
             started = time.monotonic()
-            result = self.launcher.run(job, key, owner)
+            result = self._run(job, key, owner)
             outcomes[key].seconds += time.monotonic() - started
             if not result.success:
                 outcomes[key].status = FAILED
                 outcomes[key].reason = self._settle(key, owner, f"{job}: {result.reason}")
         return [outcomes[key] for key in keys]
+
+    def _run(self, job: str, key: str, owner: str) -> RunResult:
+        """Run a job; again, from the stage that it had come to, when a fault of storage broke it off."""
+        while True:
+            fault: StorageError | None = None
+            try:
+                result = self.launcher.run(job, key, owner)
+            except (DBAPIError, OSError) as error:
+                # Dagster's own database, or its logs.
+                fault = fault_of(error)
+                if fault is None:
+                    raise
+                fault = located(fault, self.settings)
+                result = RunResult(success=False, reason=str(fault))
+            if result.success or (fault is None and self.interruptions.last(key) != STORAGE):
+                return result
+            self._wait_for_storage(key, result.reason)
+            if fault is not None:
+                tell_once(Notifier(self.settings.home), fault)
+                self.interruptions.put_back(key, owner, str(fault), STORAGE)
+            if job != CONVERT:
+                self.interruptions.go_on(key, owner, "storage is back")
+
+    def _wait_for_storage(self, key: str, reason: str) -> None:
+        """Wait while storage is at fault, here or where the group's files are; it is told on one line.
+
+        Raises
+        ------
+        StorageError
+            If it is still at fault when nobody waits any longer.
+        """
+        began = time.monotonic()
+        self.judge.tell(f"waiting for storage: {reason}")
+        time.sleep(LOOK_S)
+        wait_until_usable(self.settings)
+        while away := folders_away([self.records.group(key)]):
+            if time.monotonic() - began > PATIENCE_S:
+                raise away[key]
+            time.sleep(LOOK_S)
 
     def _settle(self, key: str, owner: str, reason: str) -> str:
         """See to it that a group whose run failed says why, and return that."""

@@ -602,15 +602,25 @@ def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
 
 
 def tell_of_failed_run(
-    home: Path, records: StationRecords, instance: DagsterInstance, *, before: bool
+    home: Path,
+    records: StationRecords,
+    instance: DagsterInstance,
+    *,
+    before: bool,
+    interrupted: bool = False,
 ) -> None:
-    """A run that was killed, and its alert; the group goes on before (or after) the run's end."""
+    """A run that was killed (or interrupted), and its alert; the group goes on before or after its end."""
     pending(records, home, TARGET)
     add_keys(instance, TARGET, calibrator=False)
     job = build_defs({"stages": FakeStages()}).resolve_job_def("convert_group")
     run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
     if before:
         records.begin(TARGET, run.run_id)
+    if interrupted:
+        DatabaseResource().interruptions().put_back(
+            TARGET, run.run_id, "interrupted by SIGTERM", "interrupted"
+        )
+        DatabaseResource().leases().release(run.run_id)
     event = instance.report_run_failed(run, "the run worker is gone")
     if not before:
         records.begin(TARGET, "a later run")
@@ -673,3 +683,27 @@ def test_a_run_that_found_its_group_taken_does_not_fail_it_when_its_holder_has_e
     failed_runs(context)
     assert records.group(TARGET).state == "in_progress"
     assert NotifierResource().notifier().recent()[-1]["kind"] == "run_failed"
+
+
+def test_groups_whose_folder_is_away_wait_and_that_is_told_once(
+    records: StationRecords, home: Path, instance: DagsterInstance
+) -> None:
+    for key in (TARGET, CALIBRATOR):
+        pending(records, home / "away", key)
+    for _ in range(2):
+        assert requests(tick(incoming_groups, instance)) == []
+    for key in (TARGET, CALIBRATOR):
+        group = records.group(key)
+        assert (group.state, group.retries) == ("pending", 0)
+        assert group.reason.startswith(f"{home / 'away'}: the folder is not there; looked at again at ")
+    alerts = NotifierResource().notifier().recent()
+    assert [(alert["kind"], alert["subject"]) for alert in alerts] == [("storage", str(home / "away"))]
+
+
+def test_a_run_that_failed_because_it_was_interrupted_is_no_alert_and_its_group_goes_on(
+    records: StationRecords, home: Path, instance: DagsterInstance
+) -> None:
+    tell_of_failed_run(home, records, instance, before=True, interrupted=True)
+    group = records.group(TARGET)
+    assert (group.state, group.reason) == ("pending", "interrupted by SIGTERM")
+    assert NotifierResource().notifier().recent() == []

@@ -175,7 +175,7 @@ def kill_two(settings: Settings, plan: Plan) -> dict[str, int]:
     Returns
     -------
     dict
-        How many conversions of each of their groups were published and must be made again.
+        How many conversions of each of their groups were published and must be made again: none.
     """
     leases = DatabaseResource().leases()
     with (
@@ -188,8 +188,8 @@ def kill_two(settings: Settings, plan: Plan) -> dict[str, int]:
         assert held == {first.pid: keys[0], second.pid: keys[1]}
         assert keys[0] != keys[1]
         drop(plan.waves[1], settings.incoming_folder)
-    # The one was killed before it had published anything, the other one after that.
-    return {keys[0]: 0, keys[1]: 1}
+    # The one was killed before it had published anything, the other one after that: what it published stands.
+    return dict.fromkeys(keys, 0)
 
 
 def check(plan: Plan, records: StationRecords, settings: Settings, wasted: dict[str, int]) -> None:
