@@ -129,7 +129,7 @@ def test_the_autocorrelation_of_noise_is_found(blank: bool) -> None:
         residual[:200] = np.nan
     found = measure_correlation(residual, np.full((N, N), NOISE_JY), 12)
     true = beam.correlation(0.8)[N // 2 - 12 : N // 2 + 13, N // 2 - 12 : N // 2 + 13]
-    assert found.values[12, 12] == 1.0
+    assert found.values[12, 12] == pytest.approx(1.0, abs=0.05)
     assert np.abs(found.values - true).max() < 0.08
     assert found.at(np.array([50]), np.array([0])) == [0.0]
 

@@ -22,7 +22,7 @@ _CLIP = 4.0
 
 @dataclass(frozen=True)
 class NoiseCorrelation:
-    """Autocorrelation of an image's noise, 1 at no distance."""
+    """Covariance of an image's noise over the noise map: at no distance 1, or what the map is wrong by."""
 
     values: NDArray[np.float64]
     """By lag in y and x, odd in size, no lag in the middle."""
@@ -82,7 +82,8 @@ def measure_correlation(
     mean = fft.irfft2(power, s=(size, size))[window] / np.maximum(pairs, 1.0)
     if not mean[reach, reach] > 0:
         raise ImagingError("the residual has no noise to measure the correlation of; expected some")
-    return NoiseCorrelation(mean / mean[reach, reach])
+    # Not divided by its peak: that is the variance of noise over the map, which no map has to a per cent.
+    return NoiseCorrelation(mean)
 
 
 def _tiles(ny: int, nx: int, side: int) -> list[tuple[int, int]]:
