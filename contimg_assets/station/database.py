@@ -15,7 +15,6 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
@@ -25,14 +24,13 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 
 from contimg_assets.radio.errors import DatabaseError, MissingInputError
+from contimg_assets.station.columns import UtcDateTime
 from contimg_assets.station.group_summary import fill_summaries
-from contimg_assets.station.models import UtcDateTime
+from contimg_assets.station.sqlite_reading import SQLITE_BUSY_MS, sqlite_reader
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-#: How long a writer waits for SQLite's single write lock, ms.
-SQLITE_BUSY_MS = 30_000
 #: How long the checkpoint at a command's end waits for others, s.
 _CHECKPOINT_BUSY_S = 1.0
 #: Between two tries to reach a database that is away, s.
@@ -72,12 +70,6 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
-
-
-def _configure_reader(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
     cursor.close()
 
 
@@ -175,19 +167,7 @@ def is_empty(url: str) -> bool:
 
 def _reader(path: Path) -> tuple[Engine, str | None]:
     """An engine that opens a SQLite file for reading only, and the schema's revision."""
-    address = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
-    engine = create_engine(address)
-    event.listen(engine, "connect", _configure_reader)
-    try:
-        return engine, revision(engine)
-    except OperationalError:
-        # A WAL database needs a file beside it even for reading, which a disk that is full or read-only does
-        # not take. It can do without if nothing stands in the WAL, and nothing can be written there now.
-        engine.dispose()
-        wal = path.with_name(f"{path.name}-wal")
-        if not path.is_file() or (wal.is_file() and wal.stat().st_size):
-            raise
-    engine = create_engine(f"{address}&immutable=1")
+    engine = sqlite_reader(path)
     return engine, revision(engine)
 
 

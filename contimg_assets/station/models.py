@@ -1,27 +1,17 @@
 """Tables of the station database, as SQLAlchemy models.
 
-Belongs here: columns, keys and constraints.  Does not belong here: how to
-connect and migrate (``database.py``), or what may be written when
+Belongs here: columns, keys and constraints.  Does not belong here: what all tables
+share (``columns.py``), how to connect and migrate (``database.py``), or what may be written when
 (``products.py``, ``calibration_registry.py``).
 """
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from contimg_assets.station.columns import Base, now, one_of
 
 #: States of an observation group.
 STATES = ("collecting", "pending", "in_progress", "completed", "failed")
@@ -41,53 +31,6 @@ VERDICTS = ("PASS", "WARN", "ERROR")
 #: What a product belongs to: an observation group, a sidereal day, a tile of the sky, or nothing of these.
 KINDS = ("group", "day", "tile", "none")
 GROUP = KINDS[0]
-
-
-def now() -> datetime:
-    """Time of a write, UTC."""
-    return datetime.now(UTC)
-
-
-def one_of(column: str, values: tuple[str, ...]) -> str:
-    """Condition of a constraint: a column has one of some values."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return f"{column} IN ({listed})"
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time, also on SQLite, which drops time zones."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Store as naive UTC."""
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give back as aware UTC."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class Base(DeclarativeBase):
-    """Base of all tables; constraints are named so that station/migrations can address them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        dict[str, str]: JSON,
-        list[str]: JSON,
-        list[int]: JSON,
-    }
 
 
 class ObservationGroup(Base):

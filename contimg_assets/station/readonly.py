@@ -4,17 +4,16 @@ Belongs here: connections that cannot write.  Does not belong here: those that c
 and migrations (``database.py``).
 """
 
-import sqlite3
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
 from contimg_assets.radio.errors import DatabaseError, MissingInputError, SettingsError
-from contimg_assets.station.database import SQLITE_BUSY_MS, head, revision
+from contimg_assets.station.database import head, revision
+from contimg_assets.station.sqlite_reading import sqlite_reader
 
 
 def open_readonly(url: str) -> Engine:
@@ -37,9 +36,7 @@ def open_readonly(url: str) -> Engine:
     try:
         parsed = make_url(url)
         shown = parsed.render_as_string(hide_password=True)
-        engine = (
-            _sqlite(Path(parsed.database or "")) if parsed.get_backend_name() == "sqlite" else _server(url)
-        )
+        engine = _file(Path(parsed.database or "")) if parsed.get_backend_name() == "sqlite" else _server(url)
     except (ArgumentError, NoSuchModuleError) as error:
         raise SettingsError(
             f"found the database URL {url!r}; expected sqlite:/// or postgresql://"
@@ -69,43 +66,9 @@ def _server(url: str) -> Engine:
     return engine
 
 
-def _sqlite(path: Path) -> Engine:
+def _file(path: Path) -> Engine:
     if not path.is_file():
         raise MissingInputError(
             f"no station database at {path}: expected the file catalogue.sqlite of a home"
         )
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
-
-    def connect() -> sqlite3.Connection:
-        connection = _connect(address)
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-        except sqlite3.OperationalError:
-            connection.close()
-            if _log_of(path):
-                raise
-            # A database in WAL mode wants to make its -wal and -shm, and this folder lets nobody.  Without
-            # a log nobody writes, and all that was written is in the file.
-            connection = _connect(address + "&immutable=1")
-        connection.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # One consistent view for all that is read in it.
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
-
-
-def _connect(address: str) -> sqlite3.Connection:
-    # A notebook's threads take turns.
-    return sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _log_of(path: Path) -> bool:
-    """Whether there are changes beside the file that are not in it yet."""
-    log = path.with_name(f"{path.name}-wal")
-    return log.is_file() and log.stat().st_size > 0
+    return sqlite_reader(path)
