@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import label
+from scipy.ndimage import label, map_coordinates
 from scipy.optimize import least_squares
 
 from contimg_assets.radio.errors import ImagingError
@@ -17,6 +17,9 @@ FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 #: leaves some σ of *dirty* beam on every source, which the source list measures by the Gaussian: one that
 #: takes in the plateau about the core (46″ × 18″, not 33″ × 17″, if fitted above 0.35) sees 0.88 of it.
 _CORE, _CORE_PIXELS = 0.6, 512
+#: A core of fewer pixels is none; one of fewer than the other is interpolated in steps of a part of a pixel,
+#: within so many pixels.
+_FEWEST, _FEW, _FINER, _NEAR = 3, 30, 4, 16
 #: A restored point goes this many beams (major axis) far: 1e-11 of its peak.
 _REACH = 3.0
 
@@ -42,13 +45,18 @@ def fit_beam(psf: NDArray[np.float32], cell_arcsec: float) -> RestoringBeam:
     edge = max(psf.shape[0] // 2 - _CORE_PIXELS // 2, 0)
     psf = psf[edge : psf.shape[0] - edge, edge : psf.shape[1] - edge]
     centre = psf.shape[0] // 2
-    regions, _ = label(psf > _CORE)
-    y, x = np.nonzero(regions == regions[centre, centre])
-    if len(y) < 6:
+    values, dy, dx = _core(psf, centre, 1)
+    if len(values) < _FEWEST:
         raise ImagingError(
-            f"the dirty beam's core has {len(y)} pixels; expected at least 6: the cell is too large"
+            f"the dirty beam's core has {len(values)} pixels; expected {_FEWEST} or more: "
+            "the cell is too large"
         )
-    values, dy, dx = psf[y, x], (y - centre).astype(float), (x - centre).astype(float)
+    if len(values) < _FEW:
+        # Which pixels are above the level would decide.
+        near = psf[centre - _NEAR : centre + _NEAR + 1, centre - _NEAR : centre + _NEAR + 1]
+        steps = np.arange(2 * _NEAR * _FINER + 1) / _FINER
+        finer = map_coordinates(near.astype(float), np.meshgrid(steps, steps, indexing="ij"), order=5)
+        values, dy, dx = _core(finer, _NEAR * _FINER, _FINER)
 
     def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.exp(-(p[0] * dx**2 + p[1] * dx * dy + p[2] * dy**2)) - values
@@ -64,6 +72,15 @@ def fit_beam(psf: NDArray[np.float32], cell_arcsec: float) -> RestoringBeam:
     return RestoringBeam(
         float(widths[0] * cell_arcsec), float(widths[1] * cell_arcsec), float((angle + 90) % 180 - 90)
     )
+
+
+def _core(
+    psf: NDArray[np.floating], centre: int, finer: int
+) -> tuple[NDArray[np.floating], NDArray[np.float64], NDArray[np.float64]]:
+    """Values above the level around the peak, and where they are in pixels, of so many steps each."""
+    regions, _ = label(psf > _CORE)
+    y, x = np.nonzero(regions == regions[centre, centre])
+    return psf[y, x], (y - centre) / finer, (x - centre) / finer
 
 
 def restore(
