@@ -50,8 +50,13 @@ def finish_night(home: Path) -> StationRecords:
 
 
 def _publish(records: StationRecords, store: Store, template: Path, key: str, rms_ratio: float) -> None:
-    """An image and its quality product, as their stages leave them."""
-    numbers = {"rms_mjy_beam": rms_ratio, "flag_fraction": 0.11, "n_sources": 40}
+    """Flags, an image and its quality product, as their stages leave them."""
+    with store.staging(key, "flags") as staging:
+        folder = staging / "flags"
+        folder.mkdir()
+        (folder / "flags.npz").write_bytes(f"flags for noise of {rms_ratio}".encode())
+        publish(records, store, folder, key, "flags", {"flag_fraction": 0.11}, run="a run")
+    numbers = {"rms_mjy_beam": rms_ratio, "n_sources": 40}
     numbers |= {"stage_seconds": 28.5, "peak_memory_mb": 900.0}
     with store.staging(key, "image") as staging:
         folder = staging / "image"

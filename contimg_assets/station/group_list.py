@@ -48,7 +48,7 @@ class GroupLine:
     image_made_at: datetime | None
     updated: datetime
     flag_fraction: float | None
-    """Flagged part of what was imaged."""
+    """Flagged part of the cross-correlations."""
     image_path: str | None
     """Of the image's current content, as the database has it."""
     has_report: bool
@@ -99,7 +99,6 @@ def _lines() -> Select[tuple[object, ...]]:
     return (
         select(
             *(getattr(GroupSummary, name) for name in of_summary),
-            image.numbers["flag_fraction"].as_float(),
             image.path,
             quality.id,
         )

@@ -15,7 +15,7 @@ from contimg_assets.cli import main, tables
 from contimg_assets.radio.grouping import FoundFile
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.arrivals import Arrivals, Settled
-from contimg_assets.station.database import engine_for
+from contimg_assets.station.database import reading_engine_for
 from contimg_assets.station.group_names import registered_key
 from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import TARGET, registration
@@ -58,7 +58,7 @@ def test_status_has_a_line_a_group(night: Path) -> None:
 def test_status_asks_for_counts_and_a_page_whatever_there_is(night: Path) -> None:
     """No statement reads all groups: each has a limit, a count, or the keys that it is about."""
     statements: list[str] = []
-    engine = engine_for(f"sqlite:///{night / 'catalogue.sqlite'}")
+    engine = reading_engine_for(f"sqlite:///{night / 'catalogue.sqlite'}")
     event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     contimg("status")
     of_groups = [one for one in statements if "FROM group_summary" in one or "FROM observation_group" in one]
