@@ -84,7 +84,7 @@ def _tell(name: str, text: str, as_json: bool) -> None:
 
 def _named(error: Exception) -> ContimgError | None:
     """Our own error for one of the system's or of a database; None for what is a fault of this program."""
-    told = storage.fault_of(error) or wrong_surroundings(error, get_settings())
+    told = wrong_surroundings(error, get_settings()) or storage.fault_of(error)
     if told is not None or "sqlalchemy" not in sys.modules:
         return told
     from contimg_assets.station.database_faults import named

@@ -44,8 +44,5 @@ def wrong_surroundings(error: Exception, settings: Settings) -> ContimgError | N
 
 
 def _concerns(error: OSError, home: Path) -> bool:
-    """Whether it is the home, what lies in it, or a folder above it."""
-    if not isinstance(error.filename, str | Path):
-        return False
-    path = Path(error.filename).absolute()
-    return path.is_relative_to(home) or home.is_relative_to(path)
+    """Whether it is the home or a folder above it; what is missing within a home is no wrong setting."""
+    return isinstance(error.filename, str | Path) and home.is_relative_to(Path(error.filename).absolute())

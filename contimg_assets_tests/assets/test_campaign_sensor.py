@@ -63,7 +63,7 @@ def test_the_engine_is_filled_to_three_groups_a_slot_at_the_lowest_priority(
     assert CAMPAIGN_PRIORITY < CATCH_UP_PRIORITY < LIVE_PRIORITY
     assert (first.tags["dagster-celery/queue"], first.tags[CAMPAIGN_TAG]) == ("bulk", "night")
     assert isinstance(result, SensorResult)
-    (added,) = result.dynamic_partitions_requests or ()
+    (added,) = list(result.dynamic_partitions_requests or [])
     assert list(added.partition_keys) == newest
     for request in asked:
         tags = {PARTITION_TAG: request.partition_key or ""}
@@ -100,7 +100,7 @@ def test_a_campaigns_run_makes_a_group_again_and_the_campaign_is_done(
     assert (view.groups["completed"], view.completed["not judged"]) == (1, 0)
     # The key of a group that is older than the hot window leaves Dagster with it.
     assert isinstance(result, SensorResult)
-    (retired,) = result.dynamic_partitions_requests or ()
+    (retired,) = list(result.dynamic_partitions_requests or [])
     assert list(retired.partition_keys) == [TARGET]
     assert instance.has_dynamic_partition(OBSERVATION_GROUP, TARGET)
     tick(campaign_groups, instance)

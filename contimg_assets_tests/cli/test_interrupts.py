@@ -17,7 +17,7 @@ from contimg_assets_tests.fake_stages import CALIBRATOR, calls
 
 REPOSITORY = Path(__file__).parent.parent.parent
 #: The second and the third come in either order.
-STAGES = ["convert", "qa ms", "flag", "solve", "qa calibration", "apply", "image", "qa image"]
+STAGES = ["convert", "qa ms", "flag", "solve", "qa calibration", "apply", "image", "qa image", "photometry"]
 #: A machine under load starts a command in this, s; and ends one in far less than that.
 START_S, END_S = 180.0, 60.0
 

@@ -15,7 +15,7 @@ from contimg_assets.cli import main, tables
 from contimg_assets.radio.grouping import FoundFile
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.arrivals import Arrivals, Settled
-from contimg_assets.station.database import reading_engine_for
+from contimg_assets.station.database import engine_for, reading_engine_for
 from contimg_assets.station.group_names import registered_key
 from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import TARGET, registration

@@ -49,7 +49,7 @@ WRONG: tuple[tuple[str, dict[str, str], int, str], ...] = (
     ("products 2020-01-01T00:00:00", {}, 3, "is not registered"),
     ("history 20200101T000000", {}, 3, "is not registered"),
     ("registry show no-set", {}, 3, "holds no set no-set"),
-    ("flags show 20250601T140549", {}, 3, "has no flags"),
+    ("flags show 20250602T030000", {}, 3, "has no flags"),
     ("catalogs import @/file", {}, 3, "cannot be read as NVSS"),
     ("provenance @/file", {}, 3, "cannot be read as FITS"),
     (f"export @/empty {GOOD}", {}, 3, "is there already"),

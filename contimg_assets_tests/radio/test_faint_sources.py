@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.images.faint_sources import faint_numbers
 from contimg_assets.radio.images.fits import RestoringBeam
+from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.restore import fit_beam
 from contimg_assets.radio.images.source_finding import (
     ImagePlane,
@@ -73,7 +74,7 @@ def test_a_restoring_beam_unlike_the_dirty_beam_is_told(tmp_path: Path) -> None:
     fits.PrimaryHDU(narrow[None, None], header()).writeto(
         folder / "g.psf.fits", overwrite=True, checksum=True
     )
-    complete_products(folder, "g")
+    complete_products(folder, "g", ArchiveOptions())
     (tmp_path / "qa").mkdir()
     numbers = image_numbers(folder, tmp_path / "qa", tmp_path / "none", CatalogueOptions())
     statuses = {found.metric: found.status for found in judge("image_qa", numbers) if found.measured}
@@ -140,7 +141,7 @@ def test_the_truth_is_compared_by_signal_to_noise(tmp_path: Path) -> None:
     assert low.error == pytest.approx(0.0125, rel=0.3)
     sources = spread_sources()
     folder = write_image_folder(tmp_path / "image", sources)
-    complete_products(folder, "g")
+    complete_products(folder, "g", ArchiveOptions())
     plane, power = read_plane(folder / "g.image.fits"), read_plane(folder / "g.pb.fits").pixels
     true = []
     for x, y, flux in sources[:-1]:

@@ -27,9 +27,9 @@ def test_the_mean_loss_is_that_of_the_visibilities(tmp_path: Path) -> None:
         (direction,) = offsets_from_centre(np.array([l]), np.array([m]))
         kept = kept_in_time(drift, direction) * np.sinc(data.uvw @ direction * widths)
         lost = 1 - np.average(kept, weights=drift.weights.values)
-        assert 1 - float(drift.smearing(l, m)) == pytest.approx(lost, rel=0.03, abs=1e-6)
+        assert 1 - float(drift.smearing(np.array(l), np.array(m))) == pytest.approx(lost, rel=0.03, abs=1e-6)
         assert lost < 0.01
     assert lost > 5e-4
     over = drift.smearing.over(ImageGrid(100, 60.0))
-    assert over[50, 50] == pytest.approx(float(drift.smearing(0.0, 0.0)), abs=1e-6)
+    assert over[50, 50] == pytest.approx(float(drift.smearing(np.array(0.0), np.array(0.0))), abs=1e-6)
     assert over[50, 0] < over[50, 25] < over[50, 50]

@@ -68,9 +68,12 @@ def test_the_judge_sweeps_what_the_dead_left_and_nothing_of_the_living(
 ) -> None:
     current = publish(records, store)
     staging, content = killed_while_publishing(store, ended)
-    living = [store.scratch / marked("image-0"), store.path(TARGET, ".staging") / marked("flags-0")]
-    dead = [store.scratch / ended("image-0"), store.calibration / ".staging" / ended("set-0")]
-    unmarked = store.scratch / "image-0123456789ab"
+    living = [
+        store.scratch / marked("image-0123456789ab"),
+        store.path(TARGET, ".staging") / marked("flags-0"),
+    ]
+    dead = [store.scratch / ended("image-0123456789ab"), store.calibration / ".staging" / ended("set-0")]
+    unmarked = store.scratch / "flag-0123456789ab"
     for folder in (*living, *dead, unmarked):
         folder.mkdir(parents=True)
     text = store.home / ended(".alerts.jsonl.0123456789ab")
@@ -110,10 +113,13 @@ def test_what_a_dead_holder_of_another_machine_left_goes_with_its_lease(
         elsewhere.setattr("contimg_assets.radio.process_marks._machine", lambda: "boot pid:[9]")
         leases = Leases(records.engine, IngestOptions(heartbeat_s=0.1, dead_after_s=0.2))
         leases.take(TARGET, "run 1", "run 1 on n9")
-        left = [store.scratch / marked("image-0"), store.path(TARGET, ".staging") / marked("image-0")]
+        left = [
+            store.scratch / marked("image-0123456789ab"),
+            store.path(TARGET, ".staging") / marked("image-0123456789ab"),
+        ]
         for folder in left:
             folder.mkdir(parents=True)
-    other = store.scratch / "image-0.01234567-12-345"
+    other = store.scratch / "image-0123456789ab.01234567-12-345"
     other.mkdir()
     retention.carry_out(records.engine, store, retention.plan(records.engine, store, 0.0))
     assert all(folder.exists() for folder in left), "nobody has said that it is dead"
@@ -128,7 +134,7 @@ def test_a_process_that_holds_another_group_keeps_its_scratch(records: StationRe
     leases = Leases(records.engine, IngestOptions())
     leases.take(TARGET, "run 1", "run 1")
     leases.take(CALIBRATOR, "run 2", "run 2")
-    scratch = store.scratch / marked("image-0")
+    scratch = store.scratch / marked("image-0123456789ab")
     scratch.mkdir(parents=True)
     held = leases.held()
     Judge(leases, store).hand_back(TARGET, held[TARGET], "lost")

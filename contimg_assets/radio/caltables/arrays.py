@@ -37,7 +37,7 @@ def write_arrays(
     solved = np.flatnonzero(~found.flags.all(axis=(1, 2)))
     np.savez_compressed(
         folder / ARRAYS_NAME,
-        antennas=np.array([names[a] for a in solved]),
+        antennas=np.array([names[int(a)] for a in solved]),
         frequencies_hz=frequencies_hz,
         bandpass=found.values[solved],
         flags=found.flags[solved],
