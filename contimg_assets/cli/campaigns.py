@@ -247,7 +247,7 @@ def _changing(name: str, text: str) -> click.Command:
     def change(name: str, as_json: bool) -> None:
         from contimg_assets.station.campaign_views import campaign_view
 
-        opened = Opened(reading=True)
+        opened = Opened(dagster=False)
         getattr(opened.campaigns, change_name)(name)
         view = campaign_view(opened.records.engine, name)
         if as_json:

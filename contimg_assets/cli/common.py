@@ -107,6 +107,8 @@ class Opened:
     ----------
     reading : bool
         Only look: nothing is made, and Dagster is not loaded.
+    dagster : bool
+        Load Dagster and make what is not there yet; without it the station database alone is worked on.
 
     Raises
     ------
@@ -116,14 +118,14 @@ class Opened:
         If the home has products and the database knows of no group.
     """
 
-    def __init__(self, *, reading: bool = False) -> None:
+    def __init__(self, *, reading: bool = False, dagster: bool = True) -> None:
         from contimg_assets.station.database import require
         from contimg_assets.station.database_faults import refuse_lost
         from contimg_assets.station.installation import Installation
 
         self.settings: Settings = get_settings()
         refuse_lost(self.settings)
-        if reading:
+        if reading or not dagster:
             require(self.settings.sqlalchemy_url)
         else:
             from contimg_assets.resources.instance import initialise

@@ -45,4 +45,7 @@ def wrong_surroundings(error: Exception, settings: Settings) -> ContimgError | N
 
 def _concerns(error: OSError, home: Path) -> bool:
     """Whether it is the home or a folder above it; what is missing within a home is no wrong setting."""
-    return isinstance(error.filename, str | Path) and home.is_relative_to(Path(error.filename).absolute())
+    if not isinstance(error.filename, str | Path):
+        return False
+    path = Path(error.filename).absolute()
+    return home.is_relative_to(path) or (path.is_relative_to(home) and not home.is_dir())

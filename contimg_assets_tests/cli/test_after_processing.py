@@ -83,7 +83,15 @@ def test_reprocessing_makes_everything_again(processed: Processed) -> None:
     before = len(calls())
     assert outcomes(contimg("reprocess", "--group", TARGET)) == {TARGET: "completed"}
     again = calls()[before:]
-    assert {call["stage"] for call in again} == {"convert", "qa ms", "flag", "apply", "image", "qa image"}
+    assert {call["stage"] for call in again} == {
+        "convert",
+        "qa ms",
+        "flag",
+        "apply",
+        "image",
+        "qa image",
+        "photometry",
+    }
     assert {call["key"] for call in again} == {TARGET}
     assert DatabaseResource().records().group(TARGET).retries == 1
 
@@ -115,5 +123,5 @@ def test_reprocessing_from_the_flags_on_leaves_them_and_the_measurement_set(proc
     before = len(calls())
     assert outcomes(contimg("reprocess", "--group", CALIBRATOR, "--keep-flags")) == {CALIBRATOR: "completed"}
     again = [call["stage"] for call in calls()[before:]]
-    assert again == ["solve", "qa calibration", "apply", "image", "qa image"]
+    assert again == ["solve", "qa calibration", "apply", "image", "qa image", "photometry"]
     assert (processed.home / "products" / "20260115T050000" / "flags").resolve() == flags

@@ -57,7 +57,7 @@ SEPARATIONS, RATIOS = (0.5, 0.75, 1.0, 2.0, 3.0), (1.0, 10.0, 100.0)
 
 
 def close_pairs(n: int, step: int, n_epochs: int) -> tuple[Pulls, NDArray[np.float64], NDArray[np.float64]]:
-    """Pairs, none near another, at all separations (in full widths of the beam) and ratios; the fainter is 3σ."""
+    """Pairs, none near another, at all separations (in beams) and ratios; the fainter is 3σ."""
     beam = beam_of(n)
     at = np.arange(60, n - 60, step)
     x, y = (each.ravel().astype(float) for each in np.meshgrid(at, at))
