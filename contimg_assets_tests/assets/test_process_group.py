@@ -62,7 +62,7 @@ def test_one_run_takes_a_covered_group_from_files_to_image(station: Station) -> 
     assert result.success, failure_text(result)
     assert station.records.group(TARGET).state == "completed"
     stages = stages_of(TARGET)
-    assert sorted(stages) == ["apply", "convert", "flag", "image", "qa image", "qa ms"]
+    assert sorted(stages) == ["apply", "convert", "flag", "image", "photometry", "qa image", "qa ms"]
     # The data are judged before they are calibrated.
     assert stages.index("qa ms") < stages.index("apply")
     assert DatabaseResource().leases().of(TARGET) is None
