@@ -92,7 +92,8 @@ def perfect(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         (-0.6, 0.7, 1.5, -0.8),
     ]
     sources = around(START, request.param, offsets)
-    observation = observe(sources, request.param, replace(PERFECT, missing_subbands=MISSING))
+    corruption = replace(PERFECT, missing_subbands=MISSING)
+    observation = observe(sources, request.param, corruption, smearing=False)
     simulate(observation, folder / "in")
     files = sorted((folder / "in").glob("*.hdf5"))
     result = convert(files, folder / "out.ms")
@@ -306,7 +307,7 @@ def one_source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     ra = ra0 + np.arctan2(l, n * np.cos(dec0) - m * np.sin(dec0))
     dec = np.arcsin(m * np.cos(dec0) + n * np.sin(dec0))
     source = Source("one", float(np.rad2deg(ra)), float(np.rad2deg(dec)), 2.0, -0.7)
-    simulate(observe([source], dec_deg, PERFECT), folder)
+    simulate(observe([source], dec_deg, PERFECT, smearing=False), folder)
     convert(sorted(folder.glob("*.hdf5")), folder / "one.ms")
     times = START.jd + (np.arange(TINY.n_integrations) + 0.5) * telescope.INTEGRATION_S / 86400
     flux = apparent_flux(times, np.deg2rad(dec_deg), source, telescope.band_frequencies(TINY.n_channels))

@@ -22,7 +22,10 @@ from contimg_assets_tests.assets.test_chain import Station
 from contimg_assets_tests.cli.station import NO_COMPUTE_LOGS
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET
 
-ASSETS = ("measurement_set", "measurement_set_qa", "flags", "calibrated_ms", "image", "image_qa", "photometry")
+ASSETS = (
+    *("measurement_set", "measurement_set_qa", "flags", "calibrated_ms"),
+    *("image", "image_qa", "photometry"),
+)
 #: Rows of a group at most, of the table and, on SQLite, of the files of its runs.
 ROWS = 47
 
