@@ -206,8 +206,14 @@ def upgrade(url: str) -> None:
 
 def _upgrade(engine: Engine) -> None:
     # A station's processes start by the dozen: none waits for another unless there is something to do.
-    if revision(engine) == head():
+    found = revision(engine)
+    if found == head():
         return
+    if found is not None and found > head():
+        shown = engine.url.render_as_string(hide_password=True)
+        raise DatabaseError(
+            f"{shown}: found the schema {found}, expected {head()} or older: a newer release has been here"
+        )
     from alembic import command
 
     config = _config()

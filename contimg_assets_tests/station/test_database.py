@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from contimg_assets.radio.errors import DatabaseError
 from contimg_assets.settings import IngestOptions, Settings
 from contimg_assets.station import campaign_models, database
 from contimg_assets.station.leases import Leases
@@ -105,3 +106,14 @@ def test_sqlite_readers_and_writers_do_not_block_each_other(tmp_path: Path) -> N
 def test_a_bare_postgresql_address_gets_the_driver_that_is_installed() -> None:
     settings = Settings(database_url="postgresql://user@host/name")
     assert database.create(settings.sqlalchemy_url).driver == "psycopg2"
+
+
+def test_a_newer_releases_database_is_refused_in_one_line(empty_url: str) -> None:
+    """Another release's commands say what is wrong; they neither fail in the migrations nor write."""
+    database.upgrade(empty_url)
+    engine = database.create(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match=f"found the schema 9999, expected {HEAD}"):
+        database.upgrade(empty_url)
+    engine.dispose()
