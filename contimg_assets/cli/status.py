@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Groups that are listed unless all are asked for.
 _SHOWN = 50
+#: Columns of a list that goes to a file or another program: longer than any path.
+_PIPED_WIDTH = 5000
 _STYLES = {"PASS": "green", "WARN": "yellow", "ERROR": "red"}
 
 
@@ -96,6 +98,9 @@ def _print_lines(opened: Opened, lines: "list[GroupLine]", waits: "dict[str, Cal
     from rich.text import Text
 
     out = console()
+    if not out.is_terminal:
+        # A path over two lines is of no use to another program.
+        out.width = _PIPED_WIDTH
     # A key that is cut short names no group, and a state that is cut short may be another one.
     table = Table(
         Column("group", no_wrap=True),

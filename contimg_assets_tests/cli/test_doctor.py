@@ -19,6 +19,13 @@ from contimg_assets.station import doctor
 from contimg_assets_tests.conftest import PostgresServer
 
 
+@pytest.fixture(autouse=True)
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever room there is on the disk of this machine is enough, and its speed too."""
+    monkeypatch.setattr(doctor, "GROUP_BYTES", 1.0)
+    monkeypatch.setattr(doctor, "LARGEST_STAGE_GIB", 0.0)
+
+
 def examined(code: int) -> dict[str, dict[str, Any]]:
     """Findings of the command by what they are about."""
     done = CliRunner().invoke(main, ["doctor", "--json"])

@@ -1,5 +1,6 @@
 """Stages run in a process of their own, and however that ends the asset learns how."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def test_the_result_comes_back_with_the_memory_that_it_took() -> None:
     result, _, _ = run("work")
     assert result is not None
     assert result["answer"] == 42
-    assert 5 < result["peak_memory_mb"] < 2000
+    # Linux counts what this process had when the stage's began as a copy of it.
+    here = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    assert 5 < result["peak_memory_mb"] < max(2000, here + 100)
 
 
 def test_a_stage_runs_in_a_scratch_folder_that_is_gone_after_it(home: Path) -> None:

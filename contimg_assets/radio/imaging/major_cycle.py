@@ -55,7 +55,7 @@ _LONGEST_LIST = 100_000
 #: the other part of what it was is the last.
 _LEAST_PROGRESS, _LEAST_FALL = 0.01, 0.5
 #: Islands this near to a component are subtracted from at once.
-_NEAR_BEAMS = 10.0
+_NEAR_BEAMS = 14.0
 #: Accuracies of the gridder, and the error of an image, in units of its expected
 #: noise, for which it is chosen between them.
 _ACCURACIES = (1e-5, 1e-2)
@@ -221,6 +221,8 @@ class Deconvolution:
             if search.peak < _DONE_SIGMA * search.noise or settled:
                 break
             found, stop = self.minor_cycle(state, search)
+            if not found.n_components:
+                break
             state = replace(state, noise=search.noise, peak=search.peak)
             # Prediction needs the room.
             del search

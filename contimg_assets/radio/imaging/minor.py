@@ -18,7 +18,7 @@ from scipy.ndimage import label
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.scales import Scales
 
-#: A minor cycle in which the peak grows by this is given up.
+#: A round of a minor cycle in which the peak grows by this is given up, and the cycle ends before it.
 _RUNAWAY = 1.5
 #: The brightest islands that one works on; which are near which is a table of their number squared.
 _MOST_ISLANDS = 3000
@@ -111,10 +111,11 @@ def _clean_near(
     near: NDArray[np.bool_],
     gain: float,
     stop: float,
+    limit: float,
     iterations: int,
     taken: NDArray[np.float32],
 ) -> int:
-    """CLEAN down to ``stop``, subtracting each component from the islands near it."""
+    """CLEAN down to ``stop``, subtracting components from the islands near them, or up to ``limit``."""
     n_islands, n_scales = len(starts) - 1, scale.max() + 1
     peaks = np.array([_peak(flux, floor, starts[i], starts[i + 1]) for i in range(n_islands)])
     for step in range(iterations):
@@ -122,7 +123,7 @@ def _clean_near(
         for k in peaks:
             if k >= 0 and (best < 0 or abs(flux[k]) > abs(flux[best])):
                 best = k
-        if best < 0 or abs(flux[best]) <= stop:
+        if best < 0 or abs(flux[best]) <= stop or abs(flux[best]) > limit:
             return step
         amount = gain * flux[best]
         taken[best] += amount
@@ -220,15 +221,20 @@ def minor_cycle(
     low, island = floor[ys, xs][place], island[place]
     taken, sums, used = np.zeros_like(flux), np.zeros_like(flux), 0
     starts = n_scales * np.append(firsts, n_pixels)
-    first = peak = _height(flux, low)
+    peak = _height(flux, low)
+    limit = _RUNAWAY * peak
     shared = scales.halves, scales.steps, scale, island
-    while stop < peak < _RUNAWAY * first and used < iterations:
-        taken[:] = 0
+    while stop < peak and used < iterations:
+        taken[:], before = 0, flux.copy()
         target, most = max(stop, peak / 2), iterations - used
-        used += _clean_near(rows, columns, flux, low, *shared, starts, near, gain, target, most, taken)
-        sums += taken
+        n = _clean_near(rows, columns, flux, low, *shared, starts, near, gain, target, limit, most, taken)
         _subtract_far(rows, columns, flux, *shared, near, taken, threads)
         peak = _height(flux, low)
+        if not peak < limit:
+            flux = before
+            break
+        sums += taken
+        used += n
     model = np.zeros_like(floor)
     for s in range(n_scales):
         own = np.flatnonzero((scale == s) & (sums != 0))
