@@ -47,6 +47,8 @@ _DEPTHS = (0.01, 0.3)
 #: Sources this many times the noise are fitted in the visibilities, if they are points: components on pixels
 #: take half a σ too little of each, and more in a crowd.
 _POINT_SIGMA = 10.0
+#: The noise may be over the expected one by this, and no sidelobes be in it.
+_NOISY = 1.1
 #: A major cycle that raises the noise by this is taken back.
 _WORSE = 1.02
 #: Pixels that a minor cycle works on at most: its cost a component.
@@ -218,7 +220,9 @@ class Deconvolution:
             settled = (
                 search.noise > (1 - _LEAST_PROGRESS) * state.noise and search.peak > _LEAST_FALL * state.peak
             )
-            if search.peak < _DONE_SIGMA * search.noise or settled:
+            # Noise over the expected one may have sidelobes in it, and these be what peaks.
+            done = search.peak < _DONE_SIGMA * min(search.noise, _NOISY * self.expected_noise_jy)
+            if done or settled:
                 break
             found, stop = self.minor_cycle(state, search)
             if not found.n_components:

@@ -18,7 +18,8 @@ from scipy.ndimage import label
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.scales import Scales
 
-#: A round of a minor cycle in which the peak grows by this is given up, and the cycle ends before it.
+#: A round of a minor cycle in which the peak grows by this is given up: it is made again with all islands
+#: near one another, or the cycle ends before it.
 _RUNAWAY = 1.5
 #: The brightest islands that one works on; which are near which is a table of their number squared.
 _MOST_ISLANDS = 3000
@@ -231,8 +232,12 @@ def minor_cycle(
         _subtract_far(rows, columns, flux, *shared, near, taken, threads)
         peak = _height(flux, low)
         if not peak < limit:
-            flux = before
-            break
+            flux, peak = before, _height(before, low)
+            if near.all():
+                break
+            # Far islands that saw a component too late made it grow: from now on all see it at once.
+            near[:] = True
+            continue
         sums += taken
         used += n
     model = np.zeros_like(floor)
