@@ -19,7 +19,7 @@ def calibrator_scans(
     context: SensorEvaluationContext, database: DatabaseResource
 ) -> SensorResult | SkipReason:
     if not usable():
-        return SkipReason("storage cannot be used: see the alerts")
+        return SkipReason("storage or database cannot be used: see the alerts")
     records, leases = database.records(), database.leases()
 
     def look() -> list[RunRequest] | None:

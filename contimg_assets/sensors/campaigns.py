@@ -22,7 +22,7 @@ from contimg_assets.partitions import observation_group
 from contimg_assets.radio.group_key import key_time
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, slots_of
-from contimg_assets.sensors.requests import PRIORITY_TAG, QUEUE_TAG, taken_keys
+from contimg_assets.sensors.requests import PRIORITY_TAG, QUEUE_TAG, taken_keys, usable
 from contimg_assets.settings import get_settings
 from contimg_assets.station.campaigns import Fed
 
@@ -49,6 +49,8 @@ def _request(fed: Fed) -> RunRequest:
 def campaign_groups(
     context: SensorEvaluationContext, database: DatabaseResource
 ) -> SensorResult | SkipReason:
+    if not usable():
+        return SkipReason("storage or database cannot be used: see the alerts")
     campaigns, ingest = database.campaigns(), get_settings().ingest
     taken = taken_keys(context.instance, database.leases())
     ended = campaigns.settle(taken)

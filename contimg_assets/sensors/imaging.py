@@ -17,7 +17,7 @@ from contimg_assets.station.models import ObservationGroup
 )
 def images_due(context: SensorEvaluationContext, database: DatabaseResource) -> SensorResult | SkipReason:
     if not usable():
-        return SkipReason("storage cannot be used: see the alerts")
+        return SkipReason("storage or database cannot be used: see the alerts")
     records, registry, leases = database.records(), database.registry(), database.leases()
     selection = database.selection()
     # Groups that were found to wait in this tick, and the registry of then: judging a group takes queries.

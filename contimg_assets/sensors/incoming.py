@@ -81,9 +81,9 @@ def incoming_groups(
 
 
 def _tick(instance: DagsterInstance, database: DatabaseResource) -> SensorResult | SkipReason:
-    settings, records = get_settings(), database.records()
     if not usable():
-        return SkipReason("storage cannot be used: see the alerts")
+        return SkipReason("storage or database cannot be used: see the alerts")
+    settings, records = get_settings(), database.records()
     retired = _retired_keys(records, instance, settings)
     incoming = None
     if settings.incoming_folder.is_dir():

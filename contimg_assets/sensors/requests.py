@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 from dagster import DagsterInstance, RunRequest
 
 from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
+from contimg_assets.radio.errors import DatabaseError
 from contimg_assets.radio.group_key import key_time
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.settings import get_settings
+from contimg_assets.station.alerts import Notifier
+from contimg_assets.station.database_faults import refuse_lost
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
@@ -33,10 +36,20 @@ def is_live(group: ObservationGroup) -> bool:
 
 
 def usable() -> bool:
-    """Whether runs can be made here now; if not, that is told, once for each cause."""
-    fault = fault_here(get_settings())
+    """Whether runs can be made here now; if not, that is told, once for each cause.
+
+    To be asked before the station database is opened: opening makes one where there is none.
+    """
+    settings = get_settings()
+    notifier = Notifier(settings.home)
+    try:
+        refuse_lost(settings)
+    except DatabaseError as error:
+        notifier.send_once("database_lost", str(settings.home), str(error))
+        return False
+    fault = fault_here(settings)
     if fault is not None:
-        tell_once(Installation(get_settings()).notifier, fault)
+        tell_once(notifier, fault)
     return fault is None
 
 
