@@ -44,7 +44,8 @@ def wait_for_stage(home: Path, stage: str, process: subprocess.Popen[str]) -> in
 
 
 @pytest.mark.parametrize(
-    ("number", "stage", "code"), [(signal.SIGTERM, "image", 143), (signal.SIGINT, "solve", 130)]
+    ("number", "stage", "code"),
+    [(signal.SIGTERM, "image", 143), pytest.param(signal.SIGINT, "solve", 130, marks=pytest.mark.long)],
 )
 def test_one_signal_ends_everything_and_the_next_command_goes_on(
     home: Path, number: signal.Signals, stage: str, code: int

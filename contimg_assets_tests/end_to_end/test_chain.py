@@ -100,9 +100,12 @@ def on_postgresql(
     return _process(incoming, home, postgres_server.new_schema())
 
 
-@pytest.fixture(params=["on_sqlite", "on_postgresql"])
+@pytest.fixture(params=["on_sqlite", pytest.param("on_postgresql", marks=pytest.mark.long)])
 def processed(request: pytest.FixtureRequest) -> Processed:
-    """The pair, made once on each database for all tests of this file."""
+    """The pair, made once on each database for all tests of this file; on PostgreSQL in the long run.
+
+    The default run has PostgreSQL under every statement, and real services on it in ``station/test_smoke.py``.
+    """
     return request.getfixturevalue(request.param)
 
 

@@ -6,6 +6,8 @@ publication and the end of its run.  See ``soak_station.py``.
 
 Nothing depends on how fast the machine is: processes wait for one another's signs, and
 files only come while nobody looks, or while whoever looks waits for them for a day.
+
+The default run has the same engine with real services instead (``station/test_smoke.py``).
 """
 
 import json
@@ -36,6 +38,7 @@ from contimg_assets_tests.end_to_end.soak_station import CONTENT, sign
 from contimg_assets_tests.fake_stages import solutions, write_tables
 from contimg_assets_tests.radio.subband_files import START, contents, file_name, first_time_jd, write
 
+pytestmark = pytest.mark.long
 REPOSITORY = Path(__file__).parent.parent.parent
 GROUP = timedelta(seconds=24 * telescope.INTEGRATION_S)
 #: Shares of the files.
@@ -283,12 +286,10 @@ def test_some_groups_and_two_killed_workers(quick: Settings) -> None:
     soak(8, quick, 1)
 
 
-@pytest.mark.long
 def test_a_night_of_288_groups(quick: Settings) -> None:
     soak(288, quick, 2)
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("quick")
 def test_forty_groups_on_postgresql(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTIMG_DATABASE_URL", postgres_server.new_database())

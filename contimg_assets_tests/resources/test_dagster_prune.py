@@ -143,6 +143,7 @@ def test_forty_rows_of_a_group_are_left_and_pages_show_the_same(instance: Dagste
     assert prune(instance, 0).n_runs == 0
 
 
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
 def test_a_failure_has_no_more_to_say_once_the_product_is_there(
     station: Station, instance: DagsterInstance
 ) -> None:
