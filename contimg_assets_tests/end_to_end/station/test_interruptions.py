@@ -78,6 +78,10 @@ def test_postgresql_is_away_for_a_minute_and_a_half(two_slots: Station) -> None:
     time.sleep(DATABASE_AWAY_S)
     two_slots.server.start()
     all_well(two_slots, keys)
+    # Each who meets it is told of it in other words.
+    ((subject, message),) = told("storage")
+    assert (subject, message.partition(":")[0]) == ("database", "the database does not answer")
+    assert told("run_failed") == []
 
 
 def end_run(made: Station, run_id: str) -> Callable[[], bool]:
