@@ -93,7 +93,11 @@ class PostgresServer:
 
     def _call(self, program: str, *arguments: str) -> None:
         command = [str(self.binaries / program), "-D", str(self.data), *arguments]
-        done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **self.identity)
+        # One that a test starts anew is none of its home's processes.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTIMG_")}
+        done = subprocess.run(
+            command, cwd="/", env=environment, capture_output=True, text=True, check=False, **self.identity
+        )
         if done.returncode:
             pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}")
 

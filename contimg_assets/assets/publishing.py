@@ -33,7 +33,7 @@ from contimg_assets.resources.dagster_runs import (
 )
 from contimg_assets.settings import get_settings
 from contimg_assets.station import publication
-from contimg_assets.station.installation import Installation
+from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.made_with import settings_of
 from contimg_assets.station.models import INTERRUPTED, STORAGE, ProductVersion
@@ -256,9 +256,11 @@ def failing(
     except BaseException as error:
         fault = fault_of(error)
         if fault is not None:
-            fault = located(fault, get_settings())
+            fault, notifier = located(fault, get_settings()), Notifier(get_settings().home)
+            tell_once(notifier, fault)
             put_back(context, records, key, f"{product}: {fault}", STORAGE, patience_s=PATIENCE_S)
-            tell_once(Installation(get_settings()).notifier, fault)
+            # Where the home was full, it could not be kept before.
+            tell_once(notifier, fault)
             raise Failure(description=str(fault), allow_retries=False) from error
         failure = failure_of(error) if isinstance(error, ContimgError) else error
         transient = isinstance(failure, OSError) or (isinstance(failure, Failure) and failure.allow_retries)

@@ -20,6 +20,7 @@ from contimg_assets.cli.surroundings import wrong_surroundings
 from contimg_assets.radio import storage
 from contimg_assets.radio.errors import ContimgError, SettingsError
 from contimg_assets.radio.interrupts import Interrupted, raising
+from contimg_assets.radio.processes import end_at_once
 from contimg_assets.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Opened:
         else:
             from contimg_assets.resources.instance import initialise
 
+            end_at_once()
             self.dagster_home = initialise(self.settings)
         station = Installation(self.settings, reading=reading)
         self.records, self.registry, self.selection = station.records, station.registry, station.selection

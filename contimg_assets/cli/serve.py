@@ -38,13 +38,18 @@ def _listening(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command("serve")
 @_listening
+@click.option(
+    "--workspace",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Workspace file that names a code server; default: one of the server's own.",
+)
 @told_plainly
-def serve_command(port: int, host: str, uds: Path | None, as_json: bool) -> None:
+def serve_command(port: int, host: str, uds: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Serve pages, products and Dagster's web UI on one port, without the daemon.
 
     At a station: the daemon is a service of its own.
     """
-    _run(port, host, uds, as_json, daemon=False)
+    _run(port, host, uds, as_json, daemon=False, workspace=workspace)
 
 
 @click.command("ui")
@@ -58,7 +63,9 @@ def ui(port: int, host: str, uds: Path | None, as_json: bool) -> None:
     _run(port, host, uds, as_json, daemon=True)
 
 
-def _run(port: int, host: str, uds: Path | None, as_json: bool, *, daemon: bool) -> None:
+def _run(
+    port: int, host: str, uds: Path | None, as_json: bool, *, daemon: bool, workspace: Path | None = None
+) -> None:
     opened = Opened()
     with listener(host, port, uds) as listening, opened.instance() as instance:
         access = access_for(opened.settings, listening)
@@ -66,7 +73,8 @@ def _run(port: int, host: str, uds: Path | None, as_json: bool, *, daemon: bool)
         if daemon:
             told["incoming"] = str(opened.settings.incoming_folder)
         click.echo(json.dumps(told) if as_json else "\n".join(f"{k}: {v}" for k, v in told.items()))
-        code = serve(opened.settings, instance, listening, access, daemon=daemon)
+        named = workspace.absolute() if workspace else None
+        code = serve(opened.settings, instance, listening, access, daemon=daemon, workspace=named)
     raise SystemExit(code)
 
 

@@ -1,11 +1,13 @@
-"""A process that ends when the one that started it does.
+"""A process that ends when the one that started it does, or at once.
 
 Belongs here: how a stage, and a program that a stage starts, are bound to the
-life of their parent.  Does not belong here: starting and waiting for stages
-(``resources/stage_runner.py``).
+life of their parent, and how long the end of a process takes.  Does not belong
+here: starting and waiting for stages (``resources/stage_runner.py``).
 """
 
+import atexit
 import ctypes
+import gc
 import os
 import signal
 from collections.abc import Sequence
@@ -56,3 +58,13 @@ def bound(command: Sequence[str]) -> list[str]:
     exec would do the same, but may hang in a process that has threads.
     """
     return ["setpriv", "--pdeathsig", "KILL", "--", *command]
+
+
+def end_at_once() -> None:
+    """Let this process's interpreter not look for garbage when it ends.
+
+    Among the objects that Dagster's modules make, that takes a second: of a command that was
+    interrupted too.  What is not garbage is removed as ever.
+    """
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)

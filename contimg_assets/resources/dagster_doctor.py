@@ -145,4 +145,7 @@ def _address(field: str) -> str:
 
 
 def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address.rsplit(":", 1)[0].strip("[]")).is_loopback
+    found = ipaddress.ip_address(address.rsplit(":", 1)[0].strip("[]"))
+    # What gRPC makes of 127.0.0.1.
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback

@@ -1,7 +1,9 @@
-"""Dagster's event rows: what an old run leaves behind, less what tells neither product nor verdict.
+"""Dagster's event rows: what an old run leaves behind, less what tells of no product.
 
-A group's two runs write some 170 rows, of which pages and the status of partitions need those of
-assets and checks.  Runs themselves are never deleted: the status of partitions would go with them.
+A group's runs write some 190 rows, of which pages and the status of partitions need those of assets.
+What checks said stands a second time in a table of its own (``asset_check_executions``), which pages of
+checks read and nothing here touches.  Runs themselves are never deleted: the status of partitions would go
+with them.
 
 Belongs here: which rows go, in Dagster's own tables, and every use of parts of its storage that it does
 not promise to keep as they are.  Does not belong here: when that happens (``sensors/retention.py``,
@@ -20,11 +22,10 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from sqlalchemy import Connection, and_, create_engine, delete, func, or_, select
 
-#: Rows that stay: what assets and checks said, and why a run failed.
+#: Rows that stay: what assets said, and why a run failed.
 KEPT = (
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.ASSET_OBSERVATION,
-    DagsterEventType.ASSET_CHECK_EVALUATION,
     DagsterEventType.ASSET_FAILED_TO_MATERIALIZE,
     DagsterEventType.ASSET_WIPED,
     DagsterEventType.FRESHNESS_STATE_CHANGE,

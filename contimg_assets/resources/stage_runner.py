@@ -29,7 +29,7 @@ from dagster import (
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.radio.errors import StorageError
 from contimg_assets.radio.interrupts import note_signals, noted, tidying
-from contimg_assets.radio.processes import PARENT_VARIABLE
+from contimg_assets.radio.processes import PARENT_VARIABLE, end_at_once
 from contimg_assets.radio.storage import fault_at
 from contimg_assets.resources.dagster_runs import is_cancelled, lease_owner, why_interrupted
 from contimg_assets.settings import Settings, get_settings
@@ -45,8 +45,9 @@ from contimg_assets.station.store import Store
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: The module behind the command ``contimg``: not the script, which need not be on the path.
 ENTRY_MODULE = "contimg_assets.cli"
-#: Time that an interrupted stage has to tidy up before it is killed, s.
-GRACE_S = 2.0
+#: Time that an interrupted stage has to tidy up before it is killed, s: little, since the folders that it
+#: works in are removed by who started it, and long calculations hear no signal before they end.
+GRACE_S = 1.0
 KIB_PER_MIB = 1024
 
 
@@ -100,6 +101,7 @@ class StageRunner(ConfigurableResource):
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Generator["StageRunner", None, None]:
         """Live as long as the run."""
+        end_at_once()
         run = context.run
         if run is None or PARTITION_TAG not in run.tags or lease_owner(run) != run.run_id:
             yield self
@@ -119,9 +121,14 @@ class StageRunner(ConfigurableResource):
         While its storage is away, the run waits: what Dagster has to write of its end could not be written.
         """
         key, cause, reason = run.tags[PARTITION_TAG], INTERRUPTED, ""
-        fault = wait_until_usable(station.settings) if noted() is None else None
-        if fault is not None:
+
+        def tell(fault: StorageError) -> None:
             tell_once(station.notifier, fault)
+
+        fault = wait_until_usable(station.settings, tell) if noted() is None else None
+        if fault is not None:
+            # Where the home was full, it could not be kept before.
+            tell(fault)
             cause, reason = STORAGE, str(fault)
         elif noted() is not None or (context.instance and is_cancelled(context.instance, run)):
             reason = why_interrupted(context.instance, run)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from dagster import DagsterInstance, RunRequest
+from sqlalchemy.exc import DBAPIError
 
 from contimg_assets.jobs import CATCH_UP_PRIORITY, LIVE_PRIORITY
 from contimg_assets.radio.errors import DatabaseError
@@ -16,7 +17,7 @@ from contimg_assets.station.database_faults import refuse_lost
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
-from contimg_assets.station.storage import fault_here, folders_away, tell_once
+from contimg_assets.station.storage import fault_here, fault_of, folders_away, tell_once
 
 PRIORITY_TAG = "dagster/priority"
 #: Which of a station's workers may take a run: the station's own, or all of them.
@@ -47,7 +48,12 @@ def usable() -> bool:
     except DatabaseError as error:
         notifier.send_once("database_lost", str(settings.home), str(error))
         return False
-    fault = fault_here(settings)
+    except DBAPIError as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+    else:
+        fault = fault_here(settings)
     if fault is not None:
         tell_once(notifier, fault)
     return fault is None

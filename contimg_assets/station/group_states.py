@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import MissingInputError, StateError
@@ -86,6 +86,24 @@ def get_group(session: Session, key: str, *, lock: bool = False) -> ObservationG
     if group is None:
         raise MissingInputError(f"group {key} is not registered: register its files first")
     return group
+
+
+def begin_for(session: Session, group: ObservationGroup, run: str) -> bool:
+    """Let a pending group count as one that a run was made for, which ended before it began.
+
+    Returns
+    -------
+    bool
+        Whether it was moved to ``in_progress``: once for each run, since several look for such runs.
+    """
+    reason = f"run {run} was made for it"
+    again = select(GroupTransition.id).where(
+        GroupTransition.key == group.key, GroupTransition.reason == reason
+    )
+    if session.scalars(again.limit(1)).first() is not None:
+        return False
+    move(session, group, "in_progress", reason)
+    return True
 
 
 def move(

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.station.database import database_now, reading, transaction
-from contimg_assets.station.group_states import get_group, move
+from contimg_assets.station.group_states import begin_for, get_group, move
 from contimg_assets.station.leases import lease_of, require_lease
 from contimg_assets.station.models import (
     STORAGE,
@@ -113,7 +113,7 @@ class Interruptions:
             if held is not None and held.owner != run:
                 return False
             if group.state == "pending" and held is None:
-                move(session, group, "in_progress", f"run {run} was made for it")
+                begin_for(session, group, run)
             if group.state != "in_progress":
                 return False
             session.execute(delete(Lease).where(Lease.key == key))

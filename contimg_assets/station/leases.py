@@ -26,7 +26,7 @@ from contimg_assets.radio.errors import StateError
 from contimg_assets.radio.process_marks import process_identity
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
-from contimg_assets.station.group_states import get_group, move
+from contimg_assets.station.group_states import begin_for, get_group, move
 from contimg_assets.station.models import DIED, GroupTransition, Lease, ObservationGroup
 
 #: How the identity of a foreground command begins; any other owner is a run.
@@ -337,8 +337,8 @@ class Leases:
         """A run of a pending group ended before its first step: counted as a worker that died."""
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            if group.state == "pending" and lease_of(session, key) is None:
-                move(session, group, "in_progress", f"run {run} was made for it")
+            free = group.state == "pending" and lease_of(session, key) is None
+            if free and begin_for(session, group, run):
                 return self._died(session, key, None, reason)
             return group.state
 

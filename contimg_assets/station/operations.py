@@ -42,7 +42,7 @@ from contimg_assets.station.store import Store
 
 #: Names of the jobs, in the order in which a group goes through them.
 CONVERT, SOLVE, IMAGE = "convert_group", "solve_calibrator", "image_group"
-#: Converts and images in one run: for a group whose calibration stands already.
+#: Converts and images in one run: for a group that waits for no calibration.
 PROCESS = "process_group"
 #: What became of a group.  The last two make the command fail.
 COMPLETED, SKIPPED, WAITING, BUSY = "completed", "skipped", "waiting", "busy"
@@ -351,8 +351,8 @@ class Operations:
             steps += [(key, CONVERT)] if convert else []
             steps.append((key, SOLVE))
         for key in keys:
-            steps += [(key, CONVERT)] if convert and key not in calibrators else []
-            steps.append((key, IMAGE))
+            # All of a target in one run: its calibration stands by now, or never will.
+            steps.append((key, PROCESS if convert and key not in calibrators else IMAGE))
         outcomes = {key: Outcome(key, COMPLETED) for key in keys}
         for number, (key, job) in enumerate(steps):
             if outcomes[key].bad:
@@ -385,7 +385,7 @@ class Operations:
             if fault is not None:
                 tell_once(Notifier(self.settings.home), fault)
                 self.interruptions.put_back(key, owner, str(fault), STORAGE)
-            if job != CONVERT:
+            if job not in (CONVERT, PROCESS):
                 self.interruptions.go_on(key, owner, "storage is back")
 
     def _wait_for_storage(self, key: str, reason: str) -> None:

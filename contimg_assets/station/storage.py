@@ -27,15 +27,24 @@ from contimg_assets.station.models import ObservationGroup
 PATIENCE_S = 3600.0
 #: Between two looks, s.
 LOOK_S = 2.0
-#: What databases say when it is not the statement that is at fault.
-_AWAY = re.compile(
+#: What databases say of their disk, …
+_DISK = re.compile(
     r"database or disk is full|disk I/O error|readonly database|unable to open database file|"
+    r"could not (write|extend|open) ",
+    re.IGNORECASE,
+)
+#: … and of a server that is away: each who meets it is told in other words.
+_AWAY = re.compile(
     r"connection refused|could not connect|connection to server|server closed the connection|"
     r"connection (is |was )?(already )?closed|terminating connection|is (starting up|shutting down)|"
-    r"in recovery mode|SSL connection has been closed|could not (write|extend|open) |query_wait_timeout|"
+    r"in recovery mode|SSL connection has been closed|query_wait_timeout|"
     r"server conn crashed|cannot connect to server|server login",
     re.IGNORECASE,
 )
+
+
+#: How the fault of a server that is away begins.
+_SILENT = "the database does not answer"
 
 
 def fault_of(error: BaseException) -> StorageError | None:
@@ -50,12 +59,13 @@ def fault_of(error: BaseException) -> StorageError | None:
 
 def of_words(told: str) -> bool:
     """Whether what was told of an error is of a database that is away, or of a full or ill disk."""
-    return _AWAY.search(told) is not None
+    return any(words.search(told) for words in (_AWAY, _DISK))
 
 
 def _database(error: DBAPIError) -> str:
     words = " ".join(str(error.orig).split())
-    return f"the database cannot be used: {words[:200]}"
+    what = _SILENT if _AWAY.search(words) else "the database cannot be used"
+    return f"{what}: {words[:200]}"
 
 
 def fault_here(settings: Settings) -> StorageError | None:
@@ -126,8 +136,9 @@ def retry(work: Callable[[], object], seconds: float) -> None:
 
 
 def tell_once(notifier: Notifier, fault: StorageError) -> None:
-    """One alert for a cause, however many groups meet it."""
-    notifier.send_once("storage", str(fault.folder or "database"), fault.cause)
+    """One alert for a cause, however many groups meet it, and in whatever words a database tells it."""
+    same = _SILENT if fault.cause.startswith(_SILENT) else None
+    notifier.send_once("storage", str(fault.folder or "database"), fault.cause, same=same)
 
 
 def folders_away(groups: Iterable[ObservationGroup]) -> dict[str, StorageError]:

@@ -177,6 +177,7 @@ def serve(
     access: Access,
     *,
     daemon: bool,
+    workspace: Path | None = None,
 ) -> int:
     """Serve until told to end.
 
@@ -189,6 +190,8 @@ def serve(
         Of :func:`access_for`.
     daemon : bool
         Run Dagster's daemon beside the server, and so the sensors.
+    workspace : Path, optional
+        Workspace file that names a code server; default: one is started for this server.
 
     Returns
     -------
@@ -200,7 +203,6 @@ def serve(
         ending = stack.enter_context(told_to_end())
         # Python looks for modules where a process starts: a file in the user's folder would pass for one.
         stack.enter_context(chdir(settings.home))
-        workspace = None
         if daemon:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="contimg-")))
             workspace = stack.enter_context(shared_code_server(instance, folder))
@@ -211,7 +213,7 @@ def serve(
         actions = OperatorActions(installation.engine)
         app = guarded_app(own, dagster_app(context), access, actions, _names(settings, listening))
         server = http_server(app)
-        child = stack.enter_context(_daemon(workspace, settings.home)) if workspace is not None else None
+        child = stack.enter_context(_daemon(workspace, settings.home)) if daemon and workspace else None
         if not ending.is_set():
             with _ended_with(server, child):
                 server.run(sockets=[listening.socket])

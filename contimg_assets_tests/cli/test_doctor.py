@@ -107,6 +107,8 @@ def test_a_full_disk_and_a_slow_one(settings: Settings, monkeypatch: pytest.Monk
         ("00000000:0050", "0.0.0.0:80", False),
         ("0101A8C0:1F90", "192.168.1.1:8080", False),
         ("00000000000000000000000001000000:0BB8", "[::1]:3000", True),
+        ("0000000000000000FFFF00000100007F:0FA0", "[::ffff:127.0.0.1]:4000", True),
+        ("0000000000000000FFFF00000101A8C0:0FA0", "[::ffff:192.168.1.1]:4000", False),
     ],
 )
 def test_linux_table_of_sockets_is_read(field: str, address: str, loopback: bool) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select, update
 from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
+from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.leases import Leases, new_command
 from contimg_assets.station.models import Lease
 from contimg_assets.station.products import StationRecords
@@ -181,6 +182,10 @@ def test_a_group_that_kills_its_workers_is_given_up(records: StationRecords, lea
 def test_a_run_that_cannot_begin_counts_as_an_attempt(records: StationRecords, leases: Leases) -> None:
     assert leases.could_not_begin(TARGET, "run 1", "no such module") == "pending"
     assert records.group(TARGET).retries == 1
+    # Several look for such runs, at the same time.
+    assert leases.could_not_begin(TARGET, "run 1", "neither Redis nor a worker has it") == "pending"
+    assert not Interruptions(leases.engine).give_back(TARGET, "run 1", "connection refused", "storage")
+    assert records.group(TARGET).retries == 1, "one run counted twice"
     assert leases.take(CALIBRATOR, "command", "contimg process")
     assert leases.could_not_begin(CALIBRATOR, "run 1", "no such module") == "pending"
     assert records.group(CALIBRATOR).retries == 0, "counted against a group that a command holds"

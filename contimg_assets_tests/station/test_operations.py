@@ -9,7 +9,15 @@ from sqlalchemy import Engine
 from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import Settings
 from contimg_assets.station.leases import Leases
-from contimg_assets.station.operations import CONVERT, IMAGE, SOLVE, Operations, RunResult, sole_owner
+from contimg_assets.station.operations import (
+    CONVERT,
+    IMAGE,
+    PROCESS,
+    SOLVE,
+    Operations,
+    RunResult,
+    sole_owner,
+)
 from contimg_assets.station.products import StationRecords
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
 
@@ -27,11 +35,11 @@ class Launcher:
     def run(self, job: str, key: str, owner: str) -> RunResult:
         self.ran.append((job, key))
         self.holders.add(self.leases.held()[key].owner)
-        if job == CONVERT:
+        if job in (CONVERT, PROCESS):
             self.records.begin(key, owner, explicit=True)
         else:
             self.leases.hold(key, owner)
-        if job == IMAGE:
+        if job in (IMAGE, PROCESS):
             self.records.complete(key)
         return RunResult(True)
 
@@ -83,7 +91,7 @@ def test_a_group_that_waits_between_its_runs_is_taken_up_from_its_flags_or_from_
     launcher.records.begin(TARGET, "run 2", explicit=True)
     launcher.leases.release("run 2")
     assert operations.reprocess(TARGET)[0].status == "completed"
-    assert launcher.ran[1:] == [(CONVERT, TARGET), (IMAGE, TARGET)]
+    assert launcher.ran[1:] == [(PROCESS, TARGET)]
 
 
 def test_a_group_that_somebody_holds_or_that_has_a_run_is_left_alone_and_says_so(

@@ -241,9 +241,13 @@ class Station:
         python = f"{folder}:{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
         return self._start(name, command, {**clock_off(clock, folder), "PYTHONPATH": python})
 
-    def start_service(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
-        """A service of a test's own."""
-        return self._start(name, command)
+    def start_web(self) -> int:
+        """The web server, which asks the station's code server; its port."""
+        port = free_port()
+        served = ["serve", "--port", str(port), "--workspace", str(self.folder / "workspace.yaml")]
+        self._start("web", [sys.executable, "-m", "contimg_assets.cli", *served])
+        wait_until(lambda: listens(port), START_S, "the web server does not listen")
+        return port
 
     def _start(
         self, name: str, command: list[str], further: Mapping[str, str] | None = None

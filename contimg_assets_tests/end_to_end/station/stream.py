@@ -4,6 +4,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
+
 from contimg_assets.radio import telescope
 from contimg_assets.radio.uvh5 import group_key
 from contimg_assets.resources.dagster_resources import DatabaseResource
@@ -34,10 +36,20 @@ def drop(folder: Path, start: datetime) -> str:
     return group_key(first_time_jd(start), telescope.INTEGRATION_S)
 
 
+def states() -> dict[str, str]:
+    """Groups and what they are; PgBouncer waits for a while before it tries again what had been away."""
+    deadline = time.monotonic() + LONG_S
+    while True:
+        try:
+            return {group.key: group.state for group in DatabaseResource().records().groups()}
+        except OperationalError:
+            assert time.monotonic() < deadline, "the database does not come back"
+            time.sleep(1)
+
+
 def completed(keys: set[str]) -> bool:
     """Whether all groups are, and there is no other."""
-    groups = DatabaseResource().records().groups()
-    return {group.key for group in groups if group.state == "completed"} == keys
+    return {key for key, state in states().items() if state == "completed"} == keys
 
 
 def check(made: Station, expected: Expected) -> None:

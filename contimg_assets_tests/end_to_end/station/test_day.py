@@ -5,7 +5,6 @@ pytest -m long -s contimg_assets_tests/end_to_end/station/test_day.py [--day-min
 
 import json
 import statistics
-import sys
 import time
 import urllib.request
 from collections import defaultdict
@@ -31,11 +30,8 @@ from contimg_assets_tests.end_to_end.station.conftest import PATIENT_S
 from contimg_assets_tests.end_to_end.station.services import (
     START_S,
     Station,
-    free_port,
-    listens,
     session_of,
     station,
-    wait_until,
 )
 from contimg_assets_tests.end_to_end.station.stream import (
     LENGTH,
@@ -123,13 +119,10 @@ def test_a_day_in_an_hour(lasting: Station, request: pytest.FixtureRequest) -> N
         for first in range(0, PARTITIONS, _AT_ONCE):
             instance.add_dynamic_partitions(OBSERVATION_GROUP, earlier[first : first + _AT_ONCE])
     lasting.environment["TINY_STAGE_S"] = "0"
-    port = free_port()
-    web = [sys.executable, "-m", "contimg_assets.cli", "serve", "--port", str(port)]
-    lasting.start_service("web", web)
+    port = lasting.start_web()
     for name in ("one", "two"):
         lasting.start_worker(name)
     lasting.start_daemon()
-    wait_until(lambda: listens(port), LONG_S, "the web server does not listen")
     records, store = DatabaseResource().records(), Store(lasting.home)
     watch_publications(records.engine)
     samples, keys, began = Samples(lasting, port), set[str](), time.monotonic()

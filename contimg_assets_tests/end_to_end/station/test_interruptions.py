@@ -78,6 +78,15 @@ def test_postgresql_is_away_for_a_minute_and_a_half(two_slots: Station) -> None:
     time.sleep(DATABASE_AWAY_S)
     two_slots.server.start()
     all_well(two_slots, keys)
+    # Each who meets it is told of it in other words.
+    ((subject, message),) = told("storage")
+    assert (subject, message.partition(":")[0]) == ("database", "the database does not answer")
+    assert told("run_failed") == []
+
+
+def at_work(made: Station) -> bool:
+    """Whether a stage is, or a program that one waits for."""
+    return any("tiny_stage" in told or "sleep" in told for told in processes_of(made.home))
 
 
 def end_run(made: Station, run_id: str) -> Callable[[], bool]:
@@ -105,7 +114,12 @@ def test_a_run_that_a_person_ends_is_cancelled_and_its_group_goes_on(two_slots: 
     assert held.run is not None
     records = DatabaseResource().records()
     (key,) = [key for key, lease in DatabaseResource().leases().held().items() if lease.owner == held.run]
-    wait_until(end_run(two_slots, held.run), 60, "the run is not cancelled")
+    began = time.monotonic()
+    ended = end_run(two_slots, held.run)
+    wait_until(lambda: not at_work(two_slots), 60, "the stage does not end")
+    print(f"nothing of the stage was left {time.monotonic() - began:.1f} s after the termination", flush=True)
+    wait_until(ended, 60, "the run is not cancelled")
+    print(f"the run was cancelled {time.monotonic() - began:.1f} s after the termination", flush=True)
     (back,) = [step for step in records.transitions(key) if step.cause]
     assert (back.cause, back.reason) == ("interrupted", "run terminated by a person")
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")

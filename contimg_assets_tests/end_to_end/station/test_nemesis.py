@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.station.store import Store
@@ -32,6 +31,7 @@ from contimg_assets_tests.end_to_end.station.stream import (
     check,
     completed,
     drop,
+    states,
 )
 
 pytestmark = pytest.mark.long
@@ -65,17 +65,6 @@ def hunted(small_disk: Path, postgres_server: PostgresServer) -> Iterator[Statio
         made.environment["CONTIMG_INGEST__ATTEMPTS"] = "1000"
         yield made
     assert processes_of(small_disk) == []
-
-
-def states() -> dict[str, str]:
-    """Groups and what they are; PgBouncer waits for a while before it tries again what had been away."""
-    deadline = time.monotonic() + LONG_S
-    while True:
-        try:
-            return {group.key: group.state for group in DatabaseResource().records().groups()}
-        except OperationalError:
-            assert time.monotonic() < deadline, "the database does not come back"
-            time.sleep(1)
 
 
 def test_nothing_is_lost_and_nothing_is_made_twice(hunted: Station, request: pytest.FixtureRequest) -> None:

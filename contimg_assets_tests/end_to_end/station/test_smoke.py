@@ -5,7 +5,7 @@ from dagster import RunsFilter
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.radio import telescope
 from contimg_assets.radio.uvh5 import group_key
-from contimg_assets_tests.end_to_end.station.checker import Expected
+from contimg_assets_tests.end_to_end.station.checker import Expected, processes_of
 from contimg_assets_tests.end_to_end.station.services import Station, wait_until
 from contimg_assets_tests.end_to_end.station.stream import (
     LENGTH,
@@ -16,12 +16,19 @@ from contimg_assets_tests.end_to_end.station.stream import (
     observe,
 )
 from contimg_assets_tests.radio.subband_files import first_time_jd, write_group
+from contimg_assets_tests.web.site import Site
 
 
 def test_a_scan_and_targets_go_through_one_worker(two_slots: Station) -> None:
     keys = observe(two_slots.incoming, 1)
     two_slots.start_worker("one")
     two_slots.start_daemon()
+    # Web server and daemon ask the one code server.
+    query = '{ repositoryOrError(repositorySelector: {repositoryName: "__repository__", '
+    query += 'repositoryLocationName: "contimg"}) { __typename } }'
+    answer = Site(two_slots.start_web()).graphql(query)
+    assert answer.json()["data"]["repositoryOrError"]["__typename"] == "Repository"
+    assert len([told for told in processes_of(two_slots.home) if "dagster api grpc" in told]) == 1
     # The scan itself is imaged as well.
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     check(two_slots, Expected(keys))
