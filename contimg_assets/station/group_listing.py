@@ -5,14 +5,17 @@ the rows say (``group_summary.py``), or one group (``views.py``).
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import GroupSummary
+from contimg_assets.station.review_models import GroupReview
+from contimg_assets.station.reviews import newest_ids
 
+ReviewFilter = Literal["any", "none", "differs"]
 #: What a list can be sorted by; groups of one value, and without one at the end, by their key.
 SORTS: dict[str, InstrumentedAttribute[Any]] = {
     "group": GroupSummary.key,
@@ -68,6 +71,8 @@ class GroupFilter:
     fallbacks: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     """Only these."""
+    review: ReviewFilter | None = None
+    """``none``: nobody has looked; ``any``: somebody has; ``differs``: and disagrees with the checks."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,8 @@ def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
     if wanted.apparent_jy is not None:
         low, high = wanted.apparent_jy
         found += [row.calibrator_apparent_jy >= low, row.calibrator_apparent_jy < high]
+    if wanted.review is not None:
+        found.append(_reviewed(wanted.review))
     present = (
         (row.calibrator_name, wanted.has_calibrator),
         (row.set_id, wanted.is_calibrated),
@@ -199,3 +206,10 @@ def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
         column.is_not(None) if there else column.is_(None) for column, there in present if there is not None
     ]
     return found
+
+
+def _reviewed(wanted: ReviewFilter) -> ColumnElement[bool]:
+    said = exists().where(GroupReview.key == GroupSummary.key)
+    if wanted == "differs":
+        return said.where(GroupReview.id.in_(newest_ids()), GroupReview.verdict != GroupSummary.verdict)
+    return said if wanted == "any" else ~said
