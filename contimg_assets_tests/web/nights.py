@@ -87,6 +87,7 @@ def make_nights(settings: Settings, nights: int = 2, groups: int = 12) -> Nights
                 installation.registry.record_use(key, found.id, hours, "same_day", "")
             _image(installation, key, place, chance)
             installation.records.complete(key)
+    installation.leases.release("a run")
     enter_review(installation.engine, keys[0], "PASS", "clean", "ann")
     enter_review(installation.engine, keys[2], "ERROR", "<b>stripes</b> in the north", "ann")
     installation.notifier.send("check_failed", keys[3], "image_qa.rms_ratio = 2.6: ERROR above 2")

@@ -3,6 +3,8 @@
 Belongs here: the pages.  Does not belong here: what flags and solutions say (``station/antenna_views.py``).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -37,14 +39,15 @@ def antennas_router(parts: Parts) -> APIRouter:
     def antennas(
         request: Request, until: Annotated[str, Query(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = ""
     ) -> HTMLResponse:
-        found = matrix(until)
+        found, places = matrix(until), station_map()
         return page(
             request,
             "antennas.html",
             matrix=found,
             until=until,
             histories={each.antenna: each for each in found.histories},
-            places=station_map(),
+            places=places,
+            view=map_view(places),
             step_of=step_of,
         )
 
@@ -61,6 +64,43 @@ def antennas_router(parts: Parts) -> APIRouter:
         return page(request, "antenna.html", name=name, of_group=of_group, sets=sets, history=history)
 
     return router
+
+
+@dataclass(frozen=True)
+class MapView:
+    """What a map shows, m; north is up, so that y is south."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def dot(self) -> int:
+        """Radius of an antenna."""
+        return max(1, self.width // 130)
+
+    @property
+    def letters(self) -> int:
+        """Height of a name."""
+        return max(1, self.width // 36)
+
+    @property
+    def across_m(self) -> int:
+        """From west to east."""
+        return self.width
+
+
+def map_view(places: Mapping[str, tuple[float, float]]) -> MapView:
+    """A map that holds all places, with room around them."""
+    easts, norths = zip(*places.values(), strict=True)
+    room = 0.06 * max(max(easts) - min(easts), max(norths) - min(norths))
+    return MapView(
+        round(min(easts) - room),
+        round(-max(norths) - room),
+        round(max(easts) - min(easts) + 2 * room),
+        round(max(norths) - min(norths) + 2 * room),
+    )
 
 
 def step_of(fraction: float | None) -> str:

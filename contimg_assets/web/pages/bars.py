@@ -42,9 +42,7 @@ def waterfall(told: dict[str, Any]) -> Waterfall:
     """Flagged fractions by integration and channel as a drawing: channels are averaged to columns."""
     rows: Sequence[Sequence[float]] = told["flagged_fraction"]
     frequencies: Sequence[float] = told["frequencies_mhz"]
-    # Low frequencies to the left, however the telescope orders its channels.
-    ordered = [row if frequencies[0] <= frequencies[-1] else row[::-1] for row in rows]
-    values = [_averaged(row, _COLUMNS) for row in ordered]
+    values = [_averaged(_rising(row, frequencies), _COLUMNS) for row in rows]
     cells: list[Cell] = []
     for y, row in enumerate(values):
         start = 0
@@ -59,11 +57,16 @@ def waterfall(told: dict[str, Any]) -> Waterfall:
     return Waterfall(len(rows), len(values[0]) if values else 0, low, high, cells, values)
 
 
-def profile(values: Sequence[float], width: int = 384) -> str:
+def profile(values: Sequence[float], frequencies: Sequence[float], width: int = 384) -> str:
     """Fractions along channels as the path of an area 100 high."""
-    columns = _averaged(values, width)
+    columns = _averaged(_rising(values, frequencies), width)
     steps = "".join(f"V{100 - 100 * value:.1f}H{x + 1}" for x, value in enumerate(columns))
     return f"M0 100{steps}V100Z"
+
+
+def _rising(values: Sequence[float], frequencies: Sequence[float]) -> Sequence[float]:
+    """Low frequencies to the left, however the telescope orders its channels."""
+    return values if frequencies[0] <= frequencies[-1] else values[::-1]
 
 
 def _averaged(values: Sequence[float], columns: int) -> list[float]:

@@ -87,7 +87,8 @@ def _by_product(detail: GroupDetail) -> dict[str, tuple[words.Face, list[Any]]]:
     """Checks by the product that they judge, the worst first, each product with its word."""
     order = {"ERROR": 0, "WARN": 1, "PASS": 2}
     found: dict[str, list[Any]] = {}
-    for check in detail.checks:
+    # What was made last says most.
+    for check in reversed(detail.checks):
         found.setdefault(check.product, []).append(check)
     return {
         product: (words.of_quality(quality_of(checks)), sorted(checks, key=lambda check: order[check.status]))
@@ -122,7 +123,7 @@ def _flags(parts: Parts, detail: GroupDetail, asked: dict[str, Any]) -> dict[str
         "summary": summary,
         "versions": versions[::-1],
         "antennas": sorted(summary["by_antenna"].items(), key=lambda item: -item[1]),
-        "channels": bars.profile(summary["by_channel"]),
+        "channels": bars.profile(summary["by_channel"], summary["frequencies_mhz"]),
         "waterfall": drawn,
     }
 
