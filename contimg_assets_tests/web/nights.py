@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from contimg_assets.radio.group_key import KEY_FORMAT, key_time
 from contimg_assets.radio.limits import judge
@@ -207,11 +209,7 @@ def _image(installation: Installation, key: str, place: int, chance: random.Rand
     numbers = {"rms_mjy_beam": 0.3 * ratio, "n_sources": chance.randint(20, 60), "stage_seconds": 60.0}
 
     def files(folder: Path) -> None:
-        pixels = np.random.default_rng(place).normal(40, 12, (240, 240)).clip(0, 255)
-        for _ in range(20):
-            x, y = chance.randint(4, 235), chance.randint(4, 235)
-            pixels[y - 2 : y + 2, x - 2 : x + 2] = 250
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / "thumbnail.png")
+        Image.fromarray(_sky(place)).save(folder / "thumbnail.png")
         write_images(folder, key.translate({ord("-"): None, ord(":"): None}))
 
     _publish(installation, key, "image", numbers, files)
@@ -225,6 +223,15 @@ def _image(installation: Installation, key: str, place: int, chance: random.Rand
     _judge(
         installation, key, "image_qa", judged, lambda folder: (folder / "report.html").write_text("<p>report")
     )
+
+
+def _sky(seed: int) -> NDArray[np.uint8]:
+    """Noise and points through an elongated beam, in grey."""
+    chance = np.random.default_rng(seed)
+    points = np.zeros((480, 480))
+    points[chance.integers(0, 480, 60), chance.integers(0, 480, 60)] = 60 * chance.pareto(1.2, 60)
+    seen = gaussian_filter(chance.normal(0, 1, points.shape) + points, (1.8, 3.2))
+    return (60 + 35 * seen / seen.std()).clip(0, 255).astype(np.uint8)
 
 
 def _judge(

@@ -46,6 +46,9 @@ from contimg_assets.web.problems import ProblemError
 from contimg_assets.web.roles import Role
 
 _GB = 1e9
+_DRY: dict[int | str, dict[str, Any]] = {
+    200: {"model": BatchAccepted, "description": "What would be done: nothing was started."}
+}
 BatchName = Annotated[
     str,
     PathParameter(
@@ -88,17 +91,17 @@ def _add_requests(router: APIRouter, parts: Parts) -> None:
         response.headers["Location"] = batch_url(name)
         return _accepted(plan, name)
 
-    @router.post("/calibrate", response_model=BatchAccepted, status_code=202)
+    @router.post("/calibrate", response_model=BatchAccepted, status_code=202, responses=_DRY)
     def calibrate(asked: CalibrateBatch, request: Request, response: Response) -> BatchAccepted:
         """Solve many calibrator scans; ``dry_run`` only tells what would be done."""
         return start("calibrate", asked, request, response)
 
-    @router.post("/apply", response_model=BatchAccepted, status_code=202)
+    @router.post("/apply", response_model=BatchAccepted, status_code=202, responses=_DRY)
     def apply(asked: ApplyBatch, request: Request, response: Response) -> BatchAccepted:
         """Apply calibration to many groups; ``dry_run`` only tells what would be done."""
         return start("apply", asked, request, response)
 
-    @router.post("/image", response_model=BatchAccepted, status_code=202)
+    @router.post("/image", response_model=BatchAccepted, status_code=202, responses=_DRY)
     def image(asked: ImageBatch, request: Request, response: Response) -> BatchAccepted:
         """Image many groups; ``dry_run`` only tells what would be done."""
         return start("image", asked, request, response)
