@@ -113,7 +113,7 @@ def list_groups(
         Value that is sorted by, and key, of the last row of the page before.
     """
     column, falling = SORTS[sort.removeprefix("-")], sort.startswith("-")
-    conditions = _conditions(wanted)
+    conditions = conditions_of(wanted)
     by_key = GroupSummary.key.desc() if falling else GroupSummary.key
     order = [by_key] if column is GroupSummary.key else [_ordered(column, falling), by_key]
     page = select(GroupSummary).where(*conditions).order_by(*order).limit(limit).offset(offset)
@@ -134,7 +134,7 @@ def list_groups(
 
 def matching_keys(engine: Engine, wanted: GroupFilter, limit: int | None = None) -> list[str]:
     """Keys of the groups for which a filter holds, oldest first, ``limit`` at most."""
-    statement = select(GroupSummary.key).where(*_conditions(wanted)).order_by(GroupSummary.key).limit(limit)
+    statement = select(GroupSummary.key).where(*conditions_of(wanted)).order_by(GroupSummary.key).limit(limit)
     with reading(engine) as session:
         return list(session.scalars(statement))
 
@@ -167,7 +167,8 @@ def _beyond(column: InstrumentedAttribute[Any], falling: bool, value: Any, key: 
     return or_(past, and_(column == value, later), column.is_(None))
 
 
-def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
+def conditions_of(wanted: GroupFilter) -> list[ColumnElement[bool]]:
+    """A filter as conditions on rows of ``group_summary``."""
     row = GroupSummary
     found: list[ColumnElement[bool]] = []
     if wanted.search:
@@ -209,7 +210,9 @@ def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
 
 
 def _reviewed(wanted: ReviewFilter) -> ColumnElement[bool]:
-    said = exists().where(GroupReview.key == GroupSummary.key)
     if wanted == "differs":
-        return said.where(GroupReview.id.in_(newest_ids()), GroupReview.verdict != GroupSummary.verdict)
-    return said if wanted == "any" else ~said
+        newest = exists().where(GroupReview.key == GroupSummary.key, GroupReview.id.in_(newest_ids()))
+        return newest.where(GroupReview.verdict != GroupSummary.verdict)
+    # Found once for all groups, and not once for each.
+    reviewed = GroupSummary.key.in_(select(GroupReview.key))
+    return reviewed if wanted == "any" else ~reviewed

@@ -4,13 +4,14 @@ Belongs here: reading rows of ``group_summary``.  Does not belong here: drawing.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from contimg_assets.radio.limits import Limit, load_limits
-from contimg_assets.station.group_listing import GroupFilter, list_groups
+from contimg_assets.station.database import reading
+from contimg_assets.station.group_listing import GroupFilter, conditions_of
 from contimg_assets.station.group_summary import NUMBER_SOURCES
+from contimg_assets.station.models import GroupSummary
 
 #: Points of a line at most: the newest.
 MOST_POINTS = 300
@@ -44,11 +45,15 @@ def points_of(engine: Engine, wanted: GroupFilter, name: str) -> Points:
     name : str
         Column of ``group_summary``.
     """
-    rows = list_groups(engine, wanted, limit=MOST_POINTS).rows[::-1]
-    found: list[Point] = []
-    for row in rows:
-        value: Any = getattr(row, name)
-        if value is not None:
-            found.append(Point(row.key, row.mid_mjd, float(value), row.verdict))
+    column = getattr(GroupSummary, name)
+    statement = (
+        select(GroupSummary.key, GroupSummary.mid_mjd, column, GroupSummary.verdict)
+        .where(*conditions_of(wanted), column.is_not(None))
+        .order_by(GroupSummary.key.desc())
+        .limit(MOST_POINTS)
+    )
+    with reading(engine) as session:
+        rows = session.execute(statement).all()[::-1]
+    found = [Point(key, mjd, float(value), verdict) for key, mjd, value, verdict in rows]
     product, metric = NUMBER_SOURCES[name]
     return Points(found, load_limits().limits.get(product, {}).get(metric))

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
-from contimg_assets.station.antenna_views import AntennaHistory, histories
+from contimg_assets.station.antenna_views import AntennaHistory, antenna_matrix
 from contimg_assets.station.calibration_outlook import Outlook, outlook
 from contimg_assets.station.models import GroupSummary
 from contimg_assets.station.night_views import Night, night
@@ -47,7 +47,11 @@ def tonight_router(parts: Parts) -> APIRouter:
         if found is None:
             return page(request, "empty.html", state=status, incoming=station.settings.incoming_folder)
         holds = outlook(station.engine, station.settings.calibration, found.date)
-        changed = antennas.get(lambda: histories(station, GROUPS_OF_ANTENNAS)[1])
+
+        def stood(until: str | None = None) -> list[AntennaHistory]:
+            return antenna_matrix(station, GROUPS_OF_ANTENNAS, until).histories
+
+        changed = stood(found.date) if night_of else antennas.get(stood)
         return page(
             request,
             "tonight.html",
