@@ -44,6 +44,13 @@ REFUSED_SHOWN = 200
 def batches_router(parts: Parts) -> APIRouter:
     """The pages."""
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    _add_plan(router, parts)
+    _add_batch(router, parts)
+    return router
+
+
+def _add_plan(router: APIRouter, parts: Parts) -> None:
+    """The dry run, and starting what it showed."""
     station = parts.station
 
     @router.post("/batch/plan")
@@ -75,6 +82,11 @@ def batches_router(parts: Parts) -> APIRouter:
         else:
             name = start_batch(station, _planned(parts, kind, wanted.keys, form), user.name)
         return go_to(f"/batch/{name}?begun=true")
+
+
+def _add_batch(router: APIRouter, parts: Parts) -> None:
+    """One batch, and what may be done with it."""
+    station = parts.station
 
     @router.api_route("/batch/{name}", methods=["GET", "HEAD"])
     def show(
@@ -109,8 +121,6 @@ def batches_router(parts: Parts) -> APIRouter:
             return go_to(f"/batch/{retry_failed(parts, name, user.name)}?begun=true")
         getattr(station.campaigns, change)(name)
         return go_to(f"/batch/{name}")
-
-    return router
 
 
 def _kind(form: Form) -> Kind | Literal["remake"]:

@@ -39,16 +39,24 @@ def asked_of(given: dict[str, Any]) -> PageQuery:
     return PageQuery.model_validate(given)
 
 
-def given_in(items: list[tuple[str, str]]) -> dict[str, Any]:
-    """Names and values of an address, without those that were left empty."""
+def addressed(items: list[tuple[str, str]]) -> dict[str, Any]:
+    """Names and values as an address has them, without those that were left empty."""
     given: dict[str, Any] = {}
     for name, value in items:
         if value == "":
             continue
         if name in _LISTED:
-            given.setdefault(name, []).append("" if value == NOT_JUDGED and name == "verdict" else value)
+            given.setdefault(name, []).append(value)
         else:
             given[name] = value
+    return given
+
+
+def given_in(items: list[tuple[str, str]]) -> dict[str, Any]:
+    """The same as the list takes them."""
+    given = addressed(items)
+    if "verdict" in given:
+        given["verdict"] = ["" if value == NOT_JUDGED else value for value in given["verdict"]]
     return given
 
 
@@ -81,7 +89,7 @@ def groups_router(parts: Parts) -> APIRouter:
         found = list_groups(
             station.engine, asked.filter, sort=asked.sort, limit=asked.limit, offset=asked.offset, after=after
         )
-        kept = {name: value for name, value in _addressed(items).items() if name not in ("cursor", "offset")}
+        kept = {name: value for name, value in addressed(items).items() if name not in ("cursor", "offset")}
         last = found.rows[-1] if len(found.rows) == asked.limit else None
         return page(
             request,
@@ -105,19 +113,6 @@ def groups_router(parts: Parts) -> APIRouter:
         )
 
     return router
-
-
-def _addressed(items: list[tuple[str, str]]) -> dict[str, Any]:
-    """Names and values as the address has them, to make others from."""
-    given: dict[str, Any] = {}
-    for name, value in items:
-        if value == "":
-            continue
-        if name in _LISTED:
-            given.setdefault(name, []).append(value)
-        else:
-            given[name] = value
-    return given
 
 
 def _facets(counts: dict[str, dict[str, int]], kept: dict[str, Any]) -> dict[str, list[Facet]]:

@@ -154,6 +154,8 @@ function following(log) {
   function open() {
     source = new EventSource(log.dataset.stream + (place === null ? "" : `&after=${encodeURIComponent(place)}`));
     source.addEventListener("log", (event) => {
+      // What the page came with is the same as what a stream begins with.
+      if (place === null) log.textContent = "";
       place = event.lastEventId;
       show(JSON.parse(event.data).text);
     });
@@ -167,11 +169,13 @@ function following(log) {
       log.dataset.ended = "true";
     });
     source.addEventListener("error", () => {
-      state.textContent = "the connection was lost; it is tried again";
+      const refused = source.readyState === EventSource.CLOSED;
+      state.textContent = refused
+        ? "not live: too many logs are open, or the server is away; load the page again for more"
+        : "the connection was lost; it is tried again";
     });
   }
 
-  log.textContent = "";
   open();
   // Browsers keep six connections to a server: a page that nobody looks at gives its own back.
   document.addEventListener("visibilitychange", () => {
