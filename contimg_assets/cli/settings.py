@@ -1,18 +1,18 @@
 """``contimg settings``: every setting, its value, and where that comes from; the README's table of them.
 
-Belongs here: showing.  Does not belong here: the settings (``settings.py``).
+Belongs here: showing.  Does not belong here: the settings (``settings.py``), or what of them is shown
+(``station/settings_views.py``).
 """
 
 import json
-import re
-from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import click
 
 from contimg_assets.cli.common import console, json_option, told_plainly
-from contimg_assets.settings import NONE, Setting, all_settings, get_settings, origins, settings_file
+from contimg_assets.settings import Setting, all_settings, settings_file
+from contimg_assets.station.settings_views import meaning_of, plain, settings_in_force, shown_as_typed
 
 #: Bounds of numbers, by the attribute that Pydantic keeps them in.
 _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -30,17 +30,7 @@ def settings(markdown: bool, as_json: bool) -> None:
     if markdown:
         click.echo(markdown_table())
         return
-    present, origin_of = get_settings(), origins()
-    rows = [
-        {
-            "variable": setting.variable,
-            "key": setting.key,
-            "value": _plain(setting.value(present)),
-            "origin": origin_of[setting.key],
-            "meaning": _meaning(setting)[0],
-        }
-        for setting in all_settings()
-    ]
+    rows = settings_in_force()
     file = settings_file()
     if as_json:
         click.echo(json.dumps({"file": str(file), "settings": rows}, indent=2))
@@ -49,7 +39,9 @@ def settings(markdown: bool, as_json: bool) -> None:
 
     table = Table("variable", "value", "from", "meaning")
     for row in rows:
-        table.add_row(row["variable"], _shown(row["value"]), row["origin"], row["meaning"].replace("`", ""))
+        table.add_row(
+            row["variable"], shown_as_typed(row["value"]), row["origin"], row["meaning"].replace("`", "")
+        )
     console().print(table)
     click.echo(f"file: {file}" + ("" if file.is_file() else " (not there)"))
 
@@ -58,42 +50,15 @@ def markdown_table() -> str:
     """All settings as a Markdown table, as the README has it."""
     lines = ["| variable | default | values | meaning |", "|---|---|---|---|"]
     for setting in all_settings():
-        meaning, without = _meaning(setting)
+        meaning, without = meaning_of(setting)
         default = setting.field.get_default(call_default_factory=True)
-        shown = without if default is None else f"`{_shown(_plain(default))}`".replace(str(Path.home()), "~")
+        shown = (
+            without
+            if default is None
+            else f"`{shown_as_typed(plain(default))}`".replace(str(Path.home()), "~")
+        )
         lines.append(f"| `{setting.variable}` | {shown} | {_values(setting)} | {meaning} |")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it, without passwords."""
-    if isinstance(value, tuple):
-        return list(value)
-    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
-        return value
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", str(value))
-
-
-def _shown(value: Any) -> str:
-    """A value as it is typed."""
-    if value is None:
-        return NONE
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _meaning(setting: Setting) -> tuple[str, str]:
-    """First sentence of what a setting means, and what it is when none is given (a dash if nobody says)."""
-    text = " ".join((setting.field.description or "").split()).replace("``", "`")
-    sentence = re.split(r"\.(?= )", text)[0].removesuffix(".")
-    default = setting.field.get_default(call_default_factory=True)
-    meaning, mark, without = sentence.partition("; None: ")
-    if default is None:
-        return meaning, without or "–"
-    return sentence.replace(f"{mark}{without}", f"; `{NONE}`: {without}") if mark else sentence, "–"
 
 
 def _values(setting: Setting) -> str:

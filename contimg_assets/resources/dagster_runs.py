@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dagster import (
     AssetMaterialization,
+    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -24,6 +25,8 @@ from contimg_assets.radio.interrupts import noted
 LEASE_TAG = "contimg/lease"
 #: Names the campaign that a run was asked for by; such a run makes a group again that is done.
 CAMPAIGN_TAG = "contimg/campaign"
+#: Says as which kind of job a run was asked for.
+KIND_TAG = "contimg/kind"
 #: Marks a run that found its group to be somebody else's, or not in a state to be worked on.
 LEFT_ALONE_TAG = "contimg/left-alone"
 #: Said of a group whose run was ended from the web UI or its API.
@@ -73,6 +76,16 @@ def why_interrupted(instance: DagsterInstance | None, run: DagsterRun) -> str:
     return f"interrupted by {number.name}" if number is not None else "interrupted"
 
 
+def failures_of(instance: DagsterInstance, run_id: str) -> list[str]:
+    """What the failed steps of a run said."""
+    texts: list[str] = []
+    for event in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE):
+        data = event.get_dagster_event().step_failure_data
+        told = data.user_failure_data.description if data.user_failure_data else None
+        texts.append(told or (data.error.message.strip() if data.error else "no message"))
+    return texts
+
+
 def arrival(key: str, files: Mapping[int, Path]) -> AssetMaterialization:
     """Dagster's record that a group's files have come."""
     return AssetMaterialization(
@@ -108,6 +121,19 @@ class DagsterRuns:
     def commands_with_runs(self) -> set[str]:
         """Foreground commands that have unfinished runs."""
         return {run.tags[LEASE_TAG] for run in self._unfinished() if LEASE_TAG in run.tags}
+
+    def said(self, campaign: str, key: str) -> str | None:
+        """Why the last run of a campaign for a group did not make what it should; None if none has ended.
+
+        A run that was cancelled while it waited counts: a person did not want it.
+        """
+        wanted = RunsFilter(tags={CAMPAIGN_TAG: campaign, PARTITION_TAG: key})
+        for run in self.instance.get_runs(filters=wanted, limit=1):
+            if run.status is DagsterRunStatus.CANCELED:
+                return TERMINATED
+            if run.is_finished:
+                return "; ".join(failures_of(self.instance, run.run_id)) or f"run {run.run_id} made nothing"
+        return None
 
     def end(self, owner: str, message: str) -> None:
         """End the unfinished runs of an owner of leases that is dead.

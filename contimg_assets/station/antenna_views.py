@@ -5,7 +5,7 @@ which antenna is dead (``radio/flagging``), or which is the reference
 (``radio/calibration/reference.py``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -107,8 +107,30 @@ def in_summary(names: Sequence[str], summary: dict[str, Any]) -> list[AntennaInG
     ]
 
 
+@dataclass(frozen=True)
+class AntennaMatrix:
+    """Antennas in groups."""
+
+    groups: list[str]
+    """Oldest first."""
+    antennas: dict[str, dict[str, AntennaInGroup]]
+    """By name, then group: groups that have no such antenna are left out."""
+
+    @property
+    def histories(self) -> list[AntennaHistory]:
+        """How each antenna stood, the most often dead first."""
+        found = [_history(antenna, of_group) for antenna, of_group in self.antennas.items()]
+        return sorted(found, key=lambda each: (-each.n_dead, each.antenna))
+
+
 def histories(station: Installation, n_groups: int) -> tuple[list[str], list[AntennaHistory]]:
     """The newest groups with flags, oldest of them first, and how each antenna stood in them."""
+    found = antenna_matrix(station, n_groups)
+    return found.groups, found.histories
+
+
+def antenna_matrix(station: Installation, n_groups: int, until: str | None = None) -> AntennaMatrix:
+    """The antennas in the newest groups with flags, or in those up to a day (UTC, as keys begin)."""
     statement = (
         select(ProductVersion.key, ProductVersion.path, ProductVersion.numbers)
         .where(
@@ -119,9 +141,11 @@ def histories(station: Installation, n_groups: int) -> tuple[list[str], list[Ant
         .order_by(ProductVersion.key.desc())
         .limit(n_groups)
     )
+    if until is not None:
+        statement = statement.where(ProductVersion.key <= f"{until}~")
     with reading(station.engine) as session:
         rows = session.execute(statement).all()[::-1]
-    seen: dict[str, list[tuple[str, bool, float | None]]] = {}
+    seen: dict[str, dict[str, AntennaInGroup]] = {}
     for key, path, numbers in rows:
         try:
             summary = read_summary(station.store.absolute(path))
@@ -130,23 +154,72 @@ def histories(station: Installation, n_groups: int) -> tuple[list[str], list[Ant
             summary = {"by_antenna": {}, "dead_antennas": numbers.get("dead_antennas", [])}
         names = station.records.group(key).antennas
         for each in in_summary(names, summary):
-            seen.setdefault(each.antenna, []).append((key, each.dead, each.flagged_fraction))
-    found = [_history(antenna, entries) for antenna, entries in seen.items()]
-    return [key for key, _, _ in rows], sorted(found, key=lambda each: (-each.n_dead, each.antenna))
+            seen.setdefault(each.antenna, {})[key] = each
+    return AntennaMatrix([key for key, _, _ in rows], seen)
 
 
-def _history(antenna: str, entries: list[tuple[str, bool, float | None]]) -> AntennaHistory:
-    dead_now = entries[-1][1]
-    turns = [key for (_, before, _), (key, dead, _) in pairwise(entries) if before != dead]
-    known = [value for _, _, value in entries if value is not None]
+def _history(antenna: str, of_group: Mapping[str, AntennaInGroup]) -> AntennaHistory:
+    entries = list(of_group.items())
+    dead_now = entries[-1][1].dead
+    turns = [key for (_, before), (key, after) in pairwise(entries) if before.dead != after.dead]
+    known = [each.flagged_fraction for each in of_group.values() if each.flagged_fraction is not None]
     return AntennaHistory(
         antenna,
         len(entries),
-        sum(dead for _, dead, _ in entries),
+        sum(each.dead for each in of_group.values()),
         sum(known) / len(known) if known else None,
         turns[-1] if turns else None,
         dead_now,
     )
+
+
+@dataclass(frozen=True)
+class InSet:
+    """An antenna in the solutions of a calibration set."""
+
+    set_id: str
+    mjd: float
+    status: str
+    snr: float | None
+    """Of a channel's solution, the lower of the two feeds."""
+    phase_wander_deg: float | None
+    delay_ns: tuple[float | None, ...]
+    """Of each feed."""
+    reference: bool
+
+
+def antenna_in_sets(station: Installation, antenna: str, n_sets: int) -> list[InSet]:
+    """An antenna in the newest calibration sets that have it, newest first."""
+    sets = [each for each in station.registry.list()[::-1] if antenna in each.antennas][:n_sets]
+    found: list[InSet] = []
+    for each in sets:
+        quality = solver_sidecar(each, station.store.home).get("antenna_quality", {}).get(antenna, {})
+        found.append(
+            InSet(
+                each.id,
+                each.mid_mjd,
+                each.status,
+                _of_feeds(min, quality.get("snr")),
+                _of_feeds(max, quality.get("phase_wander_deg")),
+                tuple(quality.get("delay_ns") or ()),
+                each.refant == antenna,
+            )
+        )
+    return found
+
+
+def station_map() -> dict[str, tuple[float, float]]:
+    """Where the stations are: east and north of the array's reference point, m, by name."""
+    import numpy as np
+
+    from contimg_assets.radio.telescope import SITE_LATITUDE_RAD, SITE_LONGITUDE_RAD, stations
+
+    table = stations()
+    x, y, z = table.positions.T
+    away = np.cos(SITE_LONGITUDE_RAD) * x + np.sin(SITE_LONGITUDE_RAD) * y
+    east = -np.sin(SITE_LONGITUDE_RAD) * x + np.cos(SITE_LONGITUDE_RAD) * y
+    north = np.cos(SITE_LATITUDE_RAD) * z - np.sin(SITE_LATITUDE_RAD) * away
+    return {name: (float(e), float(n)) for name, e, n in zip(table.names, east, north, strict=True)}
 
 
 def _of_feeds(which: Any, values: Sequence[float | None] | None) -> float | None:

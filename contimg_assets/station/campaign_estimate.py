@@ -5,6 +5,7 @@ here: which groups it has (``campaign_selection.py``).
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -89,6 +90,8 @@ def estimate(
     slots: int,
     pool_limit: int | None,
     grace_hours: float,
+    products: Sequence[str] = PRODUCTS,
+    of_calibrators: Sequence[str] = OF_CALIBRATORS,
 ) -> Estimate:
     """What to expect.
 
@@ -105,9 +108,11 @@ def estimate(
         Stages of one class of memory at once.
     grace_hours : float
         Of retention, h.
+    products, of_calibrators : sequence of str
+        What is made of each group, and besides of those that hold a calibrator.
     """
-    group_s = [_median_s(session, product) for product in PRODUCTS]
-    of_calibrators = [_median_s(session, product) or 0.0 for product in OF_CALIBRATORS]
+    group_s = [_median_s(session, product) for product in products]
+    calibrator_s = [_median_s(session, product) or 0.0 for product in of_calibrators]
     known = [seconds for seconds in group_s if seconds is not None]
     return Estimate(
         n_groups,
@@ -116,8 +121,8 @@ def estimate(
         pool_limit,
         sum(known) if known else None,
         max(known, default=0.0),
-        sum(of_calibrators),
-        _median_bytes(session, store),
+        sum(calibrator_s),
+        _median_bytes(session, store, products),
         shutil.disk_usage(store.home).free,
         grace_hours,
     )
@@ -134,7 +139,7 @@ def _median_s(session: Session, product: str) -> float | None:
     return median(seconds) if seconds else None
 
 
-def _median_bytes(session: Session, store: Store) -> float | None:
+def _median_bytes(session: Session, store: Store, products: Sequence[str]) -> float | None:
     newest = (
         select(GroupSummary.key)
         .where(GroupSummary.state == "completed", GroupSummary.image_version_id.is_not(None))
@@ -143,6 +148,7 @@ def _median_bytes(session: Session, store: Store) -> float | None:
     )
     sizes: list[int] = []
     for key in session.scalars(newest):
-        paths = [store.absolute(version.path) for version in session.scalars(current(key, GROUP))]
+        versions = [each for each in session.scalars(current(key, GROUP)) if each.product in products]
+        paths = [store.absolute(version.path) for version in versions]
         sizes.append(sum(size_of(path) for path in paths if path.exists()))
     return median(sizes) if sizes else None

@@ -17,6 +17,8 @@ CAMPAIGN_STATES = RUNNING, PAUSED, CANCELLED, DONE = ("running", "paused", "canc
 #: States of a group within a campaign: it waits, has been asked for, was made, failed, needed nothing any
 #: more when its turn came, or was taken out.
 ITEM_STATES = ("waiting", "running", "completed", "failed", "skipped", "cancelled")
+#: Kind of campaigns that make groups again as a whole; others are kinds of jobs.
+REMAKE = "remake"
 #: In these a group is still to be made; it is so in one campaign at most.
 OPEN = "state IN ('waiting', 'running')"
 
@@ -32,6 +34,10 @@ class Campaign(Base):
     made_by: Mapped[str]
     """User and machine."""
     made_at: Mapped[datetime] = mapped_column(default=now)
+    kind: Mapped[str] = mapped_column(String(16), default=REMAKE)
+    """What is made of its groups: everything, or what a job of this kind makes."""
+    parameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """Of those jobs."""
     selection: Mapped[dict[str, Any]]
     """What was asked for."""
     settings: Mapped[dict[str, Any]]
@@ -69,7 +75,8 @@ class CampaignGroup(Base):
     """0 for calibrators, which are made first; 1 for all others."""
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     image_version_id: Mapped[int | None]
-    """Its image when the campaign was made; with another one it has been made again meanwhile."""
+    """Its image when the campaign was made: with another one it has been made again meanwhile.  Where one
+    product is made: its version when the group was asked for."""
     retries: Mapped[int | None]
     """The group's count of retries when it was asked for: it grows when a run begins."""
     attempts: Mapped[int] = mapped_column(default=0)

@@ -61,6 +61,8 @@ class Selection:
     """Worst standing verdict: PASS, WARN or ERROR."""
     calibration_set: str | None = None
     """The set that calibrated the group last."""
+    keys: tuple[str, ...] = ()
+    """Only these groups; none: all."""
     outdated: bool = False
     """Made with other settings or by an older version; said alone, it selects of all groups."""
     everything: bool = False
@@ -68,7 +70,9 @@ class Selection:
 
     def described(self) -> dict[str, Any]:
         """What was given, and nothing else."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, False)}
+        given = {name: value for name, value in asdict(self).items() if value not in (None, False, ())}
+        # The campaign has them as rows.
+        return given | {"keys": f"{len(self.keys)} groups"} if self.keys else given
 
     def check(self, session: Session) -> None:
         """Refuse what cannot be meant.
@@ -100,6 +104,7 @@ class Selection:
             (self.max_declination_deg, GroupSummary.declination_deg.__le__),
             (self.verdict, GroupSummary.verdict.__eq__),
             (self.calibration_set, GroupSummary.set_id.__eq__),
+            (self.keys or None, lambda keys: GroupSummary.key.in_(keys)),
         )
         return [condition(value) for value, condition in bounds if value is not None]
 

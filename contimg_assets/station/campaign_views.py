@@ -45,6 +45,8 @@ class CampaignView:
     made_by: str
     made_at: str
     ended_at: str | None
+    kind: str
+    """What is made of its groups: everything (``remake``), or what a job of this kind makes."""
     selection: dict[str, Any]
     groups: dict[str, int]
     """Number of groups in each state."""
@@ -143,6 +145,7 @@ def _view(session: Session, campaign: Campaign, counts: Mapping[tuple[str, str],
         campaign.made_by,
         _time(campaign.made_at),
         _time(campaign.ended_at) if campaign.ended_at else None,
+        campaign.kind,
         campaign.selection,
         groups,
         completed,

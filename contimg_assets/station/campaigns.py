@@ -13,8 +13,9 @@ are asked for (``sensors/campaigns.py``).
 import getpass
 import re
 import socket
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Engine, case, func, insert, literal, select, update
@@ -24,15 +25,22 @@ from sqlalchemy.orm import Session
 from contimg_assets.radio.errors import CampaignError
 from contimg_assets.settings import Settings
 from contimg_assets.station.campaign_estimate import Estimate, estimate
-from contimg_assets.station.campaign_models import CANCELLED, DONE, PAUSED, RUNNING, Campaign, CampaignGroup
+from contimg_assets.station.campaign_items import ATTEMPTS, judge_item, version_of_item
+from contimg_assets.station.campaign_models import (
+    CANCELLED,
+    DONE,
+    PAUSED,
+    REMAKE,
+    RUNNING,
+    Campaign,
+    CampaignGroup,
+)
 from contimg_assets.station.campaign_selection import Selection, reasons
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.made_with import present
 from contimg_assets.station.models import GroupSummary, ObservationGroup, ProductVersion, now
 from contimg_assets.station.store import Store
 
-#: How often a group is asked for whose run ends before it begins.
-ATTEMPTS = 3
 #: The beginning of a reason that says what failed, and in which way: ``image: ImagingError``.
 _KIND = re.compile(r"[\w ]+(: \w+(?=: ))?")
 
@@ -61,6 +69,10 @@ class Fed:
     campaign: str
     key: str
     attempt: int
+    kind: str = REMAKE
+    """What is made of it: everything, or what a job of this kind makes."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Of that job."""
 
 
 def kind_of(reason: str) -> str:
@@ -128,7 +140,7 @@ class Campaigns:
             )
         return Plan(selection, chosen, left_out, expected)
 
-    def create(self, plan: Plan, name: str | None = None) -> str:
+    def create(self, plan: Plan, name: str | None = None, made_by: str | None = None) -> str:
         """Make a campaign of what a plan selects, as it is now; its name.
 
         Parameters
@@ -136,30 +148,47 @@ class Campaigns:
         plan : Plan
         name : str, optional
             Default: ``campaign-`` and its number.
+        made_by : str, optional
+            Who asked for it; default: the user of this process.
 
         Raises
         ------
         CampaignError
             If there is nothing to do, the name is taken, or another campaign has just taken some groups.
         """
-        made_by = f"{getpass.getuser()}@{socket.gethostname()}"
+
+        def enter(session: Session, identity: int) -> None:
+            if self._enter(session, identity, plan.selection) == 0:
+                raise CampaignError("no selected group needs to be made again")
+
+        made = Campaign(selection=plan.selection.described(), estimate=asdict(plan.estimate))
+        return self.add(made, enter, name, made_by)
+
+    def add(
+        self,
+        campaign: Campaign,
+        enter: Callable[[Session, int], None],
+        name: str | None = None,
+        made_by: str | None = None,
+    ) -> str:
+        """Enter a campaign and, by ``enter``, its groups; its name.
+
+        Raises
+        ------
+        CampaignError
+            As for :meth:`create`.
+        """
+        made_by = made_by or f"{getpass.getuser()}@{socket.gethostname()}"
+        # Until its number is known.
+        campaign.name, campaign.made_by = name or f"new of {made_by}"[:64], made_by
+        campaign.settings, campaign.state = present(self.settings), RUNNING
         try:
             with transaction(self.engine) as session:
-                campaign = Campaign(
-                    # Until its number is known.
-                    name=name or f"new of {made_by}",
-                    made_by=made_by,
-                    selection=plan.selection.described(),
-                    settings=present(self.settings),
-                    estimate=asdict(plan.estimate),
-                    state=RUNNING,
-                )
                 session.add(campaign)
                 session.flush()
                 campaign.name = name or f"campaign-{campaign.id}"
                 session.flush()
-                if self._enter(session, campaign.id, plan.selection) == 0:
-                    raise CampaignError("no selected group needs to be made again")
+                enter(session, campaign.id)
                 return campaign.name
         except IntegrityError as error:
             told = f"there is a campaign {name!r}, or another has just taken the same groups: try again"
@@ -216,13 +245,18 @@ class Campaigns:
         with reading(self.engine) as session:
             return set(session.scalars(select(CampaignGroup.key).where(CampaignGroup.state == "running")))
 
-    def settle(self, busy: Collection[str]) -> list[str]:
+    def settle(
+        self, busy: Collection[str], said: Callable[[str, str], str | None] = lambda _campaign, _key: None
+    ) -> list[str]:
         """Write down what became of the groups that were asked for.
 
         Parameters
         ----------
         busy : collection of str
             Groups that have an unfinished run or that somebody holds.
+        said : callable, optional
+            What the last run of a campaign (by its name) for a group said when it did not make what it
+            should; None: there was none, or it did not begin.
 
         Returns
         -------
@@ -240,17 +274,31 @@ class Campaigns:
         ended: list[str] = []
         with transaction(self.engine) as session:
             # Locked, so that one that is being cancelled gets no group back.
-            campaigns = session.scalars(select(Campaign).where(Campaign.id.in_(theirs)).with_for_update())
-            cancelled = {campaign.id for campaign in campaigns if campaign.state == CANCELLED}
+            locked = select(Campaign).where(Campaign.id.in_(theirs)).with_for_update()
+            campaigns = {campaign.id: campaign for campaign in session.scalars(locked)}
             for item, group, verdict, run in session.execute(statement).all():
                 if item.key in busy:
                     continue
-                _judge(item, group, verdict, run)
-                if item.state == "waiting" and item.campaign_id in cancelled:
+                campaign = campaigns[item.campaign_id]
+                if campaign.kind == REMAKE:
+                    _judge(item, group, verdict, run)
+                else:
+                    told = partial(said, campaign.name, item.key)
+                    told = partial(said, campaign.name, item.key)
+                    judge_item(session, item, campaign.kind, verdict, told)
+                if item.state == "waiting" and campaign.state == CANCELLED:
                     item.state = "cancelled"
                 if item.state != "running":
                     ended.append(item.key)
         return ended
+
+    def refuse(self, fed: Fed, reason: str) -> None:
+        """A group that was just fed cannot be made, for a reason that came up since it was planned."""
+        with transaction(self.engine) as session:
+            campaign = campaign_of(session, fed.campaign)
+            item = session.get_one(CampaignGroup, (campaign.id, fed.key))
+            item.state, item.failure, item.ended_at = "failed", reason, now()
+            item.failure_kind = kind_of(reason)
 
     def feed(self, room: int, busy: Collection[str]) -> list[Fed]:
         """The groups whose turn it is, which from now on count as asked for.
@@ -326,7 +374,11 @@ def _next(session: Session, campaign: Campaign, place: int, room: int, busy: Col
     for item, group, image in session.execute(statement).all():
         if item.key in busy or len(fed) == room:
             continue
-        if group.state not in ("completed", "failed"):
+        if campaign.kind != REMAKE:
+            item.state, item.fed_at, item.attempts = "running", now(), item.attempts + 1
+            item.image_version_id = version_of_item(session, item.key, campaign.kind)
+            fed.append(Fed(campaign.name, item.key, item.attempts, campaign.kind, campaign.parameters))
+        elif group.state not in ("completed", "failed"):
             item.state, item.failure = "skipped", f"is {group.state} when its turn comes"
         elif image != item.image_version_id:
             item.state, item.failure = "skipped", "has been made again since the campaign was"

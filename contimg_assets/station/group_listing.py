@@ -5,14 +5,17 @@ the rows say (``group_summary.py``), or one group (``views.py``).
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import GroupSummary
+from contimg_assets.station.review_models import GroupReview
+from contimg_assets.station.reviews import newest_ids
 
+ReviewFilter = Literal["any", "none", "differs"]
 #: What a list can be sorted by; groups of one value, and without one at the end, by their key.
 SORTS: dict[str, InstrumentedAttribute[Any]] = {
     "group": GroupSummary.key,
@@ -68,6 +71,8 @@ class GroupFilter:
     fallbacks: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     """Only these."""
+    review: ReviewFilter | None = None
+    """``none``: nobody has looked; ``any``: somebody has; ``differs``: and disagrees with the checks."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,7 @@ def list_groups(
         Value that is sorted by, and key, of the last row of the page before.
     """
     column, falling = SORTS[sort.removeprefix("-")], sort.startswith("-")
-    conditions = _conditions(wanted)
+    conditions = conditions_of(wanted)
     by_key = GroupSummary.key.desc() if falling else GroupSummary.key
     order = [by_key] if column is GroupSummary.key else [_ordered(column, falling), by_key]
     page = select(GroupSummary).where(*conditions).order_by(*order).limit(limit).offset(offset)
@@ -129,7 +134,7 @@ def list_groups(
 
 def matching_keys(engine: Engine, wanted: GroupFilter, limit: int | None = None) -> list[str]:
     """Keys of the groups for which a filter holds, oldest first, ``limit`` at most."""
-    statement = select(GroupSummary.key).where(*_conditions(wanted)).order_by(GroupSummary.key).limit(limit)
+    statement = select(GroupSummary.key).where(*conditions_of(wanted)).order_by(GroupSummary.key).limit(limit)
     with reading(engine) as session:
         return list(session.scalars(statement))
 
@@ -162,7 +167,8 @@ def _beyond(column: InstrumentedAttribute[Any], falling: bool, value: Any, key: 
     return or_(past, and_(column == value, later), column.is_(None))
 
 
-def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
+def conditions_of(wanted: GroupFilter) -> list[ColumnElement[bool]]:
+    """A filter as conditions on rows of ``group_summary``."""
     row = GroupSummary
     found: list[ColumnElement[bool]] = []
     if wanted.search:
@@ -190,6 +196,8 @@ def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
     if wanted.apparent_jy is not None:
         low, high = wanted.apparent_jy
         found += [row.calibrator_apparent_jy >= low, row.calibrator_apparent_jy < high]
+    if wanted.review is not None:
+        found.append(_reviewed(wanted.review))
     present = (
         (row.calibrator_name, wanted.has_calibrator),
         (row.set_id, wanted.is_calibrated),
@@ -199,3 +207,12 @@ def _conditions(wanted: GroupFilter) -> list[ColumnElement[bool]]:
         column.is_not(None) if there else column.is_(None) for column, there in present if there is not None
     ]
     return found
+
+
+def _reviewed(wanted: ReviewFilter) -> ColumnElement[bool]:
+    if wanted == "differs":
+        newest = exists().where(GroupReview.key == GroupSummary.key, GroupReview.id.in_(newest_ids()))
+        return newest.where(GroupReview.verdict != GroupSummary.verdict)
+    # Found once for all groups, and not once for each.
+    reviewed = GroupSummary.key.in_(select(GroupReview.key))
+    return reviewed if wanted == "any" else ~reviewed

@@ -34,7 +34,7 @@ _OF_GROUP = (
     "calibrator_apparent_jy",
 )
 #: Numbers, each with the product that has it and its name there.
-_NUMBERS = {
+NUMBER_SOURCES = {
     "measurement_set_bytes": ("measurement_set", "size_bytes"),
     "flag_fraction": ("flags", "flag_fraction"),
     "rms_mjy_beam": ("image", "rms_mjy_beam"),
@@ -89,7 +89,9 @@ def summary_of(session: Session, key: str) -> dict[str, Any]:
         "n_products": len(current),
         "image_version_id": image,
         "image_made_at": made_at,
-        **_numbers(session, {name: current[name][0] for name, _ in _NUMBERS.values() if name in current}),
+        **_numbers(
+            session, {name: current[name][0] for name, _ in NUMBER_SOURCES.values() if name in current}
+        ),
         **_calibration(session, key),
     }
 
@@ -140,7 +142,7 @@ def _numbers(session: Session, versions: Mapping[str, int]) -> dict[str, Any]:
     numbers: dict[str, dict[str, Any]] = {product: found for product, found in rows}
     return {
         column: _number(numbers.get(product, {}).get(name), whole=column in _WHOLE)
-        for column, (product, name) in _NUMBERS.items()
+        for column, (product, name) in NUMBER_SOURCES.items()
     }
 
 

@@ -19,6 +19,7 @@ from contimg_assets.station.models import (
     CalibrationWait,
     GroupSummary,
     GroupTransition,
+    ObservationGroup,
     Pointing,
     now,
 )
@@ -54,6 +55,20 @@ class Pace:
     worst_latency_s: float | None
     real_time_factor: float | None
     """Time observed in the images of the last hour over an hour; above 1 a backlog shrinks."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """When what waits will have been made, at the pace of the last hour."""
+
+    backlog: int
+    """Groups that wait, or are being made."""
+    images_per_hour: int
+    """Images made in the last hour."""
+    arrived_per_hour: int
+    """Groups that came in it."""
+    level_at: datetime | None
+    """When nothing waits any more; None if more comes than is made, or nothing waits."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,22 @@ def pace(engine: Engine) -> Pace:
         max(late, default=None),
         sum(last) * timedelta(days=1) / hour if last else None,
     )
+
+
+def forecast(engine: Engine) -> Forecast:
+    """When what waits will have been made."""
+    at = now()
+    hour = timedelta(hours=1)
+    waits = select(func.count(ObservationGroup.key)).where(
+        ObservationGroup.state.in_(("pending", "in_progress"))
+    )
+    came = select(func.count(ObservationGroup.key)).where(ObservationGroup.created > at - hour)
+    made = select(func.count(GroupSummary.key)).where(GroupSummary.image_made_at > at - hour)
+    with reading(engine) as session:
+        backlog, arrived, images = (session.scalar(each) or 0 for each in (waits, came, made))
+    gained = images - arrived
+    level = at + hour * (backlog / gained) if backlog and gained > 0 else None
+    return Forecast(backlog, images, arrived, level)
 
 
 def waiting(engine: Engine) -> list[Waiting]:

@@ -4,7 +4,8 @@ Belongs here: which part gets which path.  Does not belong here: the parts.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,9 +23,10 @@ from contimg_assets.web.api.routers import include_api
 from contimg_assets.web.guard import DAGSTER, Guard, below_dagster
 from contimg_assets.web.headers import SecurityHeaders
 from contimg_assets.web.orchestrator import Orchestrator
-from contimg_assets.web.pages import pages_router
+from contimg_assets.web.pages.rendering import told_on_page, wants_page
+from contimg_assets.web.pages.routers import include_pages
 from contimg_assets.web.principals import Access
-from contimg_assets.web.problems import ProblemError, problem_response, status_of, wrong_values
+from contimg_assets.web.problems import ProblemError, problem_response, status_of, wrong_text, wrong_values
 from contimg_assets.web.products import products_router
 
 log = logging.getLogger("contimg.web")
@@ -50,39 +52,48 @@ def own_app(installation: Installation, orchestrator: Orchestrator | None = None
         redirect_slashes=False,
     )
     app.include_router(products_router(installation.store.products))
-    app.include_router(pages_router(installation.records))
-    include_api(app, ApiParts.of(installation, orchestrator))
+    parts = ApiParts.of(installation, orchestrator)
+    include_api(app, parts)
+    include_pages(app, parts)
+
+    _tell_problems(app)
+    return app
+
+
+def _tell_problems(app: FastAPI) -> None:
+    """Tell people of a problem on a page, and programs in problem details."""
+
+    def tell(
+        request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> Response:
+        if wants_page(request):
+            return told_on_page(request, status, detail, headers, **members)
+        return problem_response(status, detail, headers, **members)
 
     @app.exception_handler(ContimgError)
-    def told(_request: Request, error: ContimgError) -> Response:
+    def told(request: Request, error: ContimgError) -> Response:
         if isinstance(error, ProblemError):
-            return problem_response(error.status, error.detail, error.headers, **error.members)
-        return problem_response(status_of(error), f"{type(error).__name__}: {error}")
+            return tell(request, error.status, error.detail, error.headers, **error.members)
+        return tell(request, status_of(error), f"{type(error).__name__}: {error}")
 
     @app.exception_handler(RequestValidationError)
-    def told_of_values(_request: Request, error: RequestValidationError) -> Response:
+    def told_of_values(request: Request, error: RequestValidationError) -> Response:
         wrong = wrong_values(error.errors())
-        detail = "; ".join(
-            f"{one['where']}: found {one['found']}, expected {one['expected']}" for one in wrong
-        )
-        return problem_response(422, detail, errors=wrong)
+        return tell(request, 422, wrong_text(wrong), errors=wrong)
 
     @app.exception_handler(HTTPException)
-    def told_by_framework(_request: Request, error: HTTPException) -> Response:
-        return problem_response(error.status_code, str(error.detail), error.headers)
+    def told_by_framework(request: Request, error: HTTPException) -> Response:
+        return tell(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(OperationalError)
-    def away(_request: Request, error: OperationalError) -> Response:
+    def away(request: Request, error: OperationalError) -> Response:
         log.error("%s", error)
-        return problem_response(
-            503, "the database does not answer; the server's log says why", {"Retry-After": "5"}
-        )
+        told = "the database does not answer; the server's log says why"
+        return tell(request, 503, told, {"Retry-After": "5"})
 
     @app.exception_handler(Exception)
-    def failed(_request: Request, _error: Exception) -> Response:
-        return problem_response(500, "the server failed at this; its log says where")
-
-    return app
+    def failed(request: Request, _error: Exception) -> Response:
+        return tell(request, 500, "the server failed at this; its log says where")
 
 
 class Parts:

@@ -39,6 +39,8 @@ OPEN_PATHS = frozenset({"/api/health", "/api/jobs/healthz"})
 _QUESTIONS = re.compile(r"/api/ms/.+/validate-caltable")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 JSON = "application/json"
+#: What browsers send for a form of our pages.
+FORM = "application/x-www-form-urlencoded"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 #: Bytes of a request's body; Dagster's pages send the keys of a whole backfill.
 MAX_BODY, MAX_DAGSTER_BODY = 64 * 1024, 4 * 1024 * 1024
@@ -50,6 +52,11 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s:@/\[\]]+)(:\d+)?")
 def below_dagster(path: str) -> bool:
     """Whether a path is Dagster's."""
     return path == DAGSTER or path.startswith(f"{DAGSTER}/")
+
+
+def takes_forms(path: str) -> bool:
+    """Whether what is written to a path comes from a form of our pages, and not from a program."""
+    return not below_dagster(path) and not path.startswith("/api/")
 
 
 def check_host(headers: Headers, allowed: frozenset[str]) -> None:
@@ -165,8 +172,9 @@ class Guard:
         path, headers = scope["path"], Headers(scope=scope)
         body = await _body(receive, headers, MAX_DAGSTER_BODY if below_dagster(path) else MAX_BODY)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != JSON and (body or media_type or path == GRAPHQL):
-            raise ProblemError(415, f"found {media_type or 'no content type'}, expected {JSON}")
+        expected = FORM if takes_forms(path) else JSON
+        if media_type != expected and (body or media_type or path == GRAPHQL):
+            raise ProblemError(415, f"found {media_type or 'no content type'}, expected {expected}")
         asked: tuple[str, ...] = ()
         content = body
         if path == GRAPHQL:

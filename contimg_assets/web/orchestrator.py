@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -22,7 +22,7 @@ from dagster_graphql.schema import create_schema
 from starlette.requests import HTTPConnection
 
 from contimg_assets.partitions import PARTITION_TAG, add_keys
-from contimg_assets.resources.dagster_runs import UNFINISHED, DagsterRuns
+from contimg_assets.resources.dagster_runs import UNFINISHED, DagsterRuns, pool_limit_of, slots_of
 from contimg_assets.web.problems import ProblemError
 
 LAUNCH = """mutation Launch($params: ExecutionParams!) {
@@ -80,6 +80,15 @@ class LogPart:
 
     stdout: bytes
     stderr: bytes
+
+
+class Capacity(TypedDict):
+    """How much goes on at once."""
+
+    slots: int
+    """Runs."""
+    pool_limit: int | None
+    """Stages of one class of memory; None: as many as there are runs."""
 
 
 class Orchestrator:
@@ -203,16 +212,6 @@ class Orchestrator:
             for step in sorted(found, key=lambda step: step.start_time or float("inf"))
         ]
 
-    def failures(self, run_id: str) -> list[str]:
-        """What the failed steps of a run said."""
-        events = self.instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE)
-        texts: list[str] = []
-        for event in events:
-            data = event.get_dagster_event().step_failure_data
-            told = data.user_failure_data.description if data.user_failure_data else None
-            texts.append(told or (data.error.message.strip() if data.error else "no message"))
-        return texts
-
     def log_key(self, run_id: str) -> Sequence[str] | None:
         """Where the output of a run is kept; None while it has none: our runs are one process each."""
         events = self.instance.all_logs(run_id, of_type=DagsterEventType.LOGS_CAPTURED)
@@ -263,6 +262,10 @@ class Orchestrator:
     def busy_keys(self) -> set[str]:
         """Groups that have a run that waits or works."""
         return DagsterRuns(self.instance).unfinished_keys()
+
+    def capacity(self) -> Capacity:
+        """How much goes on at once."""
+        return Capacity(slots=slots_of(self.instance), pool_limit=pool_limit_of(self.instance))
 
 
 def status_word(status: DagsterRunStatus) -> str:

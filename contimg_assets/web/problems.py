@@ -84,6 +84,11 @@ def wrong_values(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
+def wrong_text(wrong: Sequence[Mapping[str, str]]) -> str:
+    """The same in one line."""
+    return "; ".join(f"{one['where']}: found {one['found']}, expected {one['expected']}" for one in wrong)
+
+
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -6,19 +6,23 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SensorResult
 from dagster._core.test_utils import create_run_for_test
 
+from contimg_assets.definitions import build_defs
 from contimg_assets.jobs import CAMPAIGN_PRIORITY, CATCH_UP_PRIORITY, LIVE_PRIORITY, remake_job
 from contimg_assets.partitions import OBSERVATION_GROUP, PARTITION_TAG
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, slots_of
+from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, KIND_TAG, TERMINATED, slots_of
 from contimg_assets.resources.instance import instance_configuration
 from contimg_assets.sensors import campaigns as feeder
 from contimg_assets.sensors.campaigns import GROUPS_PER_SLOT, campaign_groups
 from contimg_assets.settings import Settings
+from contimg_assets.station.batches import batch_items, plan_batch, start_batch
 from contimg_assets.station.campaign_selection import Selection
 from contimg_assets.station.campaign_views import campaign_view
+from contimg_assets.station.installation import Installation
+from contimg_assets.station.job_requests import ImageParameters
 from contimg_assets_tests.assets.test_chain import Station as Chain
 from contimg_assets_tests.assets.test_sensors import tick
-from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, registration
+from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, FakeStages, registration
 
 KEYS = [f"2026-01-15T{hour:02d}:00:00" for hour in range(6, 16)]
 
@@ -105,3 +109,54 @@ def test_a_campaigns_run_makes_a_group_again_and_the_campaign_is_done(
     assert instance.has_dynamic_partition(OBSERVATION_GROUP, TARGET)
     tick(campaign_groups, instance)
     assert campaign_view(chain.records.engine, name).state == "done"
+
+
+def test_a_batch_asks_for_its_one_job_with_what_was_asked_and_notes_how_it_ended(
+    settings: Settings, instance: DagsterInstance
+) -> None:
+    chain = Chain(settings.home, instance)
+    chain.ready_to_image()
+    assert chain.run("image_group", TARGET).success
+    station = Installation(settings)
+    chosen = {"options": {"robust": 0.5}}
+    plan = plan_batch(
+        station, "image", [TARGET], ImageParameters(**chosen), busy=(), slots=1, pool_limit=None
+    )
+    name = start_batch(station, plan, "ann")
+    (asked,) = requests(tick(campaign_groups, instance))
+    assert (asked.job_name, asked.run_config) == ("image_group", {"ops": {"image": {"config": chosen}}})
+    assert {key.path[-1] for key in asked.asset_selection or []} == {"image", "image_qa"}
+    assert (asked.tags[CAMPAIGN_TAG], asked.tags[KIND_TAG]) == (name, "image")
+    definition = build_defs({"stages": FakeStages()}).resolve_job_def("image_group")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    done = definition.execute_in_process(
+        instance=instance,
+        partition_key=TARGET,
+        asset_selection=list(asked.asset_selection or []),
+        run_config={**dict(asked.run_config), **quiet},
+        tags={**asked.tags, "dagster/sensor_name": "campaign_groups"},
+    )
+    assert done.success
+    # The group was done and stays so: one product of it was made again.
+    assert chain.records.group(TARGET).state == "completed"
+    tick(campaign_groups, instance)
+    (item,) = batch_items(station, name)[0]
+    assert (item.state, item.run) == ("completed", done.run_id)
+
+
+def test_a_batchs_run_that_failed_or_was_cancelled_says_so(
+    settings: Settings, instance: DagsterInstance
+) -> None:
+    chain = Chain(settings.home, instance)
+    chain.ready_to_image()
+    assert chain.run("image_group", TARGET).success
+    station = Installation(settings)
+    for status, told in ((DagsterRunStatus.FAILURE, "made nothing"), (DagsterRunStatus.CANCELED, TERMINATED)):
+        plan = plan_batch(station, "image", [TARGET], ImageParameters(), busy=(), slots=1, pool_limit=None)
+        name = start_batch(station, plan)
+        (asked,) = requests(tick(campaign_groups, instance))
+        create_run_for_test(instance, status=status, tags={**asked.tags, PARTITION_TAG: TARGET})
+        tick(campaign_groups, instance)
+        (item,) = batch_items(station, name)[0]
+        assert item.state == "failed"
+        assert told in item.failure

@@ -20,7 +20,7 @@ from contimg_assets.station.models import Base, GroupTransition
 from contimg_assets.station.products import StationRecords
 
 #: Newest revision of the schema.
-HEAD = "0008"
+HEAD = "0009"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 

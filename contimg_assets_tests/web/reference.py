@@ -77,7 +77,13 @@ WRITING = (
     Endpoint("POST", "/api/jobs/image", _OF_JOB, body={"ms_path": "{ms}"}, statuses=_JOB),
     Endpoint("POST", "/api/jobs/workflow", _OF_JOB, body={"ms_path": "{ms}"}, statuses=_JOB),
 )
-ENDPOINTS = READING + WRITING
+BATCHES = (
+    Endpoint("POST", "/api/batch/calibrate", _OF_BATCH, body={"ms_paths": ["{calibrator}"]}, statuses=(202,)),
+    Endpoint("POST", "/api/batch/apply", _OF_BATCH, body={"ms_paths": ["{ms}"]}, statuses=(202,)),
+    Endpoint("POST", "/api/batch/image", _OF_BATCH, body={"ms_paths": ["{ms}"]}, statuses=(202,)),
+    Endpoint("GET", "/api/batch/{batch}", ("id", "status", "items"), ("group", "status", "job_id", "error")),
+)
+ENDPOINTS = READING + WRITING + BATCHES
 
 
 def filled(value: Any, names: dict[str, str]) -> Any:

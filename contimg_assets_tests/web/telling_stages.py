@@ -1,6 +1,7 @@
 """Fake stages that also leave what is shown of their products: numbers, summaries, arrays, small images."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class TellingStages(FakeStages):
             phases = {name: [0.0, 0.1, -0.1] for name in ANTENNAS}
             return {**made, "antenna_quality": each, "phases_deg": phases}
         if name == "image":
-            _write_images(told)
+            write_images(told["out"], told["name"])
             return {**made, "expected_rms_mjy_beam": 0.28, "peak_jy_beam": 1.2, "n_sources": 12, **_BEAM}
         return made
 
@@ -75,7 +76,8 @@ def _flagged() -> dict[str, Any]:
     }
 
 
-def _write_images(told: dict[str, Any]) -> None:
+def write_images(folder: Path, name: str) -> None:
+    """Write small planes of an image."""
     header = fits.Header()
     axes = (("RA---SIN", 128.7, -0.01), ("DEC--SIN", 54.5, 0.01))
     for number, (kind, value, step) in enumerate(axes, start=1):
@@ -86,5 +88,5 @@ def _write_images(told: dict[str, Any]) -> None:
     pixels[..., N_PIXELS // 2 - 1, N_PIXELS // 2 - 1] = 1.0
     pixels[..., 0, :] = np.nan
     for plane in ("image", "pbcor", "pb", "residual", "noise"):
-        path = told["out"] / f"{told['name']}.{plane}.fits"
+        path = folder / f"{name}.{plane}.fits"
         fits.PrimaryHDU(pixels, header).writeto(path, overwrite=True)

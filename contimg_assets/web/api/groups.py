@@ -25,6 +25,7 @@ from contimg_assets.station.group_listing import (
     NEWEST_FIRST,
     SORTS,
     GroupFilter,
+    ReviewFilter,
     list_groups,
     neighbours,
     sort_value,
@@ -124,6 +125,8 @@ class GroupQuery(Model):
     is_calibrated: bool | None = None
     is_imaged: bool | None = None
     calibration_set: str = Field(default="", max_length=64)
+    review: ReviewFilter | None = None
+    """``none``: nobody has looked; ``any``: somebody has; ``differs``: and disagrees with the checks."""
     sort: Sort = NEWEST_FIRST
     """What by; with - before it from high to low."""
     limit: int = Field(default=50, ge=1, le=500)
@@ -151,6 +154,7 @@ class GroupQuery(Model):
             is_calibrated=self.is_calibrated,
             is_imaged=self.is_imaged,
             set_id=self.calibration_set,
+            review=self.review,
         )
 
 

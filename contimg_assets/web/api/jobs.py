@@ -13,6 +13,7 @@ from fastapi import Path as PathParameter
 
 from contimg_assets.jobs import LIVE_PRIORITY
 from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, KIND_TAG, failures_of
 from contimg_assets.sensors.requests import PRIORITY_TAG, QUEUE_TAG
 from contimg_assets.station.group_details import measurement_set_path
 from contimg_assets.station.job_requests import KIND_OF_JOB, JobPlan, Kind, plan_job
@@ -41,12 +42,7 @@ from contimg_assets.web.orchestrator import Launch, status_word
 from contimg_assets.web.problems import ProblemError
 
 #: Tags of runs that the API asks for.
-KIND_TAG, USER_TAG, REQUEST_TAG, BATCH_TAG = (
-    "contimg/kind",
-    "contimg/user",
-    "contimg/request",
-    "contimg/batch",
-)
+USER_TAG, REQUEST_TAG = "contimg/user", "contimg/request"
 RunId = Annotated[
     str,
     PathParameter(
@@ -84,16 +80,16 @@ def _add_listing(router: APIRouter, parts: Parts) -> None:
         ] = None,
     ) -> JobPage:
         """Jobs of the sensors, of commands and of people, newest first."""
-        tags = {PARTITION_TAG: group, USER_TAG: user, BATCH_TAG: batch}
+        tags = {PARTITION_TAG: group, USER_TAG: user, CAMPAIGN_TAG: batch}
         wanted = RunsFilter(
-            statuses=_statuses(status) if status else None,
+            statuses=statuses_of(status) if status else None,
             job_name=_JOBS[type] if type else None,
             tags={**{k: v for k, v in tags.items() if v is not None}, **_tags_of_kind(type)},
         )
         if cursor is not None:
             parts.dagster.run(cursor)
         records, total = parts.dagster.runs(wanted, limit, cursor)
-        items = [Job(**fields) for fields in _described(parts, records)]
+        items = [Job(**fields) for fields in described_jobs(parts, records)]
         return JobPage(items=items, total=total, cursor=items[-1].id if len(items) == limit else None)
 
     @router.get("/id/{run_id}", response_model=JobDetail)
@@ -104,11 +100,8 @@ def _add_listing(router: APIRouter, parts: Parts) -> None:
     @router.post("/id/{run_id}/cancel", response_model=Job, status_code=202)
     def cancel_job(run_id: RunId, request: Request) -> Job:
         """End a job: one that waits at once, one that works with its stage."""
-        record = parts.dagster.run(run_id)
-        if record.dagster_run.is_finished:
-            raise ProblemError(409, f"job {run_id} is {status_word(record.dagster_run.status)} already")
-        parts.dagster.cancel(run_id, request)
-        return Job(**_described(parts, [parts.dagster.run(run_id)])[0])
+        cancel(parts, run_id, request)
+        return Job(**described_jobs(parts, [parts.dagster.run(run_id)])[0])
 
 
 def _add_requests(router: APIRouter, parts: Parts) -> None:
@@ -120,7 +113,7 @@ def _add_requests(router: APIRouter, parts: Parts) -> None:
         refuse_busy(parts, key)
         run_id = launch(parts, planned, request)
         response.headers["Location"] = job_url(run_id)
-        (fields,) = _described(parts, [parts.dagster.run(run_id)])
+        (fields,) = described_jobs(parts, [parts.dagster.run(run_id)])
         return JobAccepted(**fields, warnings=list(planned.warnings))
 
     @router.post("/convert", response_model=JobAccepted, status_code=202)
@@ -158,10 +151,24 @@ def group_jobs_router(parts: Parts) -> APIRouter:
         """Jobs of a group, newest first."""
         parts.station.records.group(key)
         records, total = parts.dagster.runs(RunsFilter(tags={PARTITION_TAG: key}), limit)
-        items = [Job(**fields) for fields in _described(parts, records)]
+        items = [Job(**fields) for fields in described_jobs(parts, records)]
         return JobPage(items=items, total=total, cursor=None)
 
     return router
+
+
+def cancel(parts: Parts, run_id: str, request: Request) -> None:
+    """End a job.
+
+    Raises
+    ------
+    ProblemError
+        404 if there is none, 409 if it has ended.
+    """
+    record = parts.dagster.run(run_id)
+    if record.dagster_run.is_finished:
+        raise ProblemError(409, f"job {run_id} is {status_word(record.dagster_run.status)} already")
+    parts.dagster.cancel(run_id, request)
 
 
 def refuse_busy(parts: Parts, key: str) -> None:
@@ -205,7 +212,7 @@ def job_detail(parts: Parts, run_id: str) -> JobDetail:
     """One job with all that is known of it."""
     record = parts.dagster.run(run_id)
     run = record.dagster_run
-    (fields,) = _described(parts, [record])
+    (fields,) = described_jobs(parts, [record])
     key = fields["group"]
     of_run = [v for v in versions_of(parts.station.engine, key) if v.run == run_id] if key else []
     took = (
@@ -236,12 +243,12 @@ def job_detail(parts: Parts, run_id: str) -> JobDetail:
             )
             for v in of_run
         ],
-        reason="; ".join(parts.dagster.failures(run_id)) if failed else "",
+        reason="; ".join(failures_of(parts.dagster.instance, run_id)) if failed else "",
         tags=dict(run.tags),
     )
 
 
-def _described(parts: Parts, records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+def described_jobs(parts: Parts, records: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """Runs as jobs, each with how its group stands."""
     keys = {record.dagster_run.tags.get(PARTITION_TAG) for record in records}
     stands = standings(parts.station.records, {key for key in keys if key is not None})
@@ -266,12 +273,13 @@ def _one(parts: Parts, record: RunRecord, stands: Any) -> dict[str, Any]:
         "created": record.create_timestamp,
         "started": record.start_time,
         "finished": record.end_time,
-        "batch": run.tags.get(BATCH_TAG),
+        "batch": run.tags.get(CAMPAIGN_TAG),
         "links": links(self=url, group=group_url(key) if stand and key else None, logs=f"{url}/logs"),
     }
 
 
-def _statuses(word: str) -> list[DagsterRunStatus]:
+def statuses_of(word: str) -> list[DagsterRunStatus]:
+    """Dagster's statuses that are called by a word."""
     return [status for status in DagsterRunStatus if status_word(status) == word]
 
 

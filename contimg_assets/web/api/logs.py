@@ -217,6 +217,10 @@ def _add_stream(router: APIRouter, parts: Parts) -> None:
                 description="Where to begin without Last-Event-ID: at the last 256 kB, or at the beginning."
             ),
         ] = "tail",
+        after: Annotated[
+            str | None,
+            Query(description="The same as Last-Event-ID, for clients that can send no header of their own."),
+        ] = None,
         download: Annotated[bool, Query(description="All of it as plain text, and no stream.")] = False,
     ) -> Response:
         """The log of a job as server-sent events while it is written, or as text."""
@@ -224,12 +228,14 @@ def _add_stream(router: APIRouter, parts: Parts) -> None:
         if download:
             return _text(parts, run_id, "stderr", 0)
         place = None if start == "tail" else Place()
-        if last_event_id is not None:
-            matched = _IDENTITY.fullmatch(last_event_id)
+        # A browser that reconnects sends both: the header is newer.
+        received = after if last_event_id is None else last_event_id
+        if received is not None:
+            matched = _IDENTITY.fullmatch(received)
             if matched is None:
                 raise ProblemError(
                     422,
-                    f"Last-Event-ID: found {last_event_id[:40]!r}; expected one of this stream, such as 0:42",
+                    f"Last-Event-ID: found {received[:40]!r}; expected one of this stream, such as 0:42",
                 )
             place = Place(*map(int, matched.groups()))
         principal = principal_of(request)
@@ -258,6 +264,12 @@ def _add_text(router: APIRouter, parts: Parts) -> None:
         """The log of a job as it stands, as plain text."""
         parts.dagster.run(run_id)
         return _text(parts, run_id, stream, offset)
+
+
+def last_of_log(parts: Parts, run_id: str) -> str:
+    """The last lines of both streams of a job as they stand, for who cannot follow them."""
+    tail = Tail(parts.dagster, run_id, None)
+    return "".join(text.decode(errors="replace") for _, text, _ in tail.look())
 
 
 def _text(parts: Parts, run_id: str, stream: Stream, offset: int) -> Response:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from contimg_assets import __version__
+from contimg_assets.web.api.batches import batches_router
 from contimg_assets.web.api.calibration import calibration_router
 from contimg_assets.web.api.groups import groups_router
 from contimg_assets.web.api.images import images_router
@@ -18,6 +19,7 @@ from contimg_assets.web.api.logs import logs_router
 from contimg_assets.web.api.parts import Model, Parts
 from contimg_assets.web.api.quality import quality_router
 from contimg_assets.web.api.reference import reference_router
+from contimg_assets.web.api.reviews import reviews_router
 from contimg_assets.web.api.system import system_router
 from contimg_assets.web.guard import OPEN_PATHS
 from contimg_assets.web.problems import MEDIA_TYPE
@@ -66,6 +68,8 @@ class Problem(Model):
     """Of 422: each value that is wrong."""
     job: str | None = None
     """Of 409: the job that the group has already."""
+    refused: list[dict[str, str]] | None = None
+    """Of 409 on a batch: why some of its groups cannot have it."""
 
 
 def include_api(app: FastAPI, parts: Parts) -> None:
@@ -80,6 +84,8 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         quality_router,
         jobs_router,
         logs_router,
+        batches_router,
+        reviews_router,
     ):
         app.include_router(made(parts))
     app.openapi = lambda: described(app)  # type: ignore[method-assign]

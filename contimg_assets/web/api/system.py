@@ -3,8 +3,6 @@
 Belongs here: routes.  Does not belong here: gathering (``station/status_views.py``, …).
 """
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -47,6 +45,7 @@ from contimg_assets.web.api.system_models import (
     Status,
     Waiting,
 )
+from contimg_assets.web.cache import Lately
 from contimg_assets.web.problems import ProblemError
 from contimg_assets.web.roles import Role
 
@@ -66,7 +65,7 @@ def system_router(parts: Parts) -> APIRouter:
 
 def _add_state(router: APIRouter, parts: Parts) -> None:
     """How the installation is now."""
-    cache = _Cache()
+    cache = Lately[Status](CACHED_S)
 
     @router.get("/status", response_model=Status)
     def status(request: Request) -> Status:
@@ -158,21 +157,6 @@ def _add_history(router: APIRouter, parts: Parts) -> None:
         rows, total = parts.actions.recent(limit, user=user, before=cursor)
         items = [ActionEntry.model_validate(row) for row in rows]
         return ActionPage(items=items, total=total, cursor=items[-1].id if len(items) == limit else None)
-
-
-class _Cache:
-    """The last answer, for a second: of several that ask at once, one looks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._at = float("-inf")
-        self._found: Status | None = None
-
-    def get(self, look: Callable[[], Status]) -> Status:
-        with self._lock:
-            if self._found is None or time.monotonic() > self._at + CACHED_S:
-                self._found, self._at = look(), time.monotonic()
-            return self._found
 
 
 def gather_status(parts: Parts, request: Request) -> Status:

@@ -1,0 +1,50 @@
+"""``/system``: whether the machine holds, and who did what.
+
+Belongs here: the page.  Does not belong here: gathering (``station/``, ``web/api/system.py``).
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import HTMLResponse
+
+from contimg_assets.station.settings_views import settings_in_force, shown_as_typed
+from contimg_assets.web.api.parts import Parts, principal_of
+from contimg_assets.web.api.system import check_health, gather_status
+from contimg_assets.web.pages.rendering import page
+from contimg_assets.web.roles import Role
+from contimg_assets.web.tokens import Tokens
+
+ALERTS, ACTIONS = 50, 50
+
+
+def system_router(parts: Parts) -> APIRouter:
+    """The page."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    station = parts.station
+
+    @router.api_route("/system", methods=["GET", "HEAD"])
+    def system(
+        request: Request, before: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    ) -> HTMLResponse:
+        principal = principal_of(request)
+        admin = principal is not None and principal.role.includes(Role.ADMIN)
+        actions, total = parts.actions.recent(ACTIONS, before=before) if admin else ([], 0)
+        capacity = {} if parts.orchestrator is None else parts.dagster.capacity()
+        return page(
+            request,
+            "system.html",
+            health=check_health(parts),
+            state=gather_status(parts, request),
+            capacity=capacity,
+            settings=settings_in_force(),
+            shown=shown_as_typed,
+            alerts=station.notifier.recent(ALERTS)[::-1],
+            actions=actions,
+            n_actions=total,
+            tokens=Tokens(station.settings.home).known() if admin else [],
+            database=station.engine.url.render_as_string(hide_password=True),
+            spells=station.pointing.spells()[::-1][:20],
+        )
+
+    return router
