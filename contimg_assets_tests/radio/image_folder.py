@@ -9,6 +9,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.components import points_image
+from contimg_assets.radio.images.grid import ImageGrid
+
 N = 400
 CELL_ARCSEC = 20.0
 #: Full widths, pixels.
@@ -72,7 +75,17 @@ def write_image_folder(
     yy, xx = np.mgrid[:N, :N] - N // 2
     power = np.exp(-4 * np.log(2) * np.hypot(xx, yy) ** 2 / (0.9 * N) ** 2)
     image = residual + sum(flux * power[round(y), round(x)] * beam_shape(x, y) for x, y, flux in sources)
-    planes = {"image": image, "residual": residual, "pb": power, "psf": psf, "pbcor": image / power}
+    grid = ImageGrid(N, CELL_ARCSEC)
+    places = np.array([(x, y, flux * power[round(y), round(x)]) for x, y, flux in sources]).reshape(-1, 3)
+    model = points_image((*grid.directions(*places[:, :2].T), places[:, 2].astype(np.float32)), grid)
+    planes = {
+        "image": image,
+        "residual": residual,
+        "model": model,
+        "pb": power,
+        "psf": psf,
+        "pbcor": image / power,
+    }
     for kind, pixels in planes.items():
         fits.PrimaryHDU(pixels.astype(np.float32)[None, None], header()).writeto(
             folder / f"g.{kind}.fits", checksum=True

@@ -5,7 +5,7 @@ source: the beam's slope across a source and the rising noise of the corrected
 image would each bias a fit there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 
 from contimg_assets.radio.images.fits import celestial_wcs
-from contimg_assets.radio.images.restore import FWHM_TO_SIGMA
+from contimg_assets.radio.images.gaussian_fits import Cut, Ellipse, Errors, condon_errors, gaussian
+from contimg_assets.radio.images.resolved_sources import Cleaned, Peak, ResolvedSources, Size
 
 #: Sources are listed above this many times the local noise.
 SOURCE_SIGMA = 5.0
@@ -27,8 +28,6 @@ PEAK_PART = 0.9
 LEAST_POWER = 0.1
 #: Pixels nearer than this (in units of the beam's profile) are fitted.
 _CORE = 0.5
-#: Sizes are fitted from this signal-to-noise ratio on.
-SIZE_SIGMA = 15.0
 #: A source counts as resolved when its integrated flux density exceeds its peak by three
 #: standard errors and by this part, which smearing and what CLEAN left can do to a point.
 _RESOLVED_FLOOR = 0.10
@@ -85,39 +84,6 @@ def read_plane(path: Path) -> ImagePlane:
     )
 
 
-def gaussian(
-    xx: NDArray[np.float64], yy: NDArray[np.float64], major: float, minor: float, angle: float
-) -> NDArray[np.float64]:
-    """Unit Gaussian of given full widths; the angle turns from north (+y) to east (−x)."""
-    sin, cos = np.sin(angle), np.cos(angle)
-    along, across = yy * cos - xx * sin, xx * cos + yy * sin
-    return np.exp(-4 * np.log(2) * ((along / major) ** 2 + (across / minor) ** 2))
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """The pixels around a place, and where they are relative to it."""
-
-    pixels: NDArray[np.float64]
-    xx: NDArray[np.float64]
-    yy: NDArray[np.float64]
-    x0: int
-    y0: int
-
-
-def _cut(plane: ImagePlane, x: float, y: float) -> _Cut | None:
-    half = int(np.ceil(plane.major_pixels))
-    x0, y0 = round(x), round(y)
-    ny, nx = plane.pixels.shape
-    if not (half <= x0 < nx - half and half <= y0 < ny - half):
-        return None
-    pixels = plane.pixels[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1].astype(np.float64)
-    if not np.isfinite(pixels).all():
-        return None
-    yy, xx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
-    return _Cut(pixels, xx, yy, x0, y0)
-
-
 def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
     """Fit the restoring beam to the pixels near a position.
 
@@ -130,13 +96,14 @@ def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
     Measured or None
         None at the image's rim, beside blank pixels, or when the fit runs away.
     """
-    cut = _cut(plane, x, y)
+    cut = Cut.of(plane.pixels, x, y, int(np.ceil(plane.major_pixels)))
     if cut is None:
         return None
     beam = (plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
-    start_x, start_y = x - cut.x0, y - cut.y0
-    core = gaussian(cut.xx - start_x, cut.yy - start_y, *beam) > _CORE
-    xx, yy, values = cut.xx[core], cut.yy[core], cut.pixels[core]
+    x0, y0 = round(x), round(y)
+    start_x, start_y = x - x0, y - y0
+    core = gaussian(cut.xx - x, cut.yy - y, *beam) > _CORE
+    xx, yy, values = cut.xx[core] - x0, cut.yy[core] - y0, cut.pixels[core]
 
     def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:
         return p[0] * gaussian(xx - p[1], yy - p[2], *beam) - values
@@ -146,93 +113,8 @@ def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
     peak, dx, dy = fit.x
     if not fit.success or np.hypot(dx - start_x, dy - start_y) > plane.major_pixels:
         return None
-    ra, dec = plane.sky(cut.x0 + dx, cut.y0 + dy)
-    return Measured(cut.x0 + dx, cut.y0 + dy, ra, dec, float(peak))
-
-
-def fit_size(plane: ImagePlane, point: Measured) -> tuple[float, float, float, float] | None:
-    """Peak, major and minor full width (pixels) and position angle (rad) of a free Gaussian.
-
-    None when the fit does not end near the point with a positive Gaussian no
-    smaller than half the beam.
-    """
-    cut = _cut(plane, point.x, point.y)
-    if cut is None:
-        return None
-    start_x, start_y = point.x - cut.x0, point.y - cut.y0
-    beam = (plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
-    core = gaussian(cut.xx - start_x, cut.yy - start_y, *beam) > _CORE / 2
-    xx, yy, values = cut.xx[core], cut.yy[core], cut.pixels[core]
-
-    def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return p[0] * gaussian(xx - p[1], yy - p[2], p[3], p[4], p[5]) - values
-
-    fit = least_squares(
-        residual,
-        [point.flux_jy, start_x, start_y, *beam],
-        x_scale=[abs(point.flux_jy), 1, 1, beam[0], beam[1], 0.5],
-        method="lm",
-        max_nfev=200,
-    )
-    peak, dx, dy, major, minor, angle = fit.x
-    major, minor = abs(major), abs(minor)
-    if major < minor:
-        major, minor, angle = minor, major, angle + np.pi / 2
-    runaway = np.hypot(dx - start_x, dy - start_y) > plane.major_pixels / 2
-    if not fit.success or runaway or peak <= 0 or minor < beam[1] / 2 or major > 4 * beam[0]:
-        return None
-    return float(peak), float(major), float(minor), float(angle)
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Standard errors of a fitted Gaussian (Condon 1997, PASP 109, 166, equations 20, 21 and 41)."""
-
-    peak: float
-    """Relative."""
-    along: float
-    """Of the position along the major axis, in the unit of the axes."""
-    across: float
-    major: float
-    """Relative."""
-    minor: float
-    integrated: float
-    """Relative."""
-
-
-def condon_errors(
-    signal_to_noise: float, major: float, minor: float, beam_major: float, beam_minor: float
-) -> Errors:
-    """Errors of a Gaussian fit in noise that has the beam's correlation.
-
-    Parameters
-    ----------
-    signal_to_noise : float
-        Peak over local noise.
-    major, minor, beam_major, beam_minor : float
-        Full widths of source and beam, one unit.
-    """
-
-    def rho2(alpha_major: float, alpha_minor: float) -> float:
-        area = major * minor / (4 * beam_major * beam_minor)
-        return float(
-            area
-            * (1 + (beam_major / major) ** 2) ** alpha_major
-            * (1 + (beam_minor / minor) ** 2) ** alpha_minor
-            * signal_to_noise**2
-        )
-
-    peak = np.sqrt(2 / rho2(1.5, 1.5))
-    size_major, size_minor = np.sqrt(2 / rho2(2.5, 0.5)), np.sqrt(2 / rho2(0.5, 2.5))
-    beams = beam_major * beam_minor / (major * minor)
-    return Errors(
-        float(peak),
-        float(size_major * major * FWHM_TO_SIGMA),
-        float(size_minor * minor * FWHM_TO_SIGMA),
-        float(size_major),
-        float(size_minor),
-        float(np.sqrt(peak**2 + beams * (size_major**2 + size_minor**2))),
-    )
+    ra, dec = plane.sky(x0 + dx, y0 + dy)
+    return Measured(x0 + dx, y0 + dy, ra, dec, float(peak))
 
 
 @dataclass(frozen=True)
@@ -314,6 +196,7 @@ def find_sources(
     *,
     least_power: float,
     sizes: bool = True,
+    cleaned: Cleaned | None = None,
 ) -> list[Found]:
     """Sources whose fitted peak exceeds the local noise.
 
@@ -330,16 +213,42 @@ def find_sources(
     least_power : float
         Nothing is listed where the beam is below this.
     sizes : bool
-        Also fit sizes, from ``SIZE_SIGMA`` on.
+        Also fit sizes; several peaks of one resolved source are one then.
+    cleaned : Cleaned, optional
+        What CLEAN made of the image, for the sizes and flux densities of resolved sources.
 
     Returns
     -------
     list of Found
         Brightest on the sky first.
     """
-    cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
-    beam = (plane.major_pixels, plane.minor_pixels)
-    found = []
+    points = _points(plane, power, noise, n_sigma, least_power)
+    beam = Ellipse(plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
+    peaks = [Peak(p.x, p.y, p.flux_jy, local) for p, local, _ in points]
+    resolved = ResolvedSources(plane.pixels, beam, peaks, cleaned)
+    measured: dict[int, Size] = {}
+    absorbed: set[int] = set()
+    for k in sorted(range(len(points)), key=lambda k: -peaks[k].flux_jy) if sizes else ():
+        size = resolved.measure(k, n_sigma) if resolved.may_be_resolved(k) else None
+        if size is not None:
+            measured[k] = size
+            absorbed |= set(size.absorbed)
+    found = [
+        _source(plane, beam, *point, measured.get(k)) for k, point in enumerate(points) if k not in absorbed
+    ]
+    return sorted(found, key=lambda f: -f.flux_jy)
+
+
+def _points(
+    plane: ImagePlane,
+    power: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    n_sigma: float,
+    least_power: float,
+) -> list[tuple[Measured, float, float]]:
+    """Peaks fitted as points, with local noise and beam."""
+    beam = (plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
+    points = []
     for x, y in find_peaks(plane, noise, PEAK_PART * n_sigma):
         local, response = float(noise[y, x]), float(power[y, x])
         if not (response >= least_power and local > 0):
@@ -348,28 +257,37 @@ def find_sources(
         if point is None or not point.flux_jy >= n_sigma * local:
             continue
         # A fit that has left the pixels it was made on has gone up the wing of a neighbour.
-        if gaussian(point.x - x, point.y - y, *beam, plane.position_angle_rad) < _CORE:
+        if gaussian(np.array(point.x - x), np.array(point.y - y), *beam) < _CORE:
             continue
-        snr = point.flux_jy / local
-        size = fit_size(plane, point) if sizes and snr >= SIZE_SIGMA else None
-        peak, major, minor, angle = size or (point.flux_jy, *beam, plane.position_angle_rad)
-        errors = condon_errors(snr, major, minor, *beam)
-        integrated = peak * major * minor / (beam[0] * beam[1])
-        margin = max(3 * np.hypot(errors.major, errors.minor), _RESOLVED_FLOOR)
-        sin, cos = np.sin(angle), np.cos(angle)
-        found.append(
-            Found(
-                point,
-                local,
-                response,
-                errors,
-                cell_arcsec * float(np.hypot(errors.along * sin, errors.across * cos)),
-                cell_arcsec * float(np.hypot(errors.along * cos, errors.across * sin)),
-                integrated,
-                major if size else float("nan"),
-                minor if size else float("nan"),
-                angle if size else float("nan"),
-                bool(size) and integrated > point.flux_jy * (1 + margin),
-            )
-        )
-    return sorted(found, key=lambda f: -f.flux_jy)
+        points.append((point, local, response))
+    return points
+
+
+def _source(
+    plane: ImagePlane, beam: Ellipse, point: Measured, local: float, response: float, size: Size | None
+) -> Found:
+    """A source of the list from its fits."""
+    cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
+    shape, integrated = (size.seen, size.source.flux) if size else (beam, point.flux_jy)
+    peak = integrated * beam.area / shape.area
+    errors = condon_errors(peak / local, shape.major, shape.minor, beam.major, beam.minor)
+    margin = max(3 * np.hypot(errors.major, errors.minor), _RESOLVED_FLOOR)
+    is_resolved = size is not None and integrated > point.flux_jy * (1 + margin)
+    if size is not None and is_resolved:
+        errors = replace(errors, integrated=float(np.hypot(errors.integrated, size.beyond_jy / integrated)))
+        ra, dec = plane.sky(size.source.x, size.source.y)
+        point = replace(point, x=size.source.x, y=size.source.y, ra_deg=ra, dec_deg=dec)
+    sin, cos = np.sin(shape.angle), np.cos(shape.angle)
+    return Found(
+        point,
+        local,
+        response,
+        errors,
+        cell_arcsec * float(np.hypot(errors.along * sin, errors.across * cos)),
+        cell_arcsec * float(np.hypot(errors.along * cos, errors.across * sin)),
+        integrated,
+        shape.major if size else float("nan"),
+        shape.minor if size else float("nan"),
+        shape.angle if size else float("nan"),
+        is_resolved,
+    )

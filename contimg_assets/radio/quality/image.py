@@ -14,6 +14,7 @@ from contimg_assets.radio.catalogues.store import Catalogue, cone
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.crossmatch import Comparison, compare_with_survey
 from contimg_assets.radio.images.injection import Recovery, inject_and_recover
+from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.sidelobes import negative_peaks
 from contimg_assets.radio.images.source_finding import (
     LEAST_POWER,
@@ -68,7 +69,7 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
         raise MissingInputError(f"{folder}: found {len(found)} files *.image.fits; expected one image")
     stem = found[0].name.removesuffix(".image.fits")
     planes: dict[str, ImagePlane] = {"image": read_plane(found[0])}
-    for kind in ("pb", "residual", "psf", "noise"):
+    for kind in ("pb", "residual", "model", "psf", "noise"):
         path = folder / f"{stem}.{kind}.fits"
         if not path.is_file():
             raise MissingInputError(f"{path} is not there; image the group again")
@@ -90,7 +91,8 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     recovery, comparison = None, None
     # A blank or constant image has nothing more to tell.
     if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
-        sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER)
+        cleaned = Cleaned(residual, planes["model"].pixels, planes["psf"].pixels)
+        sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
         numbers |= _noise_numbers(residual, power, numbers)
         recovery = _recovery(planes, sources, float(summary["settings"]["threshold_sigma"]))
         n_negative = len(negative_peaks(plane, noise, power, SOURCE_SIGMA, LEAST_POWER))

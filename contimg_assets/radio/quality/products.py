@@ -19,6 +19,7 @@ from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.obscore import OBSCORE, obscore
 from contimg_assets.radio.images.options import ArchiveOptions
+from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.source_files import write_source_files
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
 from contimg_assets.radio.images.source_table import source_table
@@ -80,12 +81,15 @@ def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[
         ``n_sources`` of the list.
     """
     plane = read_plane(folder / f"{name}.image.fits")
-    residual = read_plane(folder / f"{name}.residual.fits").pixels
+    residual, model, psf = (
+        read_plane(folder / f"{name}.{kind}.fits").pixels for kind in ("residual", "model", "psf")
+    )
     power = read_plane(folder / f"{name}.pb.fits").pixels
     header = fits.getheader(folder / f"{name}.image.fits")
     summary = json.loads((folder / "summary.json").read_text())
     local = write_noise(folder, name)
-    sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER)
+    cleaned = Cleaned(residual, model, psf)
+    sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
     table = source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA})
