@@ -104,7 +104,7 @@ def on_postgresql(
 def processed(request: pytest.FixtureRequest) -> Processed:
     """The pair, made once on each database for all tests of this file; on PostgreSQL in the long run.
 
-    The default run has PostgreSQL under every statement, and real services on it in ``station/test_smoke.py``.
+    The default run has PostgreSQL under every statement, and under real services in ``station/``.
     """
     return request.getfixturevalue(request.param)
 
