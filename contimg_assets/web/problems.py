@@ -12,9 +12,11 @@ from starlette.responses import JSONResponse
 
 from contimg_assets.radio.errors import (
     CalibrationError,
+    CampaignError,
     CatalogueError,
     ContimgError,
     MissingInputError,
+    SelectionError,
     SettingsError,
     StateError,
     VerdictError,
@@ -28,6 +30,8 @@ _STATUS: tuple[tuple[type[ContimgError], int], ...] = (
     (VerdictError, 409),
     (CalibrationError, 409),
     (CatalogueError, 409),
+    (CampaignError, 409),
+    (SelectionError, 422),
     (SettingsError, 422),
 )
 #: Longest part of what was sent that is told back.

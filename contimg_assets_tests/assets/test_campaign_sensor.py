@@ -1,6 +1,7 @@
 """Campaigns reach the engine a few groups at a time, after everything else, and note how each ended."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunRequest, SensorResult
@@ -118,7 +119,7 @@ def test_a_batch_asks_for_its_one_job_with_what_was_asked_and_notes_how_it_ended
     chain.ready_to_image()
     assert chain.run("image_group", TARGET).success
     station = Installation(settings)
-    chosen = {"options": {"robust": 0.5}}
+    chosen: dict[str, Any] = {"options": {"robust": 0.5}}
     plan = plan_batch(
         station, "image", [TARGET], ImageParameters(**chosen), busy=(), slots=1, pool_limit=None
     )

@@ -349,10 +349,10 @@ def test_dagster_is_mounted_whole(site: Site) -> None:
     assert site.get("/dagster/favicon.png").headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
-def test_our_start_page_counts_groups_and_lets_nothing_in(site: Site) -> None:
+def test_our_start_page_answers_and_lets_nothing_in(site: Site) -> None:
     page = site.get("/")
     assert page.status == 200
-    assert b"in progress" in page.body
+    assert b"Nothing has been observed yet" in page.body
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -405,7 +405,8 @@ def test_a_viewer_looks_and_cannot_launch(
     assert answer.status == 403
     assert "a-viewer is viewer, which does not include launchRun" in answer.json()["detail"]
     assert closed.ask("POST", REPORT, {**viewer, **JSON}, "{}").status == 403
-    assert closed.ask("POST", "/", {**viewer, **JSON}, "{}").status == 403
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert closed.ask("POST", "/", {**viewer, **form}, "a=b").status == 403
     assert (launched(clean), clean.recorded()) == (before, [])
     # Its pages are told so, and offer no buttons.
     permissions = closed.graphql("{ permissions { permission value } }", viewer).json()["data"]["permissions"]

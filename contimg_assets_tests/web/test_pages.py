@@ -247,6 +247,7 @@ def test_a_problem_is_a_page_for_people_and_problem_details_for_programs(client:
         ("/antennas/none", 404),
         ("/jobs", 503),
         ("/x", 404),
+        ("/batch/none", 404),
     ):
         page = client.get(path)
         assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")

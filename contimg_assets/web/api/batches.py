@@ -132,7 +132,7 @@ def _add_batches(router: APIRouter, parts: Parts) -> None:
     @router.post("/{name}/cancel", response_model=BatchEntry, status_code=202)
     def cancel(name: BatchName) -> BatchEntry:
         """End a batch: groups that were asked for go on, the others stay as they are."""
-        _view_of(parts, name)
+        view_of(parts, name)
         station.campaigns.cancel(name)
         return BatchEntry(**_entry(campaign_view(station.engine, name)))
 
@@ -159,7 +159,7 @@ def retry_failed(parts: Parts, name: str, user: str) -> str:
         404 if there is none of that name, 409 if none has failed.
     """
     station = parts.station
-    _view_of(parts, name)
+    view_of(parts, name)
     keys = failed_groups(station, name)
     if not keys:
         raise ProblemError(409, f"no group of {name} has failed")
@@ -190,7 +190,14 @@ def _keys(parts: Parts, asked: BatchRequest[Any]) -> list[str]:
     return keys
 
 
-def _view_of(parts: Parts, name: str) -> CampaignView:
+def view_of(parts: Parts, name: str) -> CampaignView:
+    """A batch.
+
+    Raises
+    ------
+    ProblemError
+        404 if there is none of that name.
+    """
     try:
         return campaign_view(parts.station.engine, name)
     except CampaignError as error:
@@ -234,7 +241,7 @@ def _entry(view: CampaignView) -> dict[str, Any]:
 
 
 def _detail(parts: Parts, name: str, status: str | None, limit: int, offset: int) -> BatchDetail:
-    view = _view_of(parts, name)
+    view = view_of(parts, name)
     found, total = batch_items(parts.station, name, state=status, limit=limit, offset=offset)
     _, parameters = campaign_request(parts.station, name)
     return BatchDetail(

@@ -20,10 +20,10 @@ from contimg_assets.station.batches import (
 )
 from contimg_assets.station.campaign_models import ITEM_STATES, REMAKE
 from contimg_assets.station.campaign_selection import Selection
-from contimg_assets.station.campaign_views import campaign_details, campaign_view
+from contimg_assets.station.campaign_views import campaign_details
 from contimg_assets.station.group_listing import matching_keys
 from contimg_assets.station.job_requests import Kind
-from contimg_assets.web.api.batches import retry_failed
+from contimg_assets.web.api.batches import retry_failed, view_of
 from contimg_assets.web.api.parts import Parts, require
 from contimg_assets.web.pages.group_forms import parameters_of_form
 from contimg_assets.web.pages.groups import asked_of, given_in
@@ -96,7 +96,7 @@ def _add_batch(router: APIRouter, parts: Parts) -> None:
         offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
         begun: bool = False,
     ) -> HTMLResponse:
-        view = campaign_view(station.engine, name)
+        view = view_of(parts, name)
         items, total = batch_items(station, name, state=state, limit=ROWS, offset=offset)
         return page(
             request,
@@ -119,6 +119,7 @@ def _add_batch(router: APIRouter, parts: Parts) -> None:
         user = require(request, Role.OPERATOR)
         if change == "retry":
             return go_to(f"/batch/{retry_failed(parts, name, user.name)}?begun=true")
+        view_of(parts, name)
         getattr(station.campaigns, change)(name)
         return go_to(f"/batch/{name}")
 

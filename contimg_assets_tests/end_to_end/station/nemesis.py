@@ -33,6 +33,8 @@ FAULTS = (
 )
 #: A fault lasts this long, and the station has this long until the next one, s.
 LASTS_S, REST_S = (0.5, 5.0), (2.0, 7.0)
+#: So long a fault of a stage waits for one, s.
+STAGE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,15 @@ class Nemesis:
         return self._kill_one(fault, self._pool(name))
 
     def _stage(self, fault: Fault) -> str:
-        """kill -9 of a stage."""
+        """kill -9 of a stage, or of the next one."""
+        deadline = time.monotonic() + STAGE_S
+        while not (found := self._stages()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return self._kill_one(fault, found)
+
+    def _stages(self) -> list[int]:
         found = [pid for name in WORKERS for pid in session_of(self.made.processes[name].pid)]
-        return self._kill_one(fault, [pid for pid in found if "tiny_stage" in command_of(pid)])
+        return [pid for pid in found if "tiny_stage" in command_of(pid)]
 
     def _pool(self, name: str) -> list[int]:
         """Processes of a worker that run runs."""
