@@ -203,7 +203,8 @@ def _leave(home: Home) -> None:
     (staging / "built").mkdir(parents=True)
     (staging / "built" / "data").write_text(NEW)
     home.store.place(staging / "built", TARGET, "image")
-    for name in ("a", "b"):
+    # As removals are named that were cut short.
+    for name in ("a" * 12, "b" * 12):
         (home.store.scratch / f".trash-{name}").mkdir(parents=True)
         (home.store.scratch / f".trash-{name}" / "data").write_text(NEW)
 

@@ -37,9 +37,9 @@ def demand(told: list[dict]) -> None:
     assert all(kills), "a process lived through its own end: the point was not reached"
 
 
-def test_some_points_of_publication_and_registration() -> None:
+def test_some_points_of_publication_registration_and_tidying_up() -> None:
     """A step that meets all kinds of faults."""
-    demand(sweep("publish", "calibration", "--every", "53"))
+    demand(sweep("publish", "calibration", "leftovers", "--every", "53"))
 
 
 @pytest.mark.long

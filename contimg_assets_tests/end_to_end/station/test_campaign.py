@@ -18,7 +18,7 @@ from contimg_assets_tests.end_to_end.station.stream import LONG_S, completed, dr
 from contimg_assets_tests.station.test_campaigns import many
 
 pytestmark = pytest.mark.long
-GROUPS, REAL = 100_000, 10
+GROUPS, REAL = 100_000, 4
 #: What a command may take of a processor, s: the time that it takes on a machine with nothing else to do.
 COMMAND_S = 2.0
 #: In which the engine looks twice whether a slot is free, on a machine that is busy with much else, s.

@@ -184,6 +184,7 @@ def test_eight_runs_at_once_need_ten_connections(eight_slots: Station) -> None:
         return completed(keys)
 
     wait_until(done, LONG_S, "not every group is completed")
+    print(f"{most_connections} connections at most, {most_runs} runs at once", flush=True)
     assert most_runs == 8
     assert most_connections <= 10
     check(eight_slots, Expected(keys))

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.long
 #: Groups at work at a time; a new one comes when one is done.
 AT_WORK = 3
 #: After the last fault everything is done within this, s.
-PATIENCE_S = 4 * LONG_S
+PATIENCE_S = LONG_S
 #: A worker without a sign of life for so long is dead, s: more than a fault lasts.
 DEAD_AFTER_S = 15.0
 HOME_MIB = 96

@@ -76,7 +76,7 @@ def test_a_machine_is_lost_at_a_moment_of_chance(sharing: Station, seed: int) ->
     killed_at = time.time()
     print(f"seed {seed}: {name} lost after {len(done)} groups, with {held or 'nothing'}", flush=True)
     assert session_of(doomed.pid) == []
-    wait_until(lambda: completed(keys), 2 * LONG_S, "not every group is completed")
+    wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     for key in held:
         freed = [
             step.at.timestamp() - killed_at
