@@ -33,6 +33,8 @@ class AntennaInGroup:
     coherence: float | None
     """Relative to the array's median."""
     dead: bool
+    faults: tuple[str, ...] = ()
+    """What was wrong with it for a part of the group, feed or subbands: no signal, noisy, jumped."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class AntennaHistory:
     """Since when it is dead, or well again: the first group, if that is among those looked at."""
     dead_now: bool
     """In the newest group that it is in."""
+    n_faulty: int = 0
+    """Groups for a part of which it had no signal, was noisy or jumped, the dead ones apart."""
+    faults: tuple[str, ...] = ()
+    """Which of these, in any of the groups."""
 
 
 def antennas_of(station: Installation, key: str) -> list[AntennaStanding]:
@@ -102,8 +108,20 @@ def in_summary(names: Sequence[str], summary: dict[str, Any]) -> list[AntennaInG
     """What the summary of a group's flags says of its antennas."""
     flagged, coherence = summary["by_antenna"], summary.get("coherence_by_antenna", {})
     dead = set(summary["dead_antennas"])
+    faults: dict[str, set[str]] = {}
+    for span in summary.get("bad_spans", ()):
+        faults.setdefault(span["antenna"], set()).add(span["kind"])
+    for jump in summary.get("jumps", ()):
+        faults.setdefault(jump["antenna"], set()).add("jumped")
     return [
-        AntennaInGroup(name, flagged.get(name), _finite(coherence.get(name)), name in dead) for name in names
+        AntennaInGroup(
+            name,
+            flagged.get(name),
+            _finite(coherence.get(name)),
+            name in dead,
+            tuple(sorted(faults.get(name, ()))),
+        )
+        for name in names
     ]
 
 
@@ -122,20 +140,26 @@ def histories(station: Installation, n_groups: int) -> tuple[list[str], list[Ant
     with reading(station.engine) as session:
         rows = session.execute(statement).all()[::-1]
     seen: dict[str, list[tuple[str, bool, float | None]]] = {}
+    faults: dict[str, list[tuple[str, ...]]] = {}
     for key, path, numbers in rows:
         try:
             summary = read_summary(station.store.absolute(path))
         except MissingInputError:
             # Its content has gone, or was made by the release before: the database still names the dead.
-            summary = {"by_antenna": {}, "dead_antennas": numbers.get("dead_antennas", [])}
+            summary = {"by_antenna": {}} | {
+                name: numbers.get(name, []) for name in ("dead_antennas", "bad_spans", "jumps")
+            }
         names = station.records.group(key).antennas
         for each in in_summary(names, summary):
             seen.setdefault(each.antenna, []).append((key, each.dead, each.flagged_fraction))
-    found = [_history(antenna, entries) for antenna, entries in seen.items()]
+            faults.setdefault(each.antenna, []).append(() if each.dead else each.faults)
+    found = [_history(antenna, entries, faults[antenna]) for antenna, entries in seen.items()]
     return [key for key, _, _ in rows], sorted(found, key=lambda each: (-each.n_dead, each.antenna))
 
 
-def _history(antenna: str, entries: list[tuple[str, bool, float | None]]) -> AntennaHistory:
+def _history(
+    antenna: str, entries: list[tuple[str, bool, float | None]], faults: list[tuple[str, ...]]
+) -> AntennaHistory:
     dead_now = entries[-1][1]
     turns = [key for (_, before, _), (key, dead, _) in pairwise(entries) if before != dead]
     known = [value for _, _, value in entries if value is not None]
@@ -146,6 +170,8 @@ def _history(antenna: str, entries: list[tuple[str, bool, float | None]]) -> Ant
         sum(known) / len(known) if known else None,
         turns[-1] if turns else None,
         dead_now,
+        sum(bool(own) for own in faults),
+        tuple(sorted({kind for own in faults for kind in own})),
     )
 
 

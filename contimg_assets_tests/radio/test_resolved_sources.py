@@ -1,4 +1,4 @@
-"""Resolved sources keep their flux density, whatever CLEAN made of them; points and doubles stay what they are."""
+"""Resolved sources keep their flux density, whatever CLEAN made of them; points and doubles stay."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_points_are_not_resolved_and_not_biased() -> None:
 
 @pytest.mark.parametrize("beams", [1.2, 2.0, 3.0])
 def test_doubles_stay_two(beams: float) -> None:
-    """Two points 1.2 to 3 beams apart, 12 and 60σ, in either direction: two rows of points, not one wide source."""
+    """Two points 1.2 to 3 beams apart, 12 and 60σ, in either direction: two rows, not a wide source."""
     for snr in (12.0, 60.0):
         for along in (True, False):
             width = BEAM.major if along else BEAM.minor
