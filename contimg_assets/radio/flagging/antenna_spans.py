@@ -141,7 +141,7 @@ def spans_without_signal(
                 part[gone] = np.nan
                 for span in _without(part, sigma * np.sqrt(n_subbands), alive, fraction, _ODDS_OF_SUBBAND):
                     found.append(Span(antenna, feed, *span, "no signal", (subband,)))
-    return _merged(found)
+    return merged(found)
 
 
 def _relative(values: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -174,7 +174,7 @@ def _without(
         odds[inside] = -_NEVER
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def merged(spans: list[Span]) -> list[Span]:
     """Subbands of one span together, then feeds."""
     by_time: dict[tuple[int, int | None, int, int, Kind], set[int] | None] = {}
     for s in spans:
@@ -240,7 +240,7 @@ def changes(
         found = _of_segments(antenna, feed, edges, log[place], coherence[place], turns)
         spans += found[0]
         jumps += found[1]
-    return _merged(spans), jumps
+    return merged(spans), jumps
 
 
 def _steps(log: NDArray[np.float64]) -> set[int]:

@@ -14,7 +14,14 @@ from scipy.sparse import csr_array
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.flagging import statistics
-from contimg_assets.radio.flagging.antenna_spans import FEEDS, Jump, Span, changes, spans_without_signal
+from contimg_assets.radio.flagging.antenna_spans import (
+    FEEDS,
+    Jump,
+    Span,
+    changes,
+    merged,
+    spans_without_signal,
+)
 from contimg_assets.radio.flagging.antennas import Coherence, antenna_coherence
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.phasing import JD_OF_MJD_0
@@ -175,7 +182,16 @@ def flag_antennas(
         two[cross],
         n,
     )
+    # What the group as a whole tells is surer than where a span of it ends.
+    gone = coherence.dead_feeds(fraction)
     silent = spans_without_signal(total, count, fraction) if coherence.measurable else []
+    silent = merged(
+        [s for s in silent if not gone[s.antenna, slice(None) if s.feed is None else s.feed].any()]
+        + [
+            Span(int(a), int(f), 0, shape.n_times - 1, "no signal")
+            for a, f in zip(*np.nonzero(gone), strict=True)
+        ]
+    )
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         # An antenna of zeros has no number.
         warnings.simplefilter("ignore", RuntimeWarning)
