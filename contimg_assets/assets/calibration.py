@@ -205,7 +205,7 @@ def _calibrate(
         )
     provenance = {
         **chosen.provenance(),
-        "flags": {"sha256": tree_sha256(flags)},
+        "flags": {"sha256": tree_sha256(flags), "bad_antenna_fraction": result.get("bad_antenna_fraction")},
         "self_calibration": result.get("self_calibration"),
         "software": software_versions(),
     }

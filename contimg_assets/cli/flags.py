@@ -78,6 +78,17 @@ def show(key: str, version: str | None, as_json: bool) -> None:
     for axis, values in axes.items():
         most = sorted(values.items(), key=lambda item: -item[1])[:8]
         click.echo(f"{axis:12s} " + "  ".join(f"{name} {value:.1%}" for name, value in most))
+    for span in told.get("bad_spans", ()):
+        subbands = "" if span["subbands"] is None else f", subbands {span['subbands']}"
+        when = f"integrations {span['first']} to {span['last']}"
+        click.echo(f"antenna {span['antenna']}, feed {span['feed']}: {span['kind']}, {when}{subbands}")
+    for jump in told.get("jumps", ()):
+        turn = "unknown" if jump["phase_deg"] is None else f"{jump['phase_deg']:.0f} deg"
+        where = f"antenna {jump['antenna']}, feed {jump['feed']}"
+        click.echo(
+            f"{where}: gain jumps at integration {jump['integration']}, "
+            f"amplitude {jump['amplitude']:.2f}, phase {turn}"
+        )
     for alarm in told["alarms"]:
         click.echo(f"ALARM {alarm}")
 

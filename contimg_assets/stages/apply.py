@@ -30,6 +30,10 @@ class ApplyResult(Result):
     corrected_median_amplitude_jy: float
     n_antennas_without_solutions: int
     antennas_without_solutions: list[str]
+    antennas_jumped: list[str]
+    """Flagged from a jump of their gain on, or up to it: on the far side from the calibration."""
+    bad_antenna_fraction: float
+    """Of the antennas' time, feeds and subbands, what is bad: no signal, noisy, jumped."""
     wall_seconds: float
 
 

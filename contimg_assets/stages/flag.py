@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.stages.base import Inputs, Result, StageContext
@@ -26,6 +27,12 @@ class FlagResult(Result):
     n_dead_antennas: int
     dead_antennas: list[str]
     dead_antenna_subbands: list[str]
+    bad_spans: list[dict[str, Any]]
+    """Antennas and feeds flagged for some integrations or subbands, with what is wrong."""
+    jumps: list[dict[str, Any]]
+    """Gains that change and stay: on which side they are right, the calibration's time tells."""
+    bad_span_fraction: float
+    """Of the antennas' time, feeds and subbands."""
     coherence_measurable: bool
     alarms: list[str]
     wall_seconds: float

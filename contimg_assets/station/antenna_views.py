@@ -33,6 +33,8 @@ class AntennaInGroup:
     coherence: float | None
     """Relative to the array's median."""
     dead: bool
+    faults: tuple[str, ...] = ()
+    """What was wrong with it for a part of the group, feed or subbands: no signal, noisy, jumped."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class AntennaHistory:
     """Since when it is dead, or well again: the first group, if that is among those looked at."""
     dead_now: bool
     """In the newest group that it is in."""
+    n_faulty: int = 0
+    """Groups for a part of which it had no signal, was noisy or jumped, the dead ones apart."""
+    faults: tuple[str, ...] = ()
+    """Which of these, in any of the groups."""
 
 
 def antennas_of(station: Installation, key: str) -> list[AntennaStanding]:
@@ -102,8 +108,20 @@ def in_summary(names: Sequence[str], summary: dict[str, Any]) -> list[AntennaInG
     """What the summary of a group's flags says of its antennas."""
     flagged, coherence = summary["by_antenna"], summary.get("coherence_by_antenna", {})
     dead = set(summary["dead_antennas"])
+    faults: dict[str, set[str]] = {}
+    for span in summary.get("bad_spans", ()):
+        faults.setdefault(span["antenna"], set()).add(span["kind"])
+    for jump in summary.get("jumps", ()):
+        faults.setdefault(jump["antenna"], set()).add("jumped")
     return [
-        AntennaInGroup(name, flagged.get(name), _finite(coherence.get(name)), name in dead) for name in names
+        AntennaInGroup(
+            name,
+            flagged.get(name),
+            _finite(coherence.get(name)),
+            name in dead,
+            tuple(sorted(faults.get(name, ()))),
+        )
+        for name in names
     ]
 
 
@@ -151,7 +169,9 @@ def antenna_matrix(station: Installation, n_groups: int, until: str | None = Non
             summary = read_summary(station.store.absolute(path))
         except MissingInputError:
             # Its content has gone, or was made by the release before: the database still names the dead.
-            summary = {"by_antenna": {}, "dead_antennas": numbers.get("dead_antennas", [])}
+            summary = {"by_antenna": {}} | {
+                name: numbers.get(name, []) for name in ("dead_antennas", "bad_spans", "jumps")
+            }
         names = station.records.group(key).antennas
         for each in in_summary(names, summary):
             seen.setdefault(each.antenna, {})[key] = each
@@ -163,6 +183,7 @@ def _history(antenna: str, of_group: Mapping[str, AntennaInGroup]) -> AntennaHis
     dead_now = entries[-1][1].dead
     turns = [key for (_, before), (key, after) in pairwise(entries) if before.dead != after.dead]
     known = [each.flagged_fraction for each in of_group.values() if each.flagged_fraction is not None]
+    faults = [each.faults for each in of_group.values() if not each.dead]
     return AntennaHistory(
         antenna,
         len(entries),
@@ -170,6 +191,8 @@ def _history(antenna: str, of_group: Mapping[str, AntennaInGroup]) -> AntennaHis
         sum(known) / len(known) if known else None,
         turns[-1] if turns else None,
         dead_now,
+        sum(bool(own) for own in faults),
+        tuple(sorted({kind for own in faults for kind in own})),
     )
 
 

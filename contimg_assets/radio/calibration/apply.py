@@ -14,7 +14,9 @@ from contimg_assets.radio.calibration.solve import TABLES
 from contimg_assets.radio.caltables.jones import Jones, read_jones
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree
-from contimg_assets.radio.flagging.flag_file import open_flags
+from contimg_assets.radio.flagging.antenna_spans import Span
+from contimg_assets.radio.flagging.bad_antennas import beyond_jumps, flag_integration
+from contimg_assets.radio.flagging.flag_file import open_flags, read_summary
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
@@ -34,7 +36,8 @@ def apply(
 
     Weights are not calibrated: they count samples, and after calibration every
     baseline has the noise of one SEFD.  Data without solutions are flagged, and
-    so are autocorrelations, which are never imaged.
+    so are autocorrelations, which are never imaged, and antennas whose gain has jumped between the
+    calibration and the integration.
 
     Parameters
     ----------
@@ -70,9 +73,11 @@ def apply(
     if other_set is not None:
         other = read_jones([other_set / name for _, _, name in TABLES], shape)
         jones, drift = interpolate(jones, other, weight)
+    told = read_summary(flags_folder)
+    jumped = beyond_jumps(told.get("jumps", []), shape, _solved_mjd(set_folder))
     with open_flags(flags_folder, shape.data_shape) as flags_of:
         clone_tree(ms, out)
-        n_flagged = _write(out, shape, jones, flags_of)
+        n_flagged = _write(out, shape, jones, flags_of, jumped)
     n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
     if n_flagged == n_cross:
         raise CalibrationError(f"{out}: every visibility is flagged after applying {set_folder}")
@@ -82,12 +87,33 @@ def apply(
         "corrected_median_amplitude_jy": _verify(out, shape, set_folder),
         "n_antennas_without_solutions": len(without),
         "antennas_without_solutions": without,
+        "antennas_jumped": sorted({shape.antenna_names[shape.antennas[s.antenna]] for s in jumped}),
+        "bad_antenna_fraction": told.get("bad_span_fraction", 0.0) + _part(jumped, shape),
         **drift,
         "wall_seconds": time.monotonic() - began,
     }
 
 
-def _write(out: Path, shape: GroupShape, jones: Jones, flags_of: Callable[[int], NDArray[np.bool_]]) -> int:
+def _solved_mjd(set_folder: Path) -> float:
+    """When a set's gains were solved."""
+    from casacore.tables import table
+
+    with table(str(set_folder / TABLES[-1][2]), ack=False) as rows:
+        return float(np.mean(rows.getcol("TIME"))) / 86400.0
+
+
+def _part(spans: list[Span], shape: GroupShape) -> float:
+    """Part of all antennas' time and feeds that spans of one feed are."""
+    return sum(s.last + 1 - s.first for s in spans) / (2.0 * shape.n_times * len(shape.antennas))
+
+
+def _write(
+    out: Path,
+    shape: GroupShape,
+    jones: Jones,
+    flags_of: Callable[[int], NDArray[np.bool_]],
+    jumped: list[Span],
+) -> int:
     """Fill CORRECTED_DATA and FLAG; returns how many cross-correlations are flagged."""
     from casacore.tables import table
 
@@ -111,6 +137,9 @@ def _write(out: Path, shape: GroupShape, jones: Jones, flags_of: Callable[[int],
             if t + 1 < shape.n_times:
                 reading = files.submit(read, t + 1)
             corrected, flags = jones.apply(t, data, flags)
+            for span in jumped:
+                if span.first <= t <= span.last:
+                    flag_integration(shape, flags, span)
             n_flagged += int(np.count_nonzero(flags[cross]))
             flags[~cross] = True
             if writing:

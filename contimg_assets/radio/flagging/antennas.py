@@ -52,24 +52,24 @@ class Coherence:
         worse = np.min(np.nan_to_num(self.value), axis=1)
         return np.asarray(worse / np.nanmedian(self.value))
 
-    def dead(self, fraction: float) -> NDArray[np.bool_]:
-        """Antennas with less than ``fraction`` of the median coherence in any feed.
+    def dead_feeds(self, fraction: float) -> NDArray[np.bool_]:
+        """Feeds with less than ``fraction`` of the median coherence, over all the group.
 
         Returns
         -------
-        ndarray of bool, shape (n_antennas,)
+        ndarray of bool, shape (n_antennas, n_feeds)
             All False where the test cannot tell.
         """
-        return _far_below(self.value, self.error, fraction)
-
-    def dead_subbands(self, fraction: float) -> NDArray[np.bool_]:
-        """The same of each subband by itself, shape (n_subbands, n_antennas).
-
-        The error is that of the antenna's mean, grown by the square root of the
-        number of subbands.
-        """
-        n = np.sqrt(np.isfinite(self.by_subband).sum(axis=0))
-        return np.array([_far_below(values, self.error * n, fraction) for values in self.by_subband])
+        found = np.zeros(self.value.shape, bool)
+        if not self.measurable:
+            return found
+        for feed, (value, error) in enumerate(zip(self.value.T, self.error.T, strict=True)):
+            known = np.isfinite(value)
+            if known.any():
+                median = np.median(value[known])
+                with np.errstate(invalid="ignore"):
+                    found[:, feed] = (value < fraction * median) & (median - value > _CONFIDENCE * error)
+        return found
 
 
 def _detected(value: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
@@ -77,20 +77,6 @@ def _detected(value: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
     if error.size == 0 or value.size == 0:
         return False
     return bool(0 < np.median(error) < np.median(value) / _DETECTION)
-
-
-def _far_below(
-    values: NDArray[np.float64], errors: NDArray[np.float64], fraction: float
-) -> NDArray[np.bool_]:
-    found = np.zeros(len(values), bool)
-    if not _detected(values, errors):
-        return found
-    for value, error in zip(values.T, errors.T, strict=True):
-        known = np.isfinite(value)
-        if known.any():
-            median = np.median(value[known])
-            found |= (value < fraction * median) & (median - value > _CONFIDENCE * error)
-    return found
 
 
 def antenna_coherence(

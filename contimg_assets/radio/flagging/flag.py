@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import FlaggingError
-from contimg_assets.radio.flagging import antennas, baselines, statistics
+from contimg_assets.radio.flagging import baselines, statistics
+from contimg_assets.radio.flagging.bad_antennas import AntennaProducts, flag_antennas
 from contimg_assets.radio.flagging.common import common_interference
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.flagging.slabs import Slabs
 from contimg_assets.radio.flagging.summary import summarise
-from contimg_assets.radio.measurement_set import GroupShape, read_shape
+from contimg_assets.radio.measurement_set import read_shape
 
 #: Channels of a block at the telescope's resolution: 2 MHz, over which
 #: a source 1.5° off on the longest baseline turns half a cycle.
@@ -45,8 +46,7 @@ class _Found:
     flags: NDArray[np.bool_]
     levels: NDArray[np.float32]
     common: NDArray[np.bool_]
-    total: NDArray[np.float64]
-    count: NDArray[np.float64]
+    products: AntennaProducts
 
 
 def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
@@ -79,29 +79,26 @@ def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
             np.zeros(shape.data_shape, bool),
             np.zeros((shape.n_baselines, shape.n_polarisations), np.float32),
             np.zeros((shape.n_times, shape.n_channels), bool),
-            *np.zeros((2, telescope.N_SUBBANDS, shape.n_baselines, shape.n_polarisations)),
+            AntennaProducts.of(shape),
         )
         known, zero_fraction = _look_at_the_array(slabs, found, options)
         before = _flagged(ms, found.flags, cross)
         _look_at_baselines(slabs, found, options)
     rfi_fraction = _flagged(ms, found.flags, cross) - before
-    dead, gone, coherence = _dead_antennas(shape, found, options.dead_coherence)
-    names = [shape.antenna_names[a] for a in shape.antennas]
-    summary = summarise(shape, found.flags, coherence.relative())
+    bad = flag_antennas(shape, found.flags, found.products, options.dead_coherence)
+    summary = summarise(shape, found.flags, bad.coherence.relative())
     numbers = {
         "flag_fraction": _flagged(ms, found.flags, cross),
         "known_bad_fraction": known,
         "zero_fraction": zero_fraction,
         "rfi_fraction": rfi_fraction,
         "common_rfi_fraction": float(found.common.mean()),
-        "n_dead_antennas": int(dead.sum()),
-        "dead_antennas": [name for name, is_dead in zip(names, dead, strict=True) if is_dead],
-        "dead_antenna_subbands": [f"{names[a]}/sb{s:02d}" for s, a in zip(*np.nonzero(gone), strict=True)],
-        "coherence_measurable": coherence.measurable,
-        "alarms": summary["alarms"],
+        **bad.numbers(shape),
+        "coherence_measurable": bad.coherence.measurable,
+        "alarms": [*summary["alarms"], *bad.alarms(shape)],
     }
     write_flags(out, found.flags)
-    (out / SUMMARY_NAME).write_text(json.dumps({**numbers, **summary}, indent=1))
+    (out / SUMMARY_NAME).write_text(json.dumps({**summary, **numbers}, indent=1))
     return {**numbers, "wall_seconds": time.monotonic() - began}
 
 
@@ -137,17 +134,13 @@ def _look_at_baselines(slabs: Slabs, found: _Found, options: FlaggingOptions) ->
     )
     for part, data, _ in slabs.read(with_flags=False):
         flags = np.ascontiguousarray(found.flags[:, part])
+        found.products.add_autocorrelations(part, data, flags)
         flags |= found.common[:, None, :, None]
         baselines.flag_baselines(
             data, flags, shape.cross[part], half, block, options.sigma, thresholds, options.growth_fraction
         )
         found.flags[:, part] = flags
-        for subband in range(telescope.N_SUBBANDS):
-            channels = slice(subband * per_subband, (subband + 1) * per_subband)
-            # Even and odd channels need two; twice a half block is a block of even length.
-            found.total[subband, part], found.count[subband, part] = statistics.split_band_products(
-                data[:, :, channels], flags[:, :, channels], found.levels[part], max(2, block // 2 * 2)
-            )
+        found.products.add(part, data, flags, found.levels[part], max(2, block // 2 * 2))
     for subband in range(telescope.N_SUBBANDS):
         channels = slice(subband * per_subband, (subband + 1) * per_subband)
         if found.flags[:, shape.cross, channels].mean() > _SUBBAND_LIMIT:
@@ -160,27 +153,3 @@ def _flagged(ms: Path, flags: NDArray[np.bool_], cross: NDArray[np.bool_]) -> fl
     if fraction >= 1.0:
         raise FlaggingError(f"{ms}: every visibility is flagged; expected some to be left")
     return fraction
-
-
-def _dead_antennas(
-    shape: GroupShape, found: _Found, fraction: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], antennas.Coherence]:
-    """Flag antennas, and subbands of antennas, that hear nothing; which those are."""
-    cross = shape.cross
-    ids = shape.antennas
-    one = np.searchsorted(ids, shape.antenna_1)
-    two = np.searchsorted(ids, shape.antenna_2)
-    coherence = antennas.antenna_coherence(
-        found.total[:, cross], found.count[:, cross], one[cross], two[cross], len(ids)
-    )
-    left = ~found.flags.all(axis=(0, 2, 3)) & cross
-    n_left = np.bincount(one[left], minlength=len(ids)) + np.bincount(two[left], minlength=len(ids))
-    dead = coherence.dead(fraction) | (n_left == 0)
-    found.flags[:, dead[one] | dead[two]] = True
-    gone = coherence.dead_subbands(fraction) & ~dead
-    per_subband = shape.n_channels // telescope.N_SUBBANDS
-    for subband in np.flatnonzero(gone.any(axis=1)):
-        theirs = gone[subband, one] | gone[subband, two]
-        found.flags[:, theirs, subband * per_subband : (subband + 1) * per_subband] = True
-    # Subbands are counted upwards in frequency here, downwards by the telescope.
-    return dead, gone[::-1], coherence

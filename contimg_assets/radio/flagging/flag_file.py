@@ -1,8 +1,10 @@
 """Flags as a sidecar of their Measurement Set: bits, packed and compressed."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -62,6 +64,20 @@ def open_flags(
             return bits.view(bool).reshape(shape[1:])
 
         yield read
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What is kept of flags beside them.
+
+    Raises
+    ------
+    MissingInputError
+        If it is not there.
+    """
+    path = folder / SUMMARY_NAME
+    if not path.exists():
+        raise MissingInputError(f"{path}: found no summary of flags; expected that of the group")
+    return dict(json.loads(path.read_text()))
 
 
 def read_flags(folder: Path, shape: tuple[int, int, int, int]) -> NDArray[np.bool_]:

@@ -136,12 +136,13 @@ def add_to_array(
 @numba.njit(parallel=True, cache=True, nogil=True)
 def split_band_products(
     data: NDArray[np.complex64], flags: NDArray[np.bool_], levels: NDArray[np.float32], width: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum over time and blocks of Re⟨even channels⟩⟨odd channels⟩*, per baseline.
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.complex64]]:
+    """Sum over blocks of Re⟨even channels⟩⟨odd channels⟩*, and of each block times the one before in time.
 
     Even and odd channels of a block carry the same signal and independent
     noise, so the product's expectation is the correlated power alone, whatever
-    the antennas' noise is.
+    the antennas' noise is.  So do a block and the same an integration before; the
+    phase of that product is by how much the baseline has turned.
 
     Parameters
     ----------
@@ -153,30 +154,86 @@ def split_band_products(
 
     Returns
     -------
-    total, count : ndarray, shape (n_baselines, n_polarisations)
+    total, count, turned : ndarray, shape (n_times, n_baselines, n_polarisations)
+        ``turned`` is zero in the first integration.
     """
     n_times, n_baselines, n_channels, n_pols = data.shape
-    total = np.zeros((n_baselines, n_pols))
-    count = np.zeros((n_baselines, n_pols))
+    total = np.zeros((n_times, n_baselines, n_pols), np.float32)
+    count = np.zeros((n_times, n_baselines, n_pols), np.int32)
+    turned = np.zeros((n_times, n_baselines, n_pols), np.complex64)
     for b in numba.prange(n_baselines):
+        before = np.zeros(n_channels // width, np.complex128)
         for p in range(n_pols):
             if levels[b, p] <= 0:
                 continue
+            square = levels[b, p] ** 2
+            before[:] = 0
             for t in range(n_times):
-                for start in range(0, n_channels - width + 1, width):
+                power, step = 0.0, 0j
+                for k in range(n_channels // width):
                     even, odd = 0j, 0j
                     n_even, n_odd = 0, 0
-                    for c in range(start, start + width):
+                    for c in range(k * width, (k + 1) * width):
                         if flags[t, b, c, p]:
                             continue
-                        if (c - start) % 2 == 0:
+                        if (c - k * width) % 2 == 0:
                             even += data[t, b, c, p]
                             n_even += 1
                         else:
                             odd += data[t, b, c, p]
                             n_odd += 1
+                    mean = 0j
                     if n_even > 0 and n_odd > 0:
-                        product = even / n_even * (odd / n_odd).conjugate()
-                        total[b, p] += product.real / levels[b, p] ** 2
-                        count[b, p] += 1
-    return total, count
+                        power += (even / n_even * (odd / n_odd).conjugate()).real
+                        count[t, b, p] += 1
+                        mean = (even + odd) / (n_even + n_odd)
+                    step += mean * before[k].conjugate()
+                    before[k] = mean
+                total[t, b, p] = power / square
+                turned[t, b, p] = step / square
+    return total, count, turned
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)
+def autocorrelation_levels(
+    data: NDArray[np.complex64], flags: NDArray[np.bool_], n_subbands: int
+) -> NDArray[np.float32]:
+    """Autocorrelations over their own median in time, by subband: the bandpass is divided out.
+
+    Parameters
+    ----------
+    data, flags : ndarray, shape (n_times, n_antennas, n_channels, n_polarisations)
+    n_subbands : int
+
+    Returns
+    -------
+    ndarray, float32, shape (n_subbands, n_times, n_antennas, n_polarisations)
+        Medians over a subband's channels; NaN where all is flagged.
+    """
+    n_times, n_antennas, n_channels, n_pols = data.shape
+    width = n_channels // n_subbands
+    out = np.full((n_subbands, n_times, n_antennas, n_pols), np.nan, np.float32)
+    for a in numba.prange(n_antennas):
+        kept = np.empty(max(n_times, width), np.float32)
+        plane = np.empty((n_times, n_channels), np.float32)
+        for p in range(n_pols):
+            for c in range(n_channels):
+                n = 0
+                for t in range(n_times):
+                    plane[t, c] = np.nan if flags[t, a, c, p] else abs(data[t, a, c, p])
+                    if not np.isnan(plane[t, c]):
+                        kept[n] = plane[t, c]
+                        n += 1
+                middle = np.median(kept[:n]) if n > 0 else np.float32(0)
+                for t in range(n_times):
+                    plane[t, c] = plane[t, c] / middle if middle > 0 else np.nan
+            for s in range(n_subbands):
+                for t in range(n_times):
+                    n = 0
+                    for c in range(s * width, (s + 1) * width):
+                        if not np.isnan(plane[t, c]):
+                            kept[n] = plane[t, c]
+                            n += 1
+                    if n > 0:
+                        out[s, t, a, p] = np.median(kept[:n])
+    return out

@@ -21,7 +21,7 @@ _UNITS: dict[str, tuple[Any, str]] = {
     "noise_jy_beam": (u.Jy / u.beam, "local noise, not corrected for the beam"),
     "signal_to_noise": (None, "peak over local noise"),
     "beam_power": (None, "of the primary beam, averaged over the drift"),
-    "resolved": (None, "integrated flux density exceeds the peak by three standard errors and a tenth"),
+    "resolved": (None, "integrated flux density exceeds the peak by three standard errors and a twentieth"),
     "major_arcsec": (u.arcsec, "fitted full width, with the restoring beam in it; NaN: not fitted"),
     "minor_arcsec": (u.arcsec, "fitted full width; NaN: not fitted"),
     "position_angle_deg": (u.deg, "north through east"),

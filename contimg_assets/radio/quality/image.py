@@ -85,6 +85,9 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
         left = [s["apparent_jy"] for s in summary["outside_sources"] if "taken_jy" not in s]
         brightest = max(left, default=0.0)
         numbers["outside_source_sigma"] = 1e3 * brightest / summary["expected_rms_mjy_beam"]
+    told = (summary.get("calibration") or {}).get("flags") or {}
+    if told.get("bad_antenna_fraction") is not None:
+        numbers["bad_antenna_fraction"] = float(told["bad_antenna_fraction"])
     # Where sources were put into the visibilities too.
     numbers |= {key: value for key, value in summary.items() if key.startswith("cleaned_")}
     sources: list[Found] = []
