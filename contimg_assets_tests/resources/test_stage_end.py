@@ -13,7 +13,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parent.parent.parent
 #: Far more than a machine under load needs to start a run; and far less than the stage and its program would
-#: live on, which wait for an hour.
+#: live on, which is ten minutes.
 START_S, END_S = 120.0, 60.0
 
 
