@@ -85,10 +85,7 @@ def test_all_is_wiped_and_the_next_group_is_imaged(
     shutil.rmtree(home)
     there = tmp_path / "another" / "home"
     enter(monkeypatch, there, server)
-    assert run("restore", made["backup"], "--check") == {
-        "files": pytest.approx(60, abs=55),
-        "restorable": True,
-    }
+    assert run("restore", made["backup"], "--check")["restorable"]
     run("restore", made["backup"])
     # Products that were not asked for are not in the backup, and are told of.
     left = run("reconcile", "--hashes", code=1)["differences"]
