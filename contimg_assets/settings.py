@@ -97,6 +97,16 @@ class RetentionOptions(Options):
     their run, days: why a run failed is looked into within two weeks, and sensors read them within a day."""
 
 
+class BackupOptions(Options):
+    """How backups are made, and how old the newest may be."""
+
+    hours: float = Field(default=26.0, gt=0)
+    """Age from which `contimg doctor` says that the newest backup is too old, h: one a day, and two more."""
+    server: str | None = Field(default=None, pattern=r"^[^:\s]+:\d+$")
+    """host:port of PostgreSQL itself, where the databases' addresses name a pooler (PgBouncer), through
+    which they cannot be copied; None: the addresses as they are."""
+
+
 class WebOptions(Options):
     """Under which names the web server is reached, and by which proxies."""
 
@@ -148,6 +158,7 @@ class Settings(BaseSettings):
     photometry: PhotometryOptions = PhotometryOptions()
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
+    backup: BackupOptions = BackupOptions()
     web: WebOptions = WebOptions()
 
     @property

@@ -93,6 +93,10 @@ class CampaignError(ContimgError):
     """A campaign that does not exist, or cannot do what is asked of it."""
 
 
+class BackupError(ContimgError):
+    """A backup that cannot be made, is not whole, or would be restored over what is there."""
+
+
 class RetentionError(ContimgError):
     """What should go from the disk cannot be removed."""
 

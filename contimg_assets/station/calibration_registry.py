@@ -324,12 +324,16 @@ class CalibrationRegistry:
         """Hold the files of every set against their recorded hashes, and look for files without a row."""
         found = self.list()
         outcomes = [verify_set(item, self.home) for item in found]
-        known = {item.id for item in found}
         return outcomes + [
-            Verification(folder.name, "unregistered", f"{folder} is not in the registry: import it")
-            for folder in self._folders()
-            if folder.name not in known
+            Verification(set_id, "unregistered", f"{self.folder / set_id} is not in the registry: import it")
+            for set_id in self.unregistered()
         ]
+
+    def unregistered(self) -> "list[str]":
+        """Sets whose files are there and whose rows are not."""
+        with reading(self.engine) as session:
+            known = set(session.scalars(select(CalibrationSet.id)))
+        return [folder.name for folder in self._folders() if folder.name not in known]
 
     def _folders(self) -> "list[Path]":
         return sorted(path.parent for path in self.folder.glob(f"*/{STATE}"))

@@ -22,7 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from contimg_assets import __version__
 from contimg_assets.radio.catalogues.store import installed
+from contimg_assets.radio.errors import BackupError
 from contimg_assets.settings import Settings, origins
+from contimg_assets.station.backup import last_backup
 from contimg_assets.station.database import create, database_now, head, revision
 
 #: Packages whose results or formats go into products.
@@ -81,6 +83,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _incoming(settings.incoming_folder)
     yield _clock()
     yield from _database(settings)
+    yield _backup(settings)
     yield _catalogues(settings)
     yield _settings()
 
@@ -224,6 +227,23 @@ def _database(settings: Settings) -> Iterator[Finding]:
     if theirs is not None and abs((datetime.now(UTC) - theirs).total_seconds()) > CLOCK_S:
         advice = "set both by a time service"
         yield Finding("database's clock", f"{theirs:%H:%M:%S}, not this machine's", "look", advice)
+
+
+def _backup(settings: Settings) -> Finding:
+    """How old the newest backup is."""
+    advice = "contimg backup FOLDER, once a day, onto another machine's disk"
+    try:
+        newest = last_backup(settings.home)
+    except BackupError as error:
+        return Finding("backup", str(error), "look", advice)
+    if newest is None:
+        return Finding("backup", "none was made of this home", "look", advice)
+    hours = (datetime.now(UTC) - newest.at).total_seconds() / 3600
+    text = f"{hours:.1f} h old, {newest.folder}"
+    limit = settings.backup.hours
+    if hours > limit:
+        return Finding("backup", text, "look", f"see why none was made for {limit:g} h")
+    return Finding("backup", text)
 
 
 def _catalogues(settings: Settings) -> Finding:

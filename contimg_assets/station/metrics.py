@@ -27,8 +27,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from contimg_assets import __version__
+from contimg_assets.radio.errors import BackupError
 from contimg_assets.radio.telescope import GROUP_S
 from contimg_assets.settings import Settings
+from contimg_assets.station.backup import last_backup
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import (
     STATES,
@@ -84,6 +86,7 @@ def station_metrics(engine: Engine, settings: Settings) -> Iterator[Metric]:
         yield from _leases(session)
         yield _rows(session)
         yield _database_bytes(session, settings.sqlalchemy_url)
+    yield _last_backup(settings.home)
     yield from _disks({"home": settings.home, "incoming": settings.incoming_folder})
     yield GaugeMetricFamily(
         "contimg_collection_seconds",
@@ -322,6 +325,14 @@ def _database_bytes(session: Session, url: str) -> Metric:
     return GaugeMetricFamily(
         "contimg_database_bytes", "Size of the station database with its journal.", value=size
     )
+
+
+def _last_backup(home: Path) -> Metric:
+    try:
+        newest = last_backup(home)
+    except BackupError:
+        newest = None  # its absence is an alarm, and the doctor says why
+    return _time("contimg_last_backup", "When the newest backup was made", newest.at if newest else None)
 
 
 def _disks(folders: dict[str, Path]) -> Iterator[Metric]:
