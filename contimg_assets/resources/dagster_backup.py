@@ -120,6 +120,8 @@ def _place_of(folder: Path, home: Path | None = None) -> Path | str:
     """
     reference = InstanceRef.from_dir(str(folder))
     data = reference.storage_data
+    if data is None:
+        raise BackupError(f"{folder / INSTANCE_FILE}: found a storage of several parts, expected one")
     if data.class_name == DagsterSqliteStorage.__name__:
         # Not opened: that would make what is not there.
         base = yaml.safe_load(data.config_yaml)["base_dir"]
