@@ -145,7 +145,7 @@ def test_what_is_not_there_is_a_typed_error_that_names_it(archive: Archive, tmp_
         (lambda: archive.image("last night"), "last night"),
         (lambda: archive.image(FAILED), f"{FAILED} has no image"),
         (lambda: archive.image(GOOD, "dirty"), "dirty"),
-        (lambda: archive.image(GOOD, "model"), "model.fits"),
+        (lambda: archive.image(GOOD, "mask"), "mask.fits"),
         (lambda: archive.cutout(GOOD, elsewhere, 1 * u.arcmin), "outside the image"),
         (lambda: archive.lineage(GOOD, "light_curves"), "light_curves"),
         (lambda: Archive(tmp_path / "nowhere"), "nowhere"),

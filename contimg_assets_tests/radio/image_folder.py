@@ -97,6 +97,7 @@ def write_image_folder(
         "beam_major_arcsec": BEAM_PIXELS[0] * CELL_ARCSEC,
         "beam_minor_arcsec": BEAM_PIXELS[1] * CELL_ARCSEC,
         "settings": {"threshold_sigma": 3.0},
+        "calibration": {"flags": {"bad_antenna_fraction": 0.01}},
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder

@@ -26,7 +26,7 @@ from contimg_assets.web.roles import Role
 from contimg_assets.web.server import access_for, listener
 from contimg_assets.web.tokens import Tokens
 from contimg_assets_tests.web.conftest import Made
-from contimg_assets_tests.web.site import JSON, Site, serving
+from contimg_assets_tests.web.site import Site, serving
 
 #: Time that starting and ending may take on a machine that does other things as well, s.
 PATIENCE_S = 600
@@ -115,7 +115,7 @@ def test_a_unix_socket_is_the_proxys_alone(settings: Settings, app_of: Made, tmp
 
     def ask(headers: dict[str, str], method: str = "GET") -> tuple[int, bytes]:
         connection = OverSocket(path)
-        connection.request(method, "/", headers=headers, body="{}" if method == "POST" else None)
+        connection.request(method, "/", headers=headers, body="a=b" if method == "POST" else None)
         response = connection.getresponse()
         answer = response.status, response.read()
         connection.close()
@@ -129,7 +129,8 @@ def test_a_unix_socket_is_the_proxys_alone(settings: Settings, app_of: Made, tmp
             assert ask({})[0] == 401
             status, page = ask({"X-Contimg-User": "ada", "X-Contimg-Role": "operator"})
             assert (status, b"ada (operator)" in page) == (200, True)
-            assert ask({"X-Contimg-User": "ada"} | JSON, "POST")[0] == 403
+            form = {"Content-Type": "application/x-www-form-urlencoded"}
+            assert ask({"X-Contimg-User": "ada"} | form, "POST")[0] == 403
     assert not path.exists()
 
 
