@@ -94,6 +94,8 @@ def command_of(pid: int) -> str:
         return ""
 
 
+#: Options of a database of PgBouncer's that say how many connections it has.
+_LIMITS = ("pool_size=", "max_db_connections=")
 #: libfaketime makes nonsense of the absolute time until which Python's own sleep waits.
 _SLEEP = """import select, time
 time.sleep = lambda seconds: select.select([], [], [], seconds)[0] or None
@@ -178,8 +180,14 @@ class Station:
         """PgBouncer, with the station's file but for addresses and passwords."""
         settings = configparser.ConfigParser(comment_prefixes=(";",), interpolation=None)
         settings.read(DEPLOY / "pgbouncer.ini")
+        # Only where each database is differs, and its name.
+        limits = [
+            " ".join(part for part in settings["databases"][name].split() if part.startswith(_LIMITS))
+            for name in ("dagster", "contimg")
+        ]
         settings["databases"] = {
-            str(name): f"host={self.server.socket} dbname={name}" for name in self.databases
+            str(name): f"host={self.server.socket} dbname={name} {limit}"
+            for name, limit in zip(self.databases, limits, strict=True)
         }
         (self.folder / "users").write_text(f'"{self.server.user}" ""\n')
         settings["pgbouncer"].update(
