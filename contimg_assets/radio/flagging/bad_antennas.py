@@ -65,7 +65,8 @@ class AntennaProducts:
         """Add those of a slab, with flags of what is no sample."""
         own = np.flatnonzero(~self.shape.cross[part])
         if len(own):
-            values, bad = (np.ascontiguousarray(f[:, own][..., self.hands]) for f in (data, flags))
+            values = np.ascontiguousarray(data[:, own][..., self.hands])
+            bad = np.ascontiguousarray(flags[:, own][..., self.hands])
             antennas = np.searchsorted(self.shape.antennas, self.shape.antenna_1[part][own])
             self.autos[:, :, antennas] = statistics.autocorrelation_levels(values, bad, telescope.N_SUBBANDS)
 
