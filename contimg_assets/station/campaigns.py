@@ -11,7 +11,6 @@ are asked for (``sensors/campaigns.py``).
 """
 
 import getpass
-import re
 import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -37,12 +36,10 @@ from contimg_assets.station.campaign_models import (
 )
 from contimg_assets.station.campaign_selection import Selection, reasons
 from contimg_assets.station.database import reading, transaction
+from contimg_assets.station.group_states import kind_of
 from contimg_assets.station.made_with import present
 from contimg_assets.station.models import GroupSummary, ObservationGroup, ProductVersion, now
 from contimg_assets.station.store import Store
-
-#: The beginning of a reason that says what failed, and in which way: ``image: ImagingError``.
-_KIND = re.compile(r"[\w ]+(: \w+(?=: ))?")
 
 
 @dataclass(frozen=True)
@@ -73,12 +70,6 @@ class Fed:
     """What is made of it: everything, or what a job of this kind makes."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Of that job."""
-
-
-def kind_of(reason: str) -> str:
-    """A reason without what is the group's own, to count by: the product and the error's name."""
-    found = _KIND.match(reason)
-    return (found.group() if found else reason)[:64]
 
 
 class Campaigns:

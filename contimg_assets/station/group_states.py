@@ -5,6 +5,7 @@ transaction.  Does not belong here: when a step is taken (``products.py``), or
 who may take it (``leases.py``).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from contimg_assets.radio.errors import MissingInputError, StateError
 from contimg_assets.station.group_summary import summarise_group
 from contimg_assets.station.models import GroupTransition, ObservationGroup, now
 
+#: The beginning of a reason that says what failed, and in which way: ``image: ImagingError``.
+_KIND = re.compile(r"[\w ]+(: \w+(?=: ))?")
 #: The transitions that exist, and no others::
 #:
 #:     collecting → pending        enough files
@@ -154,3 +157,9 @@ def move(
     session.flush()
     session.refresh(group)
     summarise_group(session, key)
+
+
+def kind_of(reason: str) -> str:
+    """A reason without what is the group's own, to count by: the product and the error's name."""
+    found = _KIND.match(reason)
+    return (found.group() if found else reason)[:64]

@@ -14,8 +14,8 @@ from statistics import median
 from sqlalchemy import Engine, func, select
 
 from contimg_assets.station.database import reading
+from contimg_assets.station.group_states import kind_of
 from contimg_assets.station.models import GroupSummary
-from contimg_assets.station.status_views import kind_of
 
 #: Numbers that say how good images are, held against the nights before.
 COMPARED = ("rms_ratio", "rms_mjy_beam", "flux_ratio", "astrometric_offset_arcsec", "flag_fraction")

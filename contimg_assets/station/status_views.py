@@ -4,7 +4,6 @@ Belongs here: gathering, by statements that count where the rows are.  Does not 
 here: what Dagster knows (``web/orchestrator.py``), or single groups (``views.py``).
 """
 
-import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,8 +27,6 @@ from contimg_assets.station.models import (
 RECENT = timedelta(hours=24)
 #: Time over which growth of the disk is taken.
 GROWTH = timedelta(days=7)
-#: The beginning of a reason that says what failed, and in which way: ``image: ImagingError``.
-_KIND = re.compile(r"[\w ]+(: \w+(?=: ))?")
 _MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 
 
@@ -185,12 +182,6 @@ def last_failures(engine: Engine, limit: int) -> list[GroupSummary]:
     )
     with reading(engine) as session:
         return list(session.scalars(statement))
-
-
-def kind_of(reason: str) -> str:
-    """A reason without what is the group's own, to count by: the product and the error's name."""
-    found = _KIND.match(reason)
-    return (found.group() if found else reason)[:64]
 
 
 def _at(mjd: float) -> datetime:

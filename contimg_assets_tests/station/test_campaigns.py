@@ -1,7 +1,7 @@
 """Campaigns take what is out of date, once, a few at a time, and say what became of each group."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +12,6 @@ from sqlalchemy.exc import IntegrityError
 
 from contimg_assets.radio.errors import CampaignError, SelectionError
 from contimg_assets.settings import Settings
-from contimg_assets.station import database
 from contimg_assets.station.campaign_models import Campaign, CampaignGroup
 from contimg_assets.station.campaign_selection import Selection
 from contimg_assets.station.campaign_views import (
@@ -21,11 +20,12 @@ from contimg_assets.station.campaign_views import (
     campaign_view,
     campaigns_of,
 )
-from contimg_assets.station.campaigns import ATTEMPTS, Campaigns, kind_of
+from contimg_assets.station.campaigns import ATTEMPTS, Campaigns
 from contimg_assets.station.database import reading, transaction
+from contimg_assets.station.group_states import kind_of
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.made_with import difference, present, settings_of
-from contimg_assets.station.models import Base, GroupSummary, ObservationGroup, now
+from contimg_assets.station.models import GroupSummary, ObservationGroup, now
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, record_verdict, registration
@@ -34,26 +34,10 @@ LATER = "2026-01-15T04:00:00"
 OWNER = "run 1"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A database of each kind for all tests of this module: its migrations take longer than most of them."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('campaigns') / 'catalogue.sqlite'}"
-    else:
-        url = request.getfixturevalue("postgres_server").new_schema()
-    database.upgrade(url)
-    engine = database.create(url)
-    yield engine
-    engine.dispose()
-
-
 @pytest.fixture
-def engine(migrated: Engine) -> Engine:
-    """The same, empty."""
-    with transaction(migrated) as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
-    return migrated
+def engine(emptied: Engine) -> Engine:
+    """One of each kind for all tests of this module, which are quicker than its migrations."""
+    return emptied
 
 
 class Station:

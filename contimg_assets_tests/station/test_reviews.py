@@ -1,17 +1,14 @@
 """People's reviews stand beside the checks, the newest counts, and a night says what is left to look at."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Engine
 
 from contimg_assets.radio.errors import MissingInputError, SettingsError
 from contimg_assets.settings import Settings
-from contimg_assets.station import database
 from contimg_assets.station.database import transaction
 from contimg_assets.station.group_listing import GroupFilter, matching_keys
 from contimg_assets.station.limit_views import what_if
-from contimg_assets.station.models import Base, GroupSummary, ObservationGroup, ProductVersion, now
+from contimg_assets.station.models import GroupSummary, ObservationGroup, ProductVersion, now
 from contimg_assets.station.night_views import night
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.reviews import enter_review, newest_reviews, progress_of, reviews_of
@@ -22,26 +19,10 @@ from contimg_assets_tests.fake_stages import record_verdict, registration
 FIRST, SECOND, THIRD = "2026-01-15T03:00:00", "2026-01-15T04:00:00", "2026-01-16T03:00:00"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A database of each kind for all tests of this module: its migrations take longer than the tests."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('reviews') / 'catalogue.sqlite'}"
-    else:
-        url = request.getfixturevalue("postgres_server").new_schema()
-    database.upgrade(url)
-    engine = database.create(url)
-    yield engine
-    engine.dispose()
-
-
 @pytest.fixture
-def engine(migrated: Engine) -> Engine:
-    """The same, empty."""
-    with transaction(migrated) as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(table.delete())
-    return migrated
+def engine(emptied: Engine) -> Engine:
+    """One of each kind for all tests of this module, which are quicker than its migrations."""
+    return emptied
 
 
 @pytest.fixture
