@@ -95,8 +95,8 @@ ui: install
 
 test: system-check install
 	@$(BIN)/lint-imports
-	# Two processes, each with whole files: what the tests of a file share is made once.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	# Three processes, since many tests wait, each with whole files: what the tests of a file share is made once.
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: system-check install
 	@$(BIN)/python -m pytest -m long

@@ -38,17 +38,34 @@ def die_with_parent() -> None:
         If the kernel refuses.
     """
     parent = os.environ.pop(PARENT_VARIABLE, None)
-    if parent is None:
-        return
+    if parent is not None:
+        bind(int(parent), int(parent))
+
+
+def bind(parent: int, owner: int | None) -> None:
+    """Let the kernel kill this process as soon as the thread that started it is gone.
+
+    Parameters
+    ----------
+    parent : int
+        The process that started this one.
+    owner : int or None
+        The one to whose life both are bound: the parent, or one that the parent dies with.
+
+    Raises
+    ------
+    OSError
+        If the kernel refuses.
+    """
     library = ctypes.CDLL(None, use_errno=True)
     if library.prctl(_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl(PR_SET_PDEATHSIG): {os.strerror(number)}")
     # It may have died before that: then nobody would ever tell.
-    if os.getppid() != int(parent):
+    if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
     global _parent
-    _parent = int(parent)
+    _parent = owner
 
 
 def bound(command: Sequence[str]) -> list[str]:

@@ -7,11 +7,9 @@ stage under Dagster Pipes.  Does not belong here: what a stage does
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +26,10 @@ from dagster import (
 
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.radio.errors import StorageError
-from contimg_assets.radio.interrupts import note_signals, noted, tidying
-from contimg_assets.radio.processes import PARENT_VARIABLE, end_at_once
+from contimg_assets.radio.interrupts import note_signals, noted
+from contimg_assets.radio.processes import end_at_once
 from contimg_assets.radio.storage import fault_at
+from contimg_assets.resources import warm_stages
 from contimg_assets.resources.dagster_runs import is_cancelled, lease_owner, why_interrupted
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station import leftovers
@@ -45,10 +44,8 @@ from contimg_assets.station.store import Store
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: The module behind the command ``contimg``: not the script, which need not be on the path.
 ENTRY_MODULE = "contimg_assets.cli"
-#: Time that an interrupted stage has to tidy up before it is killed, s: little, since the folders that it
-#: works in are removed by who started it, and long calculations hear no signal before they end.
-GRACE_S = 1.0
-KIB_PER_MIB = 1024
+#: Whether the code of stages is loaded once for all stages of a run.
+LOADS = True
 
 
 def _message(messages: Sequence[Any], name: str) -> dict[str, Any] | None:
@@ -66,29 +63,6 @@ def _measured(store: Store, arguments: Sequence[str | Path]) -> StorageError | N
     below = [path.parent for path in paths]
     found = (fault_at(folder) for folder in dict.fromkeys([store.home, store.scratch, *below]))
     return next((fault for fault in found if fault is not None), None)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signal a stage and all that it has started; nothing, if none of it is left."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> float:
-    """Wait for a process that leads a group; its peak memory, MiB."""
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    except BaseException:
-        # The run is cancelled, or this process is asked to end: the stage must not outlive it.
-        with tidying():
-            _signal_group(process, signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
-            _signal_group(process, signal.SIGKILL)
-            process.wait()
-        raise
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss / KIB_PER_MIB
 
 
 class StageRunner(ConfigurableResource):
@@ -165,7 +139,7 @@ class StageRunner(ConfigurableResource):
         """
         settings = get_settings()
         name = f"contimg {' '.join(stage)}"
-        command = [sys.executable, "-m", ENTRY_MODULE, *stage, *map(str, arguments), "--json"]
+        command = [*stage, *map(str, arguments), "--json"]
         store = Store(settings.home, settings.scratch)
         _tidy(context, settings, store)
         with (
@@ -176,17 +150,13 @@ class StageRunner(ConfigurableResource):
                 message_reader=PipesTempFileMessageReader(),
             ) as session,
         ):
-            context.log.info("$ %s", " ".join(command))
-            environment = {**os.environ, **_environment(), **session.get_bootstrap_env_vars()}
+            context.log.info("$ contimg %s", " ".join(command))
             began = time.monotonic()
-            # It dies with this thread, which waits for it. Of its group, a cancelled run ends all.
-            process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, process_group=0
-            )
-            peak_memory_mb = _wait(process)
+            variables = session.get_bootstrap_env_vars()
+            ended = warm_stages.run(_kind(settings), ENTRY_MODULE, command, folder, variables)
             stage_seconds = time.monotonic() - began
             # While what the stage has written is still there.
-            fault = _measured(store, arguments) if process.returncode else None
+            fault = _measured(store, arguments) if ended.returncode else None
         messages = session.get_custom_messages()
         error = _message(messages, "error")
         if error is not None and error["error"] == StorageError.__name__:
@@ -196,13 +166,13 @@ class StageRunner(ConfigurableResource):
         if fault is not None:
             raise fault
         reported = _message(messages, "result")
-        if process.returncode < 0:
-            raise Failure(f"{name} was killed by {signal.Signals(-process.returncode).name}")
-        if process.returncode > 0:
-            raise Failure(f"{name} crashed with exit code {process.returncode}: see the stderr of this step")
+        if ended.returncode < 0:
+            raise Failure(f"{name} was killed by {signal.Signals(-ended.returncode).name}")
+        if ended.returncode > 0:
+            raise Failure(f"{name} crashed with exit code {ended.returncode}: see the stderr of this step")
         if reported is None:
             raise Failure(f"{name} ended without reporting a result")
-        return {"stage_seconds": stage_seconds, "peak_memory_mb": peak_memory_mb, **reported["result"]}
+        return {"stage_seconds": stage_seconds, "peak_memory_mb": ended.peak_memory_mib, **reported["result"]}
 
 
 def _tidy(context: AssetExecutionContext, settings: Settings, store: Store) -> None:
@@ -215,13 +185,8 @@ def _tidy(context: AssetExecutionContext, settings: Settings, store: Store) -> N
             context.log.warning("left by a killed process, and could not be removed: %s", sentence)
 
 
-def _environment() -> Mapping[str, str]:
-    """What a stage's environment has beyond this process's own."""
-    settings = get_settings()
+def _kind(settings: Settings) -> warm_stages.Kind:
+    """The surroundings of a stage."""
     threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads))
-    return {
-        **threads,
-        "MPLBACKEND": "Agg",
-        "CONTIMG_HOME": str(settings.home),
-        PARENT_VARIABLE: str(os.getpid()),
-    }
+    environment = {**os.environ, **threads, "MPLBACKEND": "Agg", "CONTIMG_HOME": str(settings.home)}
+    return warm_stages.Kind(settings.home / "casa" if LOADS else None, environment)

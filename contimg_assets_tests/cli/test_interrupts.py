@@ -12,7 +12,7 @@ import pytest
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.station.store import Store
 from contimg_assets_tests.cli.station import make_data
-from contimg_assets_tests.end_to_end.station.checker import processes_of, times
+from contimg_assets_tests.end_to_end.station.checker import is_stage, processes_of, times
 from contimg_assets_tests.fake_stages import CALIBRATOR, calls
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -39,7 +39,7 @@ def wait_for_stage(home: Path, stage: str, process: subprocess.Popen[str]) -> in
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    (told,) = [told for told in processes_of(home) if "tiny_stage" in told]
+    (told,) = [told for told in processes_of(home) if is_stage(told)]
     return int(told.split()[0])
 
 

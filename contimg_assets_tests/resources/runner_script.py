@@ -17,5 +17,6 @@ def product(context: AssetExecutionContext, stages: StageRunner) -> MaterializeR
 
 if __name__ == "__main__":
     stage_runner.ENTRY_MODULE = "contimg_assets_tests.resources.stage_script"
+    stage_runner.LOADS = False
     with DagsterInstance.ephemeral() as instance:
         materialize([product], resources={"stages": StageRunner()}, instance=instance)

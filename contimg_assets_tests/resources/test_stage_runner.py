@@ -25,6 +25,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 def script(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the tests' own stages in place of ``contimg``'s."""
     monkeypatch.setattr(casa, "ENTRY_MODULE", "contimg_assets_tests.resources.stage_script")
+    monkeypatch.setattr(casa, "LOADS", False)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     assert home.is_dir()
 

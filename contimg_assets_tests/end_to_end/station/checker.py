@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_runs import UNFINISHED
 from contimg_assets.settings import IngestOptions
+from contimg_assets.stages.server import STAGE
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.products import StationRecords
@@ -208,8 +209,20 @@ def times(store: Store) -> dict[str, int]:
     return found
 
 
+def described(pid: int) -> str:
+    """Name and command line of a process, by the first of which a stage's is known."""
+    folder = Path(f"/proc/{pid}")
+    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return f"{(folder / 'comm').read_text().strip()} {command.strip()}"
+
+
+def is_stage(told: str) -> bool:
+    """Whether a process that is told of is a stage's."""
+    return STAGE in told
+
+
 def carrying(variable: str, value: str) -> dict[int, str]:
-    """Processes with a variable in their environment, this one excepted: command lines by number."""
+    """Processes with a variable in their environment, but this one: names and command lines by number."""
     wanted = f"{variable}={value}".encode()
     found = {}
     for folder in Path("/proc").iterdir():
@@ -217,8 +230,7 @@ def carrying(variable: str, value: str) -> dict[int, str]:
             continue
         try:
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                found[int(folder.name)] = command.strip()
+                found[int(folder.name)] = described(int(folder.name))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             # It ended while it was looked at, or belongs to another user, whose home is not this one.
             continue
@@ -226,5 +238,5 @@ def carrying(variable: str, value: str) -> dict[int, str]:
 
 
 def processes_of(home: Path) -> list[str]:
-    """Processes that carry a home in their environment, this one excepted: numbers and command lines."""
+    """Processes that carry a home in their environment, but this one: numbers, names, command lines."""
     return [f"{pid} {command}" for pid, command in carrying("CONTIMG_HOME", str(home)).items()]

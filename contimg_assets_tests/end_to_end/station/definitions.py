@@ -16,6 +16,7 @@ from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets_tests.fake_stages import FakeStages, parsed
 
 stage_runner.ENTRY_MODULE = "contimg_assets_tests.end_to_end.station.tiny_stage"
+stage_runner.LOADS = False
 #: Sensors look this often, s: minutes of waiting for ticks prove nothing.
 TICK_S = 3
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contimg_assets_tests.end_to_end.station.checker import is_stage
 from contimg_assets_tests.end_to_end.station.services import (
     Station,
     children_of,
@@ -99,7 +100,7 @@ class Nemesis:
 
     def _stages(self) -> list[int]:
         found = [pid for name in WORKERS for pid in session_of(self.made.processes[name].pid)]
-        return [pid for pid in found if "tiny_stage" in command_of(pid)]
+        return [pid for pid in found if is_stage(command_of(pid))]
 
     def _pool(self, name: str) -> list[int]:
         """Processes of a worker that run runs."""

@@ -27,6 +27,7 @@ from contimg_assets.resources.instance import initialise
 from contimg_assets.resources.workers import StationWorkers, control_app
 from contimg_assets.settings import get_settings
 from contimg_assets_tests.conftest import PostgresServer
+from contimg_assets_tests.end_to_end.station.checker import described
 
 REPOSITORY = Path(__file__).parent.parent.parent.parent
 DEPLOY = REPOSITORY / "deploy" / "celery"
@@ -87,9 +88,9 @@ def children_of(parent: int) -> list[int]:
 
 
 def command_of(pid: int) -> str:
-    """Command line of a process; empty if it has ended."""
+    """Name and command line of a process; empty if it has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return described(pid)
     except (FileNotFoundError, ProcessLookupError):
         return ""
 

@@ -14,6 +14,7 @@ from contimg_assets.station.store import Store
 from contimg_assets_tests.end_to_end.station.checker import (
     Expected,
     content_of,
+    is_stage,
     leases_of,
     processes_of,
     times,
@@ -44,7 +45,7 @@ def with_a_run(made: Station, name: str) -> WorkerState:
         owners = {owner for _, owner in leases_of(records)()}
         states = [state for state in made.workers().states() if state.name.startswith(f"{name}@")]
         found[:] = [state for state in states if state.run in owners]
-        return bool(found) and any("tiny_stage" in told for told in processes_of(made.home))
+        return bool(found) and any(is_stage(told) for told in processes_of(made.home))
 
     wait_until(at_work, LONG_S, f"worker {name} got no run")
     return found[0]
@@ -121,10 +122,10 @@ def test_the_process_of_a_run_is_killed(two_slots: Station) -> None:
     records = DatabaseResource().records()
     (key,) = [group for group, owner in leases_of(records)() if owner == held.run]
     (run,) = children_of(worker.pid)
-    stages = [pid for pid in session_of(worker.pid) if "tiny_stage" in command_of(pid)]
+    stages = [pid for pid in session_of(worker.pid) if is_stage(command_of(pid))]
     os.kill(run, signal.SIGKILL)
     time.sleep(1)
-    assert [pid for pid in stages if "tiny_stage" in command_of(pid)] == []
+    assert [pid for pid in stages if is_stage(command_of(pid))] == []
     wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
     assert [step.to_state for step in records.transitions(key)].count("pending") == 2
     check(two_slots, Expected(keys))

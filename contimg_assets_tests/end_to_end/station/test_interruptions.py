@@ -9,7 +9,7 @@ from dagster import DagsterRunStatus
 
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource
 from contimg_assets_tests.conftest import PostgresServer
-from contimg_assets_tests.end_to_end.station.checker import Expected, processes_of
+from contimg_assets_tests.end_to_end.station.checker import Expected, is_stage, processes_of
 from contimg_assets_tests.end_to_end.station.conftest import PATIENT_S
 from contimg_assets_tests.end_to_end.station.services import Station, station, wait_until
 from contimg_assets_tests.end_to_end.station.stream import LONG_S, check, completed, observe
@@ -86,7 +86,7 @@ def test_postgresql_is_away_for_a_minute_and_a_half(two_slots: Station) -> None:
 
 def at_work(made: Station) -> bool:
     """Whether a stage is, or a program that one waits for."""
-    return any("tiny_stage" in told or "sleep" in told for told in processes_of(made.home))
+    return any(is_stage(told) or "sleep" in told for told in processes_of(made.home))
 
 
 def end_run(made: Station, run_id: str) -> Callable[[], bool]:
