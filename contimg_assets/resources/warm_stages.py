@@ -101,11 +101,6 @@ class _OfThread(threading.local):
 _here = _OfThread()
 
 
-def warm(kind: Kind) -> None:
-    """Start loading what stages need, if no server of this thread has."""
-    _server(kind)
-
-
 def _server(kind: Kind) -> _Server:
     server = _here.server
     if server is not None and server.serves(kind):

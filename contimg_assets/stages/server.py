@@ -69,10 +69,10 @@ def load(folder: Path) -> None:
 def _use_once() -> None:
     """Let numba and matplotlib load what they load when they are first used; no thread is started."""
     from matplotlib.figure import Figure
-    from numba.core.registry import cpu_target
 
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
+    from contimg_assets.radio.imaging.phasors import phasor
+
+    phasor(0.0)
     figure = Figure()
     figure.subplots().set_xlabel("$x$")
     figure.savefig(BytesIO(), format="png")

@@ -27,6 +27,8 @@ with open_dagster_pipes() as pipes:
             "folder": str(Path.cwd()),
             "home": os.environ["CONTIMG_HOME"],
             "threads": os.environ["OMP_NUM_THREADS"],
+            "process": os.getpid(),
+            "server": os.getppid(),
         }
         pipes.report_custom_message({"result": result})
     if stage == "refuse":
@@ -35,5 +37,9 @@ if stage == "refuse":
     sys.exit(3)
 if stage == "crash":
     sys.exit(1)
+if stage == "orphan":
+    # Its server dies, and so it does.
+    os.kill(os.getppid(), signal.SIGKILL)
+    signal.pause()
 if stage == "segfault":
     os.kill(os.getpid(), signal.SIGSEGV)

@@ -1,6 +1,8 @@
 """Stages run in a process of their own, and however that ends the asset learns how."""
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,7 @@ def test_our_own_errors_come_back_by_name_and_are_not_tried_again() -> None:
     [
         ("crash", "crashed with exit code 1", 1),
         ("segfault", "was killed by SIGSEGV", 1),
+        ("orphan", "was killed by SIGKILL", 1),
         ("silent", "ended without reporting a result", 1),
     ],
 )
@@ -105,3 +108,36 @@ def test_any_other_end_is_told_as_what_it_was_and_tried_again(stage: str, why: s
     result, told, tried_again = run(stage, retries=1)
     assert (result, tried_again) == (None, retries)
     assert why in told
+
+
+def test_stages_are_processes_of_their_own_from_one_server() -> None:
+    first, second = run("work")[0], run("work")[0]
+    assert first is not None
+    assert second is not None
+    assert first["process"] != second["process"]
+    # The name of the test that runs is in the environment, which is the same for both.
+    assert first["server"] == second["server"]
+
+
+def test_a_stage_finds_the_environment_that_its_run_has_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (run("work")[0] or {})["threads"] == "2"
+    monkeypatch.setenv("CONTIMG_THREADS", "1")
+    casa.get_settings.cache_clear()
+    assert (run("work")[0] or {})["threads"] == "1"
+
+
+def test_what_stages_load_starts_no_thread_of_python_and_writes_no_file(home: Path) -> None:
+    """Forking copies neither a lock that another thread holds nor a file that two would write."""
+    script = f"""
+import os, threading
+from pathlib import Path
+from contimg_assets.stages import server
+
+before = set(os.listdir("/proc/self/fd"))
+server.load(Path({str(home / "casa")!r}))
+opened = sorted(set(os.listdir("/proc/self/fd")) - before)[:-1]
+flags = [int(Path(f"/proc/self/fdinfo/{{n}}").read_text().split()[3], 8) for n in opened]
+print(threading.active_count(), any(flag & (os.O_WRONLY | os.O_RDWR) for flag in flags))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[-2] == "1 False", done.stdout + done.stderr
