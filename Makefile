@@ -14,6 +14,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test test-long lint system-check
 
+# Stages, tests and web server are processes by the hundred: without compiled files, each would compile all.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Empty: the first of python3.11, python3.12, python3 that will do.
 PYTHON ?=
 PORT ?= 3000

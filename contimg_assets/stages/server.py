@@ -18,8 +18,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from contimg_assets.radio import casa
-from contimg_assets.radio.malloc import keep_memory
 from contimg_assets.radio.processes import bind, bound_to, die_with_parent
 
 #: Modules that stages load when they work.
@@ -56,6 +54,9 @@ def load(folder: Path) -> None:
     folder : Path
         Of CASA's data, log and cache, which CASA looks for when it is loaded.
     """
+    from contimg_assets.radio import casa
+    from contimg_assets.radio.malloc import keep_memory
+
     keep_memory()
     casa.configure(folder)
     for name in MODULES:

@@ -30,17 +30,25 @@ _GROUP = "2025-06-01T14:36:27"
 class BatchRequest(Model, Generic[P]):
     """One job for many groups: named by keys, by paths as the reference API has them, or by a filter."""
 
-    groups: list[Annotated[str, Field(max_length=64)]] = Field(default=[], max_length=MOST_GROUPS)
-    """Keys of groups."""
-    ms_paths: list[Annotated[str, Field(max_length=1024)]] = Field(default=[], max_length=MOST_GROUPS)
-    """Paths whose last parts name groups."""
-    filter: GroupQuery | None = None
-    """All groups for which it holds, as for the list of groups."""
+    # Of a generic model, docstrings are looked for in the source of all that is loaded: seconds.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+    groups: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=MOST_GROUPS, description="Keys of groups."
+    )
+    ms_paths: list[Annotated[str, Field(max_length=1024)]] = Field(
+        default=[], max_length=MOST_GROUPS, description="Paths whose last parts name groups."
+    )
+    filter: GroupQuery | None = Field(
+        default=None, description="All groups for which it holds, as for the list of groups."
+    )
     params: P
-    dry_run: bool = False
-    """Only tell what would be done."""
-    name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = None
-    """Of the batch; without it: ``campaign-`` and a number.  Asked for again, one that exists is a 409."""
+    dry_run: bool = Field(default=False, description="Only tell what would be done.")
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="Of the batch; without it: ``campaign-`` and a number.  "
+        "Asked for again, one that exists is a 409.",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "BatchRequest[P]":

@@ -29,10 +29,12 @@ P = TypeVar("P", bound=JobParameters)
 class JobRequest(Model, Generic[P]):
     """A job of one group: named by its key, or as the reference API does by a path."""
 
-    group: str | None = Field(default=None, max_length=64)
-    """Key of the group."""
-    ms_path: str | None = Field(default=None, max_length=1024)
-    """Path whose last part names the group."""
+    # Of a generic model, docstrings are looked for in the source of all that is loaded: seconds.
+    model_config = ConfigDict(use_attribute_docstrings=False)
+    group: str | None = Field(default=None, max_length=64, description="Key of the group.")
+    ms_path: str | None = Field(
+        default=None, max_length=1024, description="Path whose last part names the group."
+    )
     params: P
 
     @model_validator(mode="after")
