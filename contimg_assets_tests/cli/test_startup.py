@@ -108,3 +108,11 @@ def test_the_readme_has_every_command(name: str) -> None:
     )
     if isinstance(command, click.Group):
         assert [sub for sub in command.commands if not any(sub in row for row in own)] == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_loads_no_astropy() -> None:
+    """Each run of Dagster's is a process that loads all of our definitions."""
+    program = "import sys, contimg_assets.definitions; print('astropy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

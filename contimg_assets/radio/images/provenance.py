@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from astropy.io import fits
+from typing import TYPE_CHECKING, Any
 
 from contimg_assets import __version__
 from contimg_assets.radio.errors import CatalogueError, MissingInputError
 from contimg_assets.radio.files import tree_sha256
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
 
 #: Packages whose version can change a number in an image.
 _PACKAGES = (
@@ -58,7 +59,7 @@ def software_versions() -> dict[str, str]:
     }
 
 
-def add_provenance(header: fits.Header, provenance: Mapping[str, Any] | None) -> None:
+def add_provenance(header: "Header", provenance: Mapping[str, Any] | None) -> None:
     """Write into an image's header what calibrated its data.
 
     Parameters
@@ -103,6 +104,9 @@ def read_provenance(image: Path) -> dict[str, Any]:
     CatalogueError
         If it is not one of our images.
     """
+    # Every run loads this module for the versions that it keeps, and few need astropy.
+    from astropy.io import fits
+
     if not image.is_file():
         raise MissingInputError(f"{image}: found no file; expected a FITS image")
     try:
