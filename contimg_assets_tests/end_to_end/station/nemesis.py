@@ -21,6 +21,7 @@ from contimg_assets_tests.end_to_end.station.services import (
     children_of,
     command_of,
     lose_machine,
+    parent_of,
     session_of,
 )
 
@@ -29,7 +30,7 @@ WORKERS = ("one", "two")
 CLOCK = "-2h"
 #: Faults, each as often as it is named.
 FAULTS = (
-    *("run", "stage", "run", "stage", "worker", "machine", "daemon", "code"),
+    *("run", "stage", "run", "stage", "server", "worker", "machine", "daemon", "code"),
     *("redis", "pgbouncer", "postgres", "pause", "pause", "disk"),
 )
 #: A fault lasts this long, and the station has this long until the next one, s.
@@ -93,12 +94,21 @@ class Nemesis:
 
     def _stage(self, fault: Fault) -> str:
         """kill -9 of a stage, or of the next one."""
-        deadline = time.monotonic() + STAGE_S
-        while not (found := self._stages()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return self._kill_one(fault, found)
+        return self._kill_one(fault, self._stages())
+
+    def _server(self, fault: Fault) -> str:
+        """kill -9 of the process that a stage, or the next one, was forked from."""
+        servers = {parent for pid in self._stages() if (parent := parent_of(pid)) is not None}
+        return self._kill_one(fault, list(servers))
 
     def _stages(self) -> list[int]:
+        """Stages at work; waits for one."""
+        deadline = time.monotonic() + STAGE_S
+        while not (found := self._stages_now()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
+
+    def _stages_now(self) -> list[int]:
         found = [pid for name in WORKERS for pid in session_of(self.made.processes[name].pid)]
         return [pid for pid in found if is_stage(command_of(pid))]
 

@@ -87,6 +87,14 @@ def children_of(parent: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
+def parent_of(pid: int) -> int | None:
+    """The process that started another; None if that has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def command_of(pid: int) -> str:
     """Name and command line of a process; empty if it has ended."""
     try:
