@@ -45,6 +45,8 @@ _SITE = {
 }
 #: No station is farther from the site than this in any coordinate, m (the longest baseline is 2.7 km).
 _MAX_POSITION_M = 10_000.0
+#: Of a file's values, more than this part may not be of no use: what is left is hardly an observation.
+MOST_UNUSABLE = 0.5
 _JD_OF_MJD_0 = 2400000.5
 #: Modified Julian Date 0, UTC.
 MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
@@ -363,6 +365,42 @@ def _polarisations(reader: Hdf5Reader, n_polarisations: int) -> tuple[int, ...]:
     return tuple(codes)
 
 
+def unusable(
+    visibilities: NDArray[np.complex64], flags: NDArray[np.bool_], samples: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Values that nobody can use, and that the file has not flagged.
+
+    A run's last integrations can be NaN (means of no frames), and an integration of which nothing was
+    averaged has no samples.
+
+    Parameters
+    ----------
+    visibilities, flags, samples : ndarray
+        Of one shape, as in the file.
+
+    Returns
+    -------
+    ndarray of bool
+        Visibilities that are not finite; numbers of samples that are not finite, or not positive.
+    """
+    return ~flags & ~(np.isfinite(visibilities) & np.isfinite(samples) & (samples > 0))
+
+
+def refuse_unusable(path: Path, n_unusable: int, n_values: int) -> None:
+    """Refuse a file of which too much is of no use.
+
+    Raises
+    ------
+    BadSubbandFileError
+        If more than :data:`MOST_UNUSABLE` is.
+    """
+    if n_unusable > MOST_UNUSABLE * n_values:
+        raise BadSubbandFileError(
+            f"{path}: Data: found {n_unusable} of {n_values} values NaN, infinite or without samples, "
+            f"and not flagged; expected at most {MOST_UNUSABLE:.0%}"
+        )
+
+
 def check_data(path: Path, header: SubbandHeader) -> None:
     """Look through the data for values that nobody flagged and nobody can use.
 
@@ -375,12 +413,12 @@ def check_data(path: Path, header: SubbandHeader) -> None:
     Raises
     ------
     BadSubbandFileError
-        If unflagged visibilities or nsamples, or any uvw, are not finite, if an
-        unflagged nsamples is negative, if a part of the data cannot be read, or
-        if the shapes are no longer the header's.
+        If more of it is of no use than :data:`MOST_UNUSABLE`, if any uvw is not
+        finite, if a part of the data cannot be read, or if the shapes are no
+        longer the header's.
     """
     n_blts = header.n_baselines * header.n_integrations
-    n_visdata = n_nsamples = n_uvw = 0
+    n_unusable = n_uvw = 0
     with open_hdf5(path) as reader:
         visdata, flags, nsamples, uvw = _data_sets(reader, n_blts, header.n_channels, header.n_polarisations)
         row_bytes = sum(d.nbytes for d in (visdata, flags, nsamples, uvw)) // n_blts
@@ -388,14 +426,9 @@ def check_data(path: Path, header: SubbandHeader) -> None:
         for first in range(0, n_blts, step):
             rows = slice(first, min(first + step, n_blts))
             with library_errors(path, f"rows {rows.start} to {rows.stop - 1}"):
-                used = ~flags[rows]
-                n_visdata += int(np.count_nonzero(~np.isfinite(visdata[rows]) & used))
-                samples = nsamples[rows]
-                n_nsamples += int(np.count_nonzero(~(np.isfinite(samples) & (samples >= 0)) & used))
+                n_unusable += int(np.count_nonzero(unusable(visdata[rows], flags[rows], nsamples[rows])))
                 n_uvw += int(np.count_nonzero(~np.isfinite(uvw[rows])))
-        found = "unflagged values that are NaN or infinite"
-        reader.need(not n_visdata, "Data/visdata", f"{n_visdata} {found}", "finite values, or flags")
-        reader.need(not n_nsamples, "Data/nsamples", f"{n_nsamples} {found} or negative", "counts, or flags")
+        refuse_unusable(path, n_unusable, visdata.size)
         reader.need(
             not n_uvw, "Header/uvw_array", f"{n_uvw} values that are NaN or infinite", "finite values"
         )

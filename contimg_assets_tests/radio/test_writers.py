@@ -147,9 +147,11 @@ def test_flags_and_samples_follow_their_visibility(tmp_path: Path) -> None:
         for values in read.values():
             values[turned] = values[turned][:, :, [0, 2, 1, 3]]
         channels = np.s_[:, place * 4 : place * 4 + 4]
-        assert np.array_equal(flags[channels], read["flags"])
+        without = ~read["flags"] & (read["nsamples"] == 0)
+        assert np.array_equal(flags[channels], read["flags"] | without)
         assert np.array_equal(weights[channels], read["nsamples"])
-        assert np.abs(np.abs(data[channels]) / np.abs(read["visdata"]) - 1).max() < 1e-5
+        expected = np.where(without, 0, np.abs(read["visdata"]))
+        np.testing.assert_allclose(np.abs(data[channels]), expected, rtol=1e-5)
 
 
 def test_row_weights_are_medians() -> None:
@@ -178,22 +180,57 @@ def test_auto_takes_the_reference_for_what_direct_refuses(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("writer", ["direct", "pyuvdata"])
 @pytest.mark.parametrize(
-    ("dataset", "value"), [("Data/visdata", np.inf), ("Data/nsamples", -1.0), ("Header/uvw_array", np.nan)]
+    ("dataset", "value", "n"),
+    [("Data/visdata", np.inf, None), ("Data/nsamples", -1.0, None), ("Header/uvw_array", np.nan, 1)],
 )
 def test_both_writers_leave_out_the_same_bad_files(
-    writer: Writer, dataset: str, value: float, tmp_path: Path
+    writer: Writer, dataset: str, value: float, n: int | None, tmp_path: Path
 ) -> None:
-    """A value that nobody can use and nobody flagged, in the last integration: the rest is converted."""
+    """More than half of the values are of no use and not flagged, or an uvw is: the rest is converted."""
     files = write_files(tmp_path / "in", 1, tuple(range(16)))
     with h5py.File(files[9], "r+") as file:
         file["Data/flags"][...] = False  # type: ignore[index]
         values = np.asarray(file[dataset])
-        values.reshape(-1)[-1] = value
+        values.reshape(-1)[-(n or values.size // 2 + 1) :] = value
         file[dataset][...] = values  # type: ignore[index]
     result = convert(files, tmp_path / "out.ms", writer)
     assert result["missing_subbands"] == [9]
     (told,) = result["refused_files"]
     assert told.startswith(files[9].name)
+
+
+@pytest.mark.parametrize("writer", ["direct", "pyuvdata"])
+def test_what_is_of_no_use_is_flagged_and_nothing_else(writer: Writer, tmp_path: Path) -> None:
+    """The last integration is NaN in all files, as at the end of a run; other values are few.
+
+    Of each file one value has no samples, and one is infinite.
+    """
+    from casacore.tables import table
+
+    files = write_files(tmp_path / "in", 1, tuple(range(16)), n_times=4)
+    n_bad = 0
+    for path in files:
+        with h5py.File(path, "r+") as file:
+            file["Data/flags"][...] = False  # type: ignore[index]
+            visibilities, samples = (np.asarray(file[f"Data/{name}"]) for name in ("visdata", "nsamples"))
+            n_baselines = len(visibilities) // int(file["Header/Ntimes"][()])  # type: ignore[index]
+            visibilities[-n_baselines:] = np.nan
+            samples[...] = 96.0
+            samples[0, 0, 0, 0] = 0.0
+            visibilities[1, 0, 1, 1] = np.inf
+            file["Data/visdata"][...], file["Data/nsamples"][...] = visibilities, samples  # type: ignore[index]
+            n_bad += visibilities[-n_baselines:].size + 2
+            n_values = visibilities.size
+    result = convert(files, tmp_path / "out.ms", writer)
+    assert (result["missing_subbands"], result["refused_files"]) == ([], [])
+    assert result["unusable_fraction"] == pytest.approx(n_bad / (16 * n_values))
+    with table(str(tmp_path / "out.ms"), ack=False) as main:
+        data, flags, weights = (main.getcol(name) for name in ("DATA", "FLAG", "WEIGHT_SPECTRUM"))
+    assert np.count_nonzero(flags) == n_bad
+    assert np.isfinite(data).all()
+    assert not data[flags].any()
+    assert not weights[flags].any()
+    assert (weights[~flags] > 0).all()
 
 
 def test_memory_does_not_grow_with_the_integrations(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """One observation group's files in, one validated Measurement Set out.
 
 Belongs here: choosing phase centre and writer.  Does not belong here: how a
-writer works (``direct.py``, ``reference.py``), what is checked (``validate.py``).
+writer works (``direct_writer.py``, ``pyuvdata_writer.py``), what is checked (``validate.py``).
 """
 
 import shutil
@@ -31,7 +31,7 @@ def one_group(paths: Sequence[Path], *, check_contents: bool = True) -> FileGrou
     ----------
     paths : sequence of Path
     check_contents : bool
-        Also read all data, and leave out files with unflagged NaN.
+        Also read all data, and leave out files of which too much is of no use.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def convert(paths: Sequence[Path], out: Path, writer: Writer = "direct") -> dict
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.building")
     try:
-        # The direct writer looks at every value as it comes by: files with values that nobody
-        # can use are rare, and then it begins anew without them.
+        # The direct writer looks at every value as it comes by: files that are mostly of no use
+        # are rare, and then it begins anew without them.
         group = one_group(paths, check_contents=False)
         used = _choose(writer, group)
         try:
@@ -132,7 +132,7 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
         from contimg_assets.radio.conversion.direct_writer import convert_group
     else:
         from contimg_assets.radio.conversion.pyuvdata_writer import convert_group
-    convert_group(headers, building, centre, history)
+    unusable_fraction = convert_group(headers, building, centre, history)
     times_s = (first.times_jd - phasing.JD_OF_MJD_0) * 86400.0
     finish_subtables(building, declination, times_s, first.integration_s)
     start_mjd = first.start_mjd
@@ -145,6 +145,7 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
         "n_integrations": first.n_integrations,
         "n_channels": len(band),
         "missing_subbands": list(group.missing),
+        "unusable_fraction": unusable_fraction,
         "refused_files": [f"{path.name}: {reason}" for path, reason in group.bad],
         "declination_deg": first.declination_deg,
         "centre_ra_deg": float(np.rad2deg(centre[0])),

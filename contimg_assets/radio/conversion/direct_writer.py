@@ -22,7 +22,7 @@ from contimg_assets.radio.conversion.layout import CORRELATION_TYPES, Layout, cr
 from contimg_assets.radio.conversion.rephase import median_weights, rephase
 from contimg_assets.radio.hdf5 import Hdf5Reader, library_errors, open_hdf5
 from contimg_assets.radio.prefetch import prefetch
-from contimg_assets.radio.uvh5 import SubbandHeader
+from contimg_assets.radio.uvh5 import SubbandHeader, refuse_unusable
 
 
 def refusal(headers: dict[int, SubbandHeader]) -> str | None:
@@ -81,7 +81,7 @@ class _Subband:
 
 def convert_group(
     headers: dict[int, SubbandHeader], out: Path, centre: tuple[float, float], history: str
-) -> None:
+) -> float:
     """Write a group as a Measurement Set.
 
     Parameters
@@ -95,10 +95,15 @@ def convert_group(
     history : str
         A line for the HISTORY table.
 
+    Returns
+    -------
+    float
+        Part of the files' values that is of no use and was not flagged: it is now.
+
     Raises
     ------
     BadSubbandFileError
-        If a file holds unflagged values that nobody can use, or cannot be read.
+        If too much of a file is of no use (:func:`uvh5.refuse_unusable`), or it cannot be read.
     """
     template = headers[min(headers)]
     with ExitStack() as stack:
@@ -112,7 +117,7 @@ def convert_group(
         meridian = phasing.pointing_vector(np.deg2rad(template.declination_deg))
         path_m = uvw[..., 2] - baselines.vectors_m @ meridian
         delays_s = np.where(baselines.conjugated, -path_m, path_m) / SPEED_OF_LIGHT
-        _stream(main, files, baselines.conjugated, delays_s, uvw)
+        return _stream(main, files, baselines.conjugated, delays_s, uvw)
 
 
 @contextmanager
@@ -183,6 +188,8 @@ class _Reader:
         header = files[0].header
         self.files, self.conjugated, self.delays_s = files, conjugated, delays_s
         shape = (header.n_baselines, 1, header.n_channels, header.n_polarisations)
+        self.n_unusable = dict.fromkeys((file.header.subband for file in files), 0)
+        """So far, by subband."""
         self.visibilities = np.empty(shape, np.complex64)
         self.flags = np.empty(shape, bool)
         self.samples = np.empty(shape, np.float32)
@@ -212,7 +219,7 @@ class _Reader:
                 file.visibilities.read_direct(self.visibilities, rows)
                 file.flags.read_direct(self.flags, rows)
                 file.samples.read_direct(self.samples, rows)
-            n_bad_values, n_bad_samples = rephase(
+            self.n_unusable[header.subband] += rephase(
                 self.visibilities[:, 0],
                 self.flags[:, 0],
                 self.samples[:, 0],
@@ -227,11 +234,8 @@ class _Reader:
                 block.flags,
                 block.weights,
             )
-            found = f"unflagged values that are NaN or infinite in integration {integration}"
-            need = file.reader.need
-            need(not n_bad_values, "Data/visdata", f"{n_bad_values} {found}", "finite values, or flags")
-            found += ", or negative"
-            need(not n_bad_samples, "Data/nsamples", f"{n_bad_samples} {found}", "counts, or flags")
+            n_values = self.visibilities.size * header.n_integrations
+            refuse_unusable(header.path, self.n_unusable[header.subband], n_values)
         median_weights(block.weights, block.row_weights)
         return block
 
@@ -242,7 +246,8 @@ def _stream(
     conjugated: NDArray[np.bool_],
     delays_s: NDArray[np.float64],
     uvw: NDArray[np.float64],
-) -> None:
+) -> float:
+    """Write all integrations; the part of the files' values that is of no use and was not flagged."""
     n_times, n_baselines = delays_s.shape
     reader = _Reader(files, conjugated, delays_s)
     blocks = [reader.new_block() for _ in range(min(2, n_times))]
@@ -258,3 +263,5 @@ def _stream(
         }
         for name, values in columns.items():
             main.putcol(name, values, t * n_baselines, n_baselines)
+    n_values = reader.visibilities.size * n_times * len(files)
+    return sum(reader.n_unusable.values()) / n_values

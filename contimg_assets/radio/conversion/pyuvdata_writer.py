@@ -13,10 +13,10 @@ from pyuvdata import UVData
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.layout import CORRELATION_TYPES
-from contimg_assets.radio.uvh5 import SubbandHeader
+from contimg_assets.radio.uvh5 import SubbandHeader, unusable
 
 
-def read_group(headers: dict[int, SubbandHeader]) -> UVData:
+def read_group(headers: dict[int, SubbandHeader]) -> tuple[UVData, float]:
     """Read all subbands of a group into one object, ascending in frequency.
 
     A missing subband stands at its true frequencies, zero and flagged.
@@ -28,8 +28,9 @@ def read_group(headers: dict[int, SubbandHeader]) -> UVData:
 
     Returns
     -------
-    UVData
-        Each integration still phased to its own meridian point.
+    tuple
+        UVData, each integration still phased to its own meridian point; and the part of the files'
+        values that is of no use and was not flagged: it is now.
     """
     template = headers[min(headers)]
     merged = _read(template.path)
@@ -39,6 +40,7 @@ def read_group(headers: dict[int, SubbandHeader]) -> UVData:
     flags = np.ones(shape, bool)
     samples = np.zeros(shape, np.float32)
     frequencies = np.empty(n_band)
+    n_unusable = 0
     for place, subband in enumerate(reversed(range(telescope.N_SUBBANDS))):
         channels = slice(place * n_channels, (place + 1) * n_channels)
         if subband not in headers:
@@ -46,6 +48,9 @@ def read_group(headers: dict[int, SubbandHeader]) -> UVData:
             continue
         part = _read(headers[subband].path)
         frequencies[channels] = part.freq_array[::-1]
+        bad = unusable(part.data_array, part.flag_array, part.nsample_array)
+        n_unusable += int(np.count_nonzero(bad))
+        part.data_array[bad], part.flag_array[bad], part.nsample_array[bad] = 0, True, 0
         data[:, channels] = part.data_array[:, ::-1]
         flags[:, channels] = part.flag_array[:, ::-1]
         samples[:, channels] = part.nsample_array[:, ::-1]
@@ -54,7 +59,7 @@ def read_group(headers: dict[int, SubbandHeader]) -> UVData:
     merged.channel_width = np.full(n_band, template.channel_width_hz)
     merged.spw_array = np.array([0])
     merged.flex_spw_id_array = np.zeros(n_band, dtype=int)
-    return merged
+    return merged, n_unusable / (data.size // telescope.N_SUBBANDS * len(headers))
 
 
 def _read(path: Path) -> UVData:
@@ -139,7 +144,7 @@ def _replace_weights(ms: Path, polarisations: tuple[int, ...]) -> None:
 
 def convert_group(
     headers: dict[int, SubbandHeader], out: Path, centre: tuple[float, float], history: str
-) -> None:
+) -> float:
     """Write a group as a Measurement Set with pyuvdata.
 
     Parameters
@@ -152,9 +157,14 @@ def convert_group(
         ICRS phase centre, rad.
     history : str
         A line for the HISTORY table.
+
+    Returns
+    -------
+    float
+        See :func:`read_group`.
     """
     template = headers[min(headers)]
-    uvd = read_group(headers)
+    uvd, unusable_fraction = read_group(headers)
     set_drift(uvd, np.deg2rad(template.declination_deg))
     uvd.telescope.name = telescope.TELESCOPE_NAME
     uvd.telescope.instrument = telescope.TELESCOPE_NAME
@@ -176,3 +186,4 @@ def convert_group(
         warnings.simplefilter("ignore", UserWarning)
         uvd.write_ms(str(out), run_check_acceptability=False, flip_conj=False)
     _replace_weights(out, template.polarisations)
+    return unusable_fraction

@@ -20,11 +20,12 @@ def rephase(
     out: NDArray[np.complex64],
     out_flags: NDArray[np.bool_],
     out_weights: NDArray[np.float32],
-) -> tuple[int, int]:
+) -> int:
     """Turn phases by ``exp(−2πi τ ν)`` and put channels, hands and conjugates in order.
 
     Phases are computed in double precision; a subband's are linear in
-    frequency, so one rotation a channel does.
+    frequency, so one rotation a channel does.  What nobody can use (:func:`uvh5.unusable`)
+    becomes zero, without weight, and flagged.
 
     Parameters
     ----------
@@ -46,13 +47,11 @@ def rephase(
 
     Returns
     -------
-    tuple of int
-        Unflagged visibilities, and unflagged samples, that nobody can use: not
-        finite, or a negative number of samples.
+    int
+        Values that nobody can use, and that the file has not flagged.
     """
     n_baselines, n_channels, n_polarisations = visibilities.shape
-    bad_visibilities = 0
-    bad_samples = 0
+    n_unusable = 0
     for b in numba.prange(n_baselines):
         phasor = np.exp(-2j * np.pi * (delays_s[b] * first_hz))
         turn = np.exp(-2j * np.pi * (delays_s[b] * step_hz))
@@ -66,13 +65,14 @@ def rephase(
                 out[b, first_channel + f, p] = np.conj(value) if conjugated[b] else value
                 out_flags[b, first_channel + f, p] = flag
                 out_weights[b, first_channel + f, p] = weight
-                if not flag:
-                    if not (np.isfinite(value.real) and np.isfinite(value.imag)):
-                        bad_visibilities += 1
-                    if not 0 <= weight < np.inf:
-                        bad_samples += 1
+                finite = np.isfinite(value.real) and np.isfinite(value.imag)
+                if not flag and not (finite and 0 < weight < np.inf):
+                    out[b, first_channel + f, p] = 0
+                    out_flags[b, first_channel + f, p] = True
+                    out_weights[b, first_channel + f, p] = 0
+                    n_unusable += 1
             phasor *= turn
-    return bad_visibilities, bad_samples
+    return n_unusable
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
