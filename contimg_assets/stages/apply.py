@@ -32,8 +32,10 @@ class ApplyResult(Result):
     antennas_without_solutions: list[str]
     antennas_jumped: list[str]
     """Flagged from a jump of their gain on, or up to it: on the far side from the calibration."""
+    antennas_with_other_delays: list[str]
+    """Flagged: the correlator takes out another delay than it did for the calibrator."""
     bad_antenna_fraction: float
-    """Of the antennas' time, feeds and subbands, what is bad: no signal, noisy, jumped."""
+    """Of the antennas' time, feeds and subbands, what is bad: no signal, noisy, jumped, of other delays."""
     wall_seconds: float
 
 

@@ -1,6 +1,7 @@
 """Solving and applying with CASA, against the gains that the simulator put in."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
+from contimg_assets.radio.applied_delays import keep_delays
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field, subtract
@@ -618,3 +620,41 @@ def test_a_calibrator_without_neighbours_keeps_its_first_solution(tmp_path: Path
     assert (model["rounds_kept"], model["ended"]) == (0, "no other source in the image")
     assert model["sources"] == []
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_an_antenna_of_other_delays_is_flagged_and_told(
+    scan: Scan, solved: dict[str, Any], calibrated: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of the correlator's, since the calibrator's scan: its solutions are not its own any more.
+
+    Where that is so for most antennas, the set is of no use.
+    """
+    from casacore.tables import table
+
+    assert calibrated["antennas_with_other_delays"] == []
+    names = solved["antennas"]
+    then = {name: [0.0, 0.0] for name in names}
+    sidecar = scan.folder / "set" / "solutions.json"
+    copy = tmp_path / "set"
+    shutil.copytree(scan.folder / "set", copy)
+    (copy / "solutions.json").write_text(
+        json.dumps(json.loads(sidecar.read_text()) | {"applied_delays_ns": then})
+    )
+    ms = tmp_path / "scan.ms"
+    shutil.copytree(scan.ms, ms)
+    keep_delays(ms, then | {names[3]: [0.0, 5.0]})
+    result = apply(ms, scan.flags, copy, tmp_path / "one.ms")
+    assert result["antennas_with_other_delays"] == [names[3]]
+    assert result["bad_antenna_fraction"] == pytest.approx(
+        calibrated["bad_antenna_fraction"] + 1 / len(read_shape(ms).antennas)
+    )
+    shape = read_shape(ms)
+    own = shape.antenna_names.index(names[3])
+    with table(str(tmp_path / "one.ms"), ack=False) as main:
+        flags = main.getcol("FLAG").reshape(shape.data_shape)
+    concerned = (shape.antenna_1 == own) | (shape.antenna_2 == own)
+    assert flags[:, concerned].all()
+    assert not flags[:, shape.cross & ~concerned].all()
+    keep_delays(ms, {name: [20.0 * k, 0.0] for k, name in enumerate(names)})
+    with pytest.raises(CalibrationError, match="other correlator delays"):
+        apply(ms, scan.flags, copy, tmp_path / "most.ms")

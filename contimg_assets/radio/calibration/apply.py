@@ -1,5 +1,6 @@
 """Applying a calibration set to a clone of a group, and proving that it was."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.applied_delays import changed_delays, delays_of
 from contimg_assets.radio.calibration.interpolation import interpolate
 from contimg_assets.radio.calibration.solve import TABLES
 from contimg_assets.radio.caltables.jones import Jones, read_jones
@@ -21,6 +23,10 @@ from contimg_assets.radio.measurement_set import GroupShape, add_column_like_dat
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
 _INTEGRATIONS, _CHANNELS = 7, 5
+#: What is kept with a set's tables.
+SIDECAR = "solutions.json"
+#: The correlator's delays may have changed for this part of the antennas, which are flagged.
+MOST_OTHER = 0.5
 
 
 def apply(
@@ -36,8 +42,9 @@ def apply(
 
     Weights are not calibrated: they count samples, and after calibration every
     baseline has the noise of one SEFD.  Data without solutions are flagged, and
-    so are autocorrelations, which are never imaged, and antennas whose gain has jumped between the
-    calibration and the integration.
+    so are autocorrelations, which are never imaged, antennas whose gain has jumped between the
+    calibration and the integration, and those for which the correlator takes out another delay than
+    it did for the calibrator.
 
     Parameters
     ----------
@@ -64,7 +71,8 @@ def apply(
     MissingInputError
         If a table or the flags are not there.
     CalibrationError
-        If the result is empty, not finite, or no different from the data.
+        If the result is empty, not finite, or no different from the data; if the correlator's delays
+        are others for more than half of the antennas.
     """
     began = time.monotonic()
     shape = read_shape(ms)
@@ -75,9 +83,16 @@ def apply(
         jones, drift = interpolate(jones, other, weight)
     told = read_summary(flags_folder)
     jumped = beyond_jumps(told.get("jumps", []), shape, _solved_mjd(set_folder))
+    others = _other_delays(shape, [set_folder, *([other_set] if other_set is not None else [])])
+    delayed = [
+        Span(place, feed, 0, shape.n_times - 1, "delay changed")
+        for place, antenna in enumerate(shape.antennas)
+        for feed in (0, 1)
+        if shape.antenna_names[antenna] in others
+    ]
     with open_flags(flags_folder, shape.data_shape) as flags_of:
         clone_tree(ms, out)
-        n_flagged = _write(out, shape, jones, flags_of, jumped)
+        n_flagged = _write(out, shape, jones, flags_of, [*jumped, *delayed])
     n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
     if n_flagged == n_cross:
         raise CalibrationError(f"{out}: every visibility is flagged after applying {set_folder}")
@@ -88,7 +103,8 @@ def apply(
         "n_antennas_without_solutions": len(without),
         "antennas_without_solutions": without,
         "antennas_jumped": sorted({shape.antenna_names[shape.antennas[s.antenna]] for s in jumped}),
-        "bad_antenna_fraction": told.get("bad_span_fraction", 0.0) + _part(jumped, shape),
+        "antennas_with_other_delays": others,
+        "bad_antenna_fraction": told.get("bad_span_fraction", 0.0) + _part([*jumped, *delayed], shape),
         **drift,
         "wall_seconds": time.monotonic() - began,
     }
@@ -100,6 +116,23 @@ def _solved_mjd(set_folder: Path) -> float:
 
     with table(str(set_folder / TABLES[-1][2]), ack=False) as rows:
         return float(np.mean(rows.getcol("TIME"))) / 86400.0
+
+
+def _other_delays(shape: GroupShape, sets: list[Path]) -> list[str]:
+    """Antennas for which the correlator takes out other delays than when sets were observed."""
+    now, found = delays_of(shape.path), set[str]()
+    for folder in sets:
+        # Tables that were made elsewhere have none: nobody knows then.
+        if (folder / SIDECAR).exists():
+            then = json.loads((folder / SIDECAR).read_text(encoding="utf-8")).get("applied_delays_ns")
+            found |= set(changed_delays(then, now))
+    others = sorted(found & {shape.antenna_names[a] for a in shape.antennas}, key=lambda n: (len(n), n))
+    if len(others) > MOST_OTHER * len(shape.antennas):
+        raise CalibrationError(
+            f"{shape.path}: found other correlator delays for {len(others)} of {len(shape.antennas)} "
+            f"antennas than in {sets[0]}; expected the same for at least half"
+        )
+    return others
 
 
 def _part(spans: list[Span], shape: GroupShape) -> float:

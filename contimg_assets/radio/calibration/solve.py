@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing
+from contimg_assets.radio.applied_delays import delays_of
 from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
 from contimg_assets.radio.calibration.model import visible_sources
@@ -119,6 +120,7 @@ def solve(
         "refant": reference.name,
         "refant_reason": reference.reason,
         "delays": delays,
+        "applied_delays_ns": delays_of(ms),
         "mid_mjd": mid_mjd,
         "declination_deg": float(np.rad2deg(shape.declination_rad)),
         "centre_ra_deg": float(np.rad2deg(shape.centre[0])),

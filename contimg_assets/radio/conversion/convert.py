@@ -14,6 +14,7 @@ import numpy as np
 
 from contimg_assets import __version__
 from contimg_assets.radio import phasing, telescope
+from contimg_assets.radio.applied_delays import keep_delays, read_delays
 from contimg_assets.radio.conversion.subtables import finish_subtables
 from contimg_assets.radio.conversion.validate import validate
 from contimg_assets.radio.errors import BadSubbandFileError, ConversionError, GroupError
@@ -134,6 +135,7 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
         from contimg_assets.radio.conversion.pyuvdata_writer import convert_group
     unusable_fraction = convert_group(headers, building, centre, history)
     times_s = (first.times_jd - phasing.JD_OF_MJD_0) * 86400.0
+    keep_delays(building, read_delays(first))
     finish_subtables(building, declination, times_s, first.integration_s)
     start_mjd = first.start_mjd
     end_mjd = start_mjd + first.n_integrations * first.integration_s / 86400.0

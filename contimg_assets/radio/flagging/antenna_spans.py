@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.robust import MAD_TO_SIGMA
 
-Kind = Literal["no signal", "noisy", "jumped"]
+Kind = Literal["no signal", "noisy", "jumped", "delay changed"]
 #: Names of the two feeds.
 FEEDS = ("X", "Y")
 #: Twice the logarithm of the odds on a span of no signal: as that of a deviation of six standard errors; more
