@@ -25,6 +25,7 @@ from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
+from contimg_assets.sensors.alarms import alarms
 from contimg_assets.sensors.alerts import cancelled_runs, failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.campaigns import campaign_groups
@@ -83,6 +84,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             cancelled_runs,
             failed_checks,
             pointing_changes,
+            alarms,
         ],
         schedules=[hourly_retention],
         resources={

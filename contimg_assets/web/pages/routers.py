@@ -6,6 +6,7 @@ Belongs here: the list of routers.  Does not belong here: routes.
 from fastapi import FastAPI
 
 from contimg_assets.web.api.parts import Parts
+from contimg_assets.web.pages.alarms import alarm_forms_router
 from contimg_assets.web.pages.antennas import antennas_router
 from contimg_assets.web.pages.batches import batches_router
 from contimg_assets.web.pages.calibration import calibration_router
@@ -29,6 +30,7 @@ _ROUTERS = (
     batches_router,
     limits_router,
     system_router,
+    alarm_forms_router,
 )
 
 
