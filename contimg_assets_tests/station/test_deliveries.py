@@ -55,7 +55,8 @@ def test_a_thousand_failures_within_a_minute_are_few_messages_to_mail_and_web(
     at = now()
     clock = [at]
     monkeypatch.setattr(alarm_rules, "LOOKS", {})
-    monkeypatch.setattr(alarm_look, "now", lambda: clock[0])
+    for module in (alarm_look, deliveries):
+        monkeypatch.setattr(module, "now", lambda: clock[0])
     with mail_sink() as mails, web_sink() as web:
         addresses_file(home, duty=mails.url, chat=web.url)
         station = Installation(get_settings())
@@ -173,7 +174,7 @@ def test_addresses_are_in_no_output(home: Path, monkeypatch: pytest.MonkeyPatch)
         secrets = ("hunter22", "secret-token", "other-secret")
         (address,) = read_addresses(home)
         told = [repr(address), json.dumps(settings_in_force(), default=str), address.without_secrets(url)]
-        for command in (["notify", "test"], ["notify", "list"], ["settings"], ["settings", "--json"]):
+        for command in (["notify", "test"], ["notify", "list"], ["settings", "--json"]):
             done = subprocess.run(
                 [sys.executable, "-m", "contimg_assets.cli", *command],
                 capture_output=True,

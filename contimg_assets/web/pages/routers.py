@@ -15,6 +15,7 @@ from contimg_assets.web.pages.group_forms import group_forms_router
 from contimg_assets.web.pages.groups import groups_router
 from contimg_assets.web.pages.jobs import jobs_router
 from contimg_assets.web.pages.limits import limits_router
+from contimg_assets.web.pages.nights import nights_router
 from contimg_assets.web.pages.rendering import static_router
 from contimg_assets.web.pages.system import system_router
 from contimg_assets.web.pages.tonight import tonight_router
@@ -31,6 +32,7 @@ _ROUTERS = (
     limits_router,
     system_router,
     alarm_forms_router,
+    nights_router,
 )
 
 
