@@ -5,7 +5,6 @@ report says, or how it is kept and sent (``station/night_products.py``).
 """
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from dagster import (
     AllPartitionMapping,
@@ -56,7 +55,7 @@ _AFTER_H = 4
     owners=OWNERS,
     retry_policy=RETRY,
 )
-def night_report(context: AssetExecutionContext, storage: StoreResource) -> MaterializeResult[Path]:
+def night_report(context: AssetExecutionContext, storage: StoreResource) -> MaterializeResult:
     station = Installation(get_settings())
     report, version = make_report(station, context.partition_key, context.run.run_id)
     sent = send_report(station, report) if is_first(station, report.date) else []
