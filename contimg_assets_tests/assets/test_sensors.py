@@ -608,7 +608,7 @@ def test_the_cursor_of_a_release_before_is_taken_over(records: StationRecords, h
 
 
 def test_the_sensor_of_alarms_queues_messages_and_waits_for_no_address(
-    records: StationRecords, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process that it starts sends them: to one that takes it, and to one that is not there."""
     with web_sink() as web, socket.socket() as taken:
@@ -616,7 +616,7 @@ def test_the_sensor_of_alarms_queues_messages_and_waits_for_no_address(
         away = f"json://127.0.0.1:{taken.getsockname()[1]}/x"
         monkeypatch.setenv("CONTIMG_NOTIFY_URLS", f"{away} {web.url}")
         NotifierResource().notifier().send("run_failed", TARGET, "why", cause="image: ImagingError")
-        with DagsterInstance.ephemeral() as instance:
+        with DagsterInstance.local_temp(str(tmp_path)) as instance:
             assert isinstance(tick(alarms, instance), SkipReason)
         assert sender.process is not None
         sender.process.wait(300)
