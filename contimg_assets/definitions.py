@@ -12,6 +12,7 @@ from dagster import Definitions, in_process_executor
 from contimg_assets.assets.calibration import calibrated_ms, calibration_tables, flags
 from contimg_assets.assets.imaging import image
 from contimg_assets.assets.ingest import measurement_set, uvh5_subbands
+from contimg_assets.assets.nights import night_report, night_report_job, nightly_report
 from contimg_assets.assets.photometry import photometry
 from contimg_assets.assets.quality import calibration_qa, image_qa, measurement_set_qa
 from contimg_assets.checks.quality import (
@@ -25,6 +26,7 @@ from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
+from contimg_assets.sensors.alarms import alarms
 from contimg_assets.sensors.alerts import cancelled_runs, failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.campaigns import campaign_groups
@@ -66,9 +68,10 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             image,
             image_qa,
             photometry,
+            night_report,
         ],
         asset_checks=[measurement_set_checks, calibration_checks, image_checks, photometry_checks],
-        jobs=[*jobs, retention_job],
+        jobs=[*jobs, retention_job, night_report_job],
         # Also for assets that are materialised by hand: a process for each step costs 2 s, and their stages
         # run in processes of their own.
         executor=in_process_executor,
@@ -83,8 +86,9 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             cancelled_runs,
             failed_checks,
             pointing_changes,
+            alarms,
         ],
-        schedules=[hourly_retention],
+        schedules=[hourly_retention, nightly_report],
         resources={
             "stages": StageRunner(),
             "database": DatabaseResource(),

@@ -47,6 +47,8 @@ SETTINGS_FILE = "contimg.toml"
 PREFIX, DELIMITER = "CONTIMG_", "__"
 #: A setting that has a number otherwise is switched off by this word.
 NONE = "none"
+#: Addresses of alarms (``station/addresses.py``): secret, so no setting, which would be shown and recorded.
+NOTIFY_VARIABLE = "CONTIMG_NOTIFY_URLS"
 #: Variables that begin like settings and are none: PostgreSQL and Redis of Dagster's instance (``deploy/``),
 #: what a Slurm job finds the installation by, and what ``radio/casa.py`` tells CASA in this process and
 #: those that it starts.
@@ -54,6 +56,7 @@ OTHER_VARIABLES = frozenset(
     {
         *("CONTIMG_DAGSTER_DATABASE_URL", "CONTIMG_REDIS_URL", "CONTIMG_ENVIRONMENT", "CONTIMG_BIN"),
         *("CONTIMG_CASA_DATA", "CONTIMG_CASA_LOG", "CONTIMG_CASA_CACHE"),
+        NOTIFY_VARIABLE,
     }
 )
 
@@ -107,9 +110,39 @@ class BackupOptions(Options):
     which they cannot be copied; None: the addresses as they are."""
 
 
+class AlarmOptions(Options):
+    """When people are told, and how often."""
+
+    messages_an_hour: int = Field(default=10, ge=1)
+    """Messages about new alarms that one hour may have; the others are held back for a summary."""
+    summary_minutes: float = Field(default=10.0, gt=0)
+    """What was held back is summed up after this time, min; what goes on happening, after 6 times as long
+    each time, once a day at last."""
+    over_after_hours: float = Field(default=1.0, gt=0)
+    """An alarm of something that happened, such as a failed run, is over when it has not happened again for
+    this long, h."""
+    no_data_minutes: float | None = Field(default=60.0, gt=0)
+    """Time without a new group, while the telescope's data come live, from which that is an alarm, min;
+    None: it never is."""
+    no_image_minutes: float = Field(default=30.0, gt=0)
+    """Time without an image, while data come, from which that is an alarm, min."""
+    stuck_hours: float = Field(default=2.0, gt=0)
+    """Groups are stuck that are in progress for this long, or wait while none has begun for this long, h."""
+    warn_streak: int = Field(default=10, ge=2)
+    """Groups in succession of which a check says WARN, from which that is an alarm."""
+    disk_days: float = Field(default=2.0, gt=0)
+    """A disk that is full within this time at last week's growth wants somebody to look now, days; within
+    two and a half times as long, people are told."""
+    silent_minutes: float = Field(default=30.0, gt=0)
+    """A sensor that is switched on and has not looked for this long is silent, min."""
+
+
 class WebOptions(Options):
     """Under which names the web server is reached, and by which proxies."""
 
+    base_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    """Address at which people reach the pages, such as https://contimg.example.org: messages have links below
+    it; None: they have none."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names, without port, that browsers may use besides those of the loopback interface."""
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
@@ -159,6 +192,7 @@ class Settings(BaseSettings):
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     backup: BackupOptions = BackupOptions()
+    alarms: AlarmOptions = AlarmOptions()
     web: WebOptions = WebOptions()
 
     @property

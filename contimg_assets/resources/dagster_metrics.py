@@ -84,11 +84,16 @@ def _sensors(instance: DagsterInstance) -> Metric:
     family = GaugeMetricFamily(
         "contimg_sensor_tick_timestamp_seconds", "When a sensor last looked, Unix time.", labels=["sensor"]
     )
-    ticks = {}
+    for name, at in sorted(sensor_ticks(instance).items()):
+        family.add_metric([name], at)
+    return family
+
+
+def sensor_ticks(instance: DagsterInstance) -> dict[str, float]:
+    """When each sensor last looked, Unix time; those that never did are left out."""
+    ticks: dict[str, float] = {}
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
         for tick in instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1):
             # A code location that was moved leaves states of its old place behind.
             ticks[state.instigator_name] = max(tick.timestamp, ticks.get(state.instigator_name, 0.0))
-    for name, at in sorted(ticks.items()):
-        family.add_metric([name], at)
-    return family
+    return ticks

@@ -6,7 +6,6 @@ from dagster import (
     RunFailureSensorContext,
     RunStatusSensorContext,
     SensorEvaluationContext,
-    SensorResult,
     SkipReason,
     run_failure_sensor,
     run_status_sensor,
@@ -17,11 +16,16 @@ from contimg_assets.jobs import convert_group, process_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, TERMINATED
+from contimg_assets.station.alarms import mark_of, set_mark
+from contimg_assets.station.alerts import LOG, TELL
+from contimg_assets.station.group_states import kind_of
 from contimg_assets.station.lease_judge import Judge
 from contimg_assets.station.models import INTERRUPTED, STORAGE
 from contimg_assets.station.storage import of_words
 from contimg_assets.station.views import standings
 
+#: Name of the mark of the newest bad verdict that was told.
+VERDICTS_MARK = "bad_verdicts"
 #: Alerts of one tick at most; the rest are told in the next.
 ALERTS_PER_TICK = 50
 
@@ -42,9 +46,13 @@ def failed_runs(
     key = run.tags.get(PARTITION_TAG)
     if key and database.records().find(key) and _was_broken_off(context, database, key):
         return  # told already, once for all groups that met the same; or asked for
-    alerts.notifier().send("run_failed", key or run.run_id, f"{run.job_name} {run.run_id}: {message}")
     records = database.records()
     group = records.find(key) if key else None
+    failed = group is not None and group.state == "failed"
+    # Dagster names the step; why it failed the group says, and what it has in common with others.
+    told = f"{run.job_name} {run.run_id}: {message}" + (f" {group.reason}" if group and failed else "")
+    cause = kind_of(group.reason) if group and failed else run.job_name
+    alerts.notifier().send("run_failed", key or run.run_id, told, cause=cause)
     if group is None:
         return
     # A stage that fails says so itself. A run that was killed could not, and its group is still its own.
@@ -114,8 +122,12 @@ def cancelled_runs(context: RunStatusSensorContext, database: DatabaseResource) 
 )
 def failed_checks(
     context: SensorEvaluationContext, database: DatabaseResource, alerts: NotifierResource
-) -> SensorResult | SkipReason:
-    found = database.records().bad_verdicts_after(int(context.cursor or 0), ALERTS_PER_TICK)
+) -> SkipReason:
+    engine = database.records().engine
+    # Not in the cursor, which goes with Dagster's database; one of a release before that is taken over.
+    told = mark_of(engine, VERDICTS_MARK)
+    last = int(context.cursor or 0) if told is None else told
+    found = database.records().bad_verdicts_after(last, ALERTS_PER_TICK)
     if not found:
         return SkipReason("no new bad verdicts")
     notifier = alerts.notifier()
@@ -127,8 +139,12 @@ def failed_checks(
             f"{stands[verdict.key].text}: {verdict.product}: "
             f"{verdict.check} is {verdict.value}: {verdict.status} "
             f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})",
+            cause=f"{verdict.product}.{verdict.check}",
+            # One WARN is no alarm; ten in succession are (``alarm_rules.py``).
+            severity=TELL if verdict.status == "ERROR" else LOG,
         )
-    return SensorResult(cursor=str(found[-1].id))
+    set_mark(engine, VERDICTS_MARK, found[-1].id)
+    return SkipReason(f"told of {len(found)} bad verdicts")
 
 
 @sensor(
@@ -140,5 +156,5 @@ def pointing_changes(database: DatabaseResource, alerts: NotifierResource) -> Sk
     found = database.pointing().untold(ALERTS_PER_TICK)
     notifier = alerts.notifier()
     for key, event in found:
-        notifier.send("pointing", key, event)
+        notifier.send("pointing", key, event, severity=LOG)
     return SkipReason(f"told of {len(found)} changes")

@@ -12,12 +12,13 @@ from contimg_assets.radio.group_key import key_time
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
 from contimg_assets.settings import get_settings
+from contimg_assets.station.alarm_look import Unusable
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.database_faults import refuse_lost
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
-from contimg_assets.station.storage import fault_here, fault_of, folders_away, tell_once
+from contimg_assets.station.storage import fault_here, fault_of, folders_away, place_of, tell_once
 
 PRIORITY_TAG = "dagster/priority"
 #: Which of a station's workers may take a run: the station's own, or all of them.
@@ -41,22 +42,29 @@ def usable() -> bool:
 
     To be asked before the station database is opened: opening makes one where there is none.
     """
+    return unusable() is None
+
+
+def unusable() -> Unusable | None:
+    """Why runs cannot be made here now, which is told, once for each cause; None if they can."""
     settings = get_settings()
     notifier = Notifier(settings.home)
     try:
         refuse_lost(settings)
     except DatabaseError as error:
-        notifier.send_once("database_lost", str(settings.home), str(error))
-        return False
+        found = Unusable("database_lost", str(settings.home), str(error))
+        notifier.send_once(found.kind, found.subject, found.message)
+        return found
     except DBAPIError as error:
         fault = fault_of(error)
         if fault is None:
             raise
     else:
         fault = fault_here(settings)
-    if fault is not None:
-        tell_once(notifier, fault)
-    return fault is None
+    if fault is None:
+        return None
+    tell_once(notifier, fault)
+    return Unusable("storage", place_of(fault), fault.cause)
 
 
 def with_files(database: DatabaseResource, groups: Iterable[ObservationGroup]) -> list[ObservationGroup]:

@@ -156,7 +156,7 @@ class ProductVersion(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), default=GROUP)
-    """What ``key`` is the key of."""
+    """What ``key`` is the key of; of a night's report: a day UTC, as keys of groups begin."""
     key: Mapped[str] = mapped_column(String(32))
     product: Mapped[str] = mapped_column(String(64))
     version: Mapped[str] = mapped_column(String(64))

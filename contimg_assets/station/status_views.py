@@ -27,7 +27,7 @@ from contimg_assets.station.models import (
 RECENT = timedelta(hours=24)
 #: Time over which growth of the disk is taken.
 GROWTH = timedelta(days=7)
-_MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
+MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def pace(engine: Engine) -> Pace:
     since = now() - RECENT
     of_late = select(GroupSummary.mid_mjd, GroupSummary.image_made_at, Pointing.end_mjd - Pointing.start_mjd)
     of_late = of_late.outerjoin(Pointing, Pointing.key == GroupSummary.key).where(
-        GroupSummary.image_made_at > since, GroupSummary.mid_mjd > (since - _MJD_0) / timedelta(days=1)
+        GroupSummary.image_made_at > since, GroupSummary.mid_mjd > (since - MJD_0) / timedelta(days=1)
     )
     with reading(engine) as session:
         rows = session.execute(of_late).all()
@@ -185,4 +185,4 @@ def last_failures(engine: Engine, limit: int) -> list[GroupSummary]:
 
 
 def _at(mjd: float) -> datetime:
-    return _MJD_0 + timedelta(days=mjd)
+    return MJD_0 + timedelta(days=mjd)

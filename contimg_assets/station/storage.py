@@ -138,7 +138,12 @@ def retry(work: Callable[[], object], seconds: float) -> None:
 def tell_once(notifier: Notifier, fault: StorageError) -> None:
     """One alert for a cause, however many groups meet it, and in whatever words a database tells it."""
     same = _SILENT if fault.cause.startswith(_SILENT) else None
-    notifier.send_once("storage", str(fault.folder or "database"), fault.cause, same=same)
+    notifier.send_once("storage", place_of(fault), fault.cause, same=same)
+
+
+def place_of(fault: StorageError) -> str:
+    """What alerts call the place of a fault."""
+    return str(fault.folder or "database")
 
 
 def folders_away(groups: Iterable[ObservationGroup]) -> dict[str, StorageError]:

@@ -9,7 +9,8 @@ which the database says (``publication.py``).
 
 Layout below ``CONTIMG_HOME``::
 
-    products/<slug>/<product>        link to .versions/<product>-<token>
+    products/<slug>/<product>        link to .versions/<product>-<token>; of a day's products the
+                                     slug is the date
     products/<slug>/.versions/…      the published content, never edited
     products/<slug>/.staging/…       what is being built (removed when it fails)
     calibration/<set id>/…           calibration tables of the registry
@@ -34,7 +35,7 @@ from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.files import scratch_folder, tree_sha256
-from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.group_key import folder_of
 from contimg_assets.radio.process_marks import marked
 
 #: Products of which every version is kept, named by its content: small, and wanted back at times.
@@ -103,8 +104,8 @@ class Store:
         self.scratch = home / "scratch" if scratch is None else scratch
 
     def path(self, key: str, product: str) -> Path:
-        """Where ``product`` of group ``key`` is (or will be) published."""
-        return self.products / slug(key) / product
+        """Where ``product`` of group or day ``key`` is (or will be) published."""
+        return self.products / folder_of(key) / product
 
     @contextmanager
     def staging(self, key: str, product: str) -> Iterator[Path]:
@@ -117,7 +118,7 @@ class Store:
             folder or file of any name, then call ``publication.publish``.
         """
         name = marked(f"{product}-{uuid.uuid4().hex[:12]}")
-        folder = self.products / slug(key) / STAGING / name
+        folder = self.products / folder_of(key) / STAGING / name
         folder.mkdir(parents=True)
         try:
             yield folder

@@ -86,6 +86,7 @@ def test_the_graph_is_the_one_that_was_drawn(specs: list[AssetSpec]) -> None:
         ("image", "image_qa"),
         ("image", "photometry"),
         ("image_qa", "photometry"),
+        ("image_qa", "night_report"),
     }
 
 

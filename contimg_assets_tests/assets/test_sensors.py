@@ -1,5 +1,6 @@
 """Sensors start what is ready, once, the newest first, and keep their hands off what is taken."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from contimg_assets.radio.grouping import BadFile
 from contimg_assets.radio.uvh5 import SubbandHeader
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.sensors import incoming
+from contimg_assets.sensors.alarms import alarms, sender
 from contimg_assets.sensors.alerts import failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.imaging import images_due
@@ -32,6 +34,7 @@ from contimg_assets.sensors.workers import dead_workers
 from contimg_assets.settings import Settings
 from contimg_assets.station import incoming_folder
 from contimg_assets.station.arrivals import Arrivals
+from contimg_assets.station.deliveries import waiting
 from contimg_assets.station.folder_watch import FolderWatch
 from contimg_assets.station.incoming_folder import IncomingFolder
 from contimg_assets.station.leases import new_command
@@ -48,6 +51,7 @@ from contimg_assets_tests.fake_stages import (
     write_tables,
 )
 from contimg_assets_tests.radio.subband_files import START, file_name, write_group
+from contimg_assets_tests.station.sinks import web_sink
 
 REPOSITORY = Path(__file__).parent.parent.parent
 Look = Callable[[float], list[str]]
@@ -566,39 +570,60 @@ def test_a_group_waits_for_its_calibration_until_its_deadline(
 
 
 def test_bad_verdicts_are_told_once_and_a_bounded_number_at_a_time(
-    records: StationRecords, home: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    records: StationRecords, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also after Dagster's own database is lost, and with it the sensors' cursors."""
     monkeypatch.setattr("contimg_assets.sensors.alerts.ALERTS_PER_TICK", 2)
     pending(records, home, TARGET)
     for status in ("PASS", "WARN", "ERROR", "ERROR"):
-        record_verdict(
-            records,
-            TARGET,
-            "image_qa",
-            "rms_ratio",
-            status=status,
-            value=2.0,
-            soft=1.5,
-            hard=3.0,
-            limits_version="1",
-        )
-    cursor, ticks = None, 0
-    while True:
-        context = build_sensor_context(
-            instance=instance,
-            cursor=cursor,
-            resources={
-                "database": DatabaseResource(),
-                "storage": StoreResource(),
-                "alerts": NotifierResource(),
-            },
-        )
-        result = failed_checks(context)
-        if isinstance(result, SkipReason):
-            break
-        cursor, ticks = cast(SensorResult, result).cursor, ticks + 1
-    assert ticks == 2
-    assert [alert["kind"] for alert in NotifierResource().notifier().recent()] == ["check_failed"] * 3
+        limits = {"value": 2.0, "soft": 1.5, "hard": 3.0, "limits_version": "1"}
+        record_verdict(records, TARGET, "image_qa", "rms_ratio", status=status, **limits)
+    told = []
+    for _ in range(4):
+        with DagsterInstance.ephemeral() as instance:
+            tick(failed_checks, instance)
+        told.append(len(NotifierResource().notifier().recent()))
+    assert told == [2, 3, 3, 3]
+    alerts = NotifierResource().notifier().recent()
+    assert [alert["kind"] for alert in alerts] == ["check_failed"] * 3
+    # One WARN is no alarm.
+    assert [alert["severity"] for alert in alerts] == ["log", "tell", "tell"]
+    assert {alert["cause"] for alert in alerts} == {"image_qa.rms_ratio"}
+
+
+def test_the_cursor_of_a_release_before_is_taken_over(records: StationRecords, home: Path) -> None:
+    pending(records, home, TARGET)
+    for _ in range(2):
+        limits = {"value": 2.0, "soft": 1.5, "hard": 1.8, "limits_version": "1"}
+        record_verdict(records, TARGET, "image_qa", "rms_ratio", status="ERROR", **limits)
+    (first, _) = records.bad_verdicts_after(0, 10)
+    with DagsterInstance.ephemeral() as instance:
+        resources = {
+            "database": DatabaseResource(),
+            "storage": StoreResource(),
+            "alerts": NotifierResource(),
+        }
+        failed_checks(build_sensor_context(instance=instance, cursor=str(first.id), resources=resources))
+    assert len(NotifierResource().notifier().recent()) == 1
+
+
+def test_the_sensor_of_alarms_queues_messages_and_waits_for_no_address(
+    records: StationRecords, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that it starts sends them: to one that takes it, and to one that is not there."""
+    with web_sink() as web, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        away = f"json://127.0.0.1:{taken.getsockname()[1]}/x"
+        monkeypatch.setenv("CONTIMG_NOTIFY_URLS", f"{away} {web.url}")
+        NotifierResource().notifier().send("run_failed", TARGET, "why", cause="image: ImagingError")
+        with DagsterInstance.local_temp(str(tmp_path)) as instance:
+            assert isinstance(tick(alarms, instance), SkipReason)
+        assert sender.process is not None
+        sender.process.wait(300)
+        assert "contimg: a run failed: image: ImagingError" in web.titles
+    queue = waiting(records.engine)
+    assert {each.address for each in queue} == {"environment-1"}
+    assert all(each.attempts == 1 and each.error for each in queue)
 
 
 def tell_of_failed_run(

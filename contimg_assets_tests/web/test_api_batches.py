@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
+from contimg_assets.station.alarms import Condition, take_conditions
 from contimg_assets.station.campaign_models import Campaign, CampaignGroup
 from contimg_assets.station.campaign_views import campaigns_of
+from contimg_assets.station.columns import now
 from contimg_assets.station.database import transaction
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET
 from contimg_assets_tests.web.conftest import Served
@@ -126,3 +128,20 @@ def test_reviews_over_the_api_stand_beside_the_checks(served: Served) -> None:
     assert not told["items"][0]["agrees"]
     assert served.site.get("/api/groups?review=differs").json()["filtered"] == 1
     assert post(served, path, {"verdict": "good"}).status == 422
+
+
+def test_alarms_over_the_api_are_acknowledged_once(served: Served) -> None:
+    with transaction(served.installation.engine) as session:
+        full = Condition("disk", "/data", "/data", "1 % is free", "page")
+        ((alarm,), _) = take_conditions(session, [full], [], now())
+    (told,) = served.site.get("/api/alarms").json()["items"]
+    assert (told["heading"], told["severity"], told["link"]) == ("the disk fills up: /data", "page", None)
+    path = f"/api/alarms/{alarm.id}/acknowledge"
+    answer = post(served, path, {"note": "a larger one is on its way"})
+    assert (answer.status, answer.json()["acknowledged_by"]) == (200, "local")
+    assert post(served, path, {}).status == 409
+    assert post(served, "/api/alarms/999/acknowledge", {}).status == 404
+    with transaction(served.installation.engine) as session:
+        take_conditions(session, [], ["disk"], now())
+    assert served.site.get("/api/alarms").json()["items"] == []
+    assert len(served.site.get("/api/alarms?over=true").json()["items"]) == 1

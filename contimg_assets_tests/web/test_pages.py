@@ -10,6 +10,9 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from contimg_assets.settings import WebOptions, get_settings
+from contimg_assets.station.alarms import Condition, take_conditions
+from contimg_assets.station.columns import now
+from contimg_assets.station.database import transaction
 from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.station.reviews import reviews_of
 from contimg_assets.web.app import guarded_app, own_app
@@ -234,6 +237,29 @@ def test_forms_of_other_pages_are_refused(
     answer = client.post(f"/groups/{key}/review", content="verdict=ERROR", headers=headers)
     assert answer.status_code == status
     assert reviews_of(nights.installation.engine, key) == []
+
+
+def test_an_alarm_is_on_the_pages_until_somebody_sees_to_it(nights: Nights, client: TestClient) -> None:
+    station = nights.installation
+    with transaction(station.engine) as session:
+        hostile = Condition("disk", "/data", "/data", "<img src=x onerror=alert(1)> is full", "page")
+        ((alarm,), _) = take_conditions(session, [hostile], [], now())
+    heading = "the disk fills up: /data"
+    for path in ("/", "/system"):
+        text = client.get(path).text
+        assert heading in text
+        assert "<img src=x" not in text
+    path = f"/alarms/{alarm.id}/acknowledge"
+    answer = client.post(
+        path, content=urlencode({"note": "<b>soon</b>"}), headers=FORM, follow_redirects=False
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/system#alarms")
+    assert heading not in client.get("/").text
+    text = client.get("/system").text
+    assert "local, " in text
+    assert "&lt;b&gt;soon&lt;/b&gt;" in text
+    assert client.post(path, content="", headers=FORM).status_code == 409
+    assert client.post("/alarms/99/acknowledge", content="", headers=FORM).status_code == 404
 
 
 def test_forms_open_no_way_into_the_api(client: TestClient, nights: Nights) -> None:

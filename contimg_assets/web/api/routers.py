@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from contimg_assets import __version__
+from contimg_assets.web.api.alarms import alarms_router
 from contimg_assets.web.api.batches import batches_router
 from contimg_assets.web.api.calibration import calibration_router
 from contimg_assets.web.api.groups import groups_router
@@ -86,6 +87,7 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         logs_router,
         batches_router,
         reviews_router,
+        alarms_router,
     ):
         app.include_router(made(parts))
     app.openapi = lambda: described(app)  # type: ignore[method-assign]

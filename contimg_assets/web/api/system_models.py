@@ -189,6 +189,10 @@ class Alert(Model):
     subject: str
     """Group, run or file that it is about."""
     message: str
+    cause: str
+    """What it has in common with others: these are one alarm (`/api/alarms`)."""
+    severity: str
+    """page, tell or log; empty in lines of version 0.1.0."""
 
 
 class AlertList(Model):

@@ -6,6 +6,7 @@ Belongs here: the list of routers.  Does not belong here: routes.
 from fastapi import FastAPI
 
 from contimg_assets.web.api.parts import Parts
+from contimg_assets.web.pages.alarms import alarm_forms_router
 from contimg_assets.web.pages.antennas import antennas_router
 from contimg_assets.web.pages.batches import batches_router
 from contimg_assets.web.pages.calibration import calibration_router
@@ -14,6 +15,7 @@ from contimg_assets.web.pages.group_forms import group_forms_router
 from contimg_assets.web.pages.groups import groups_router
 from contimg_assets.web.pages.jobs import jobs_router
 from contimg_assets.web.pages.limits import limits_router
+from contimg_assets.web.pages.nights import nights_router
 from contimg_assets.web.pages.rendering import static_router
 from contimg_assets.web.pages.system import system_router
 from contimg_assets.web.pages.tonight import tonight_router
@@ -29,6 +31,8 @@ _ROUTERS = (
     batches_router,
     limits_router,
     system_router,
+    alarm_forms_router,
+    nights_router,
 )
 
 

@@ -8,6 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
+from contimg_assets.station.alarm_look import usable_addresses
+from contimg_assets.station.alarm_messages import heading
+from contimg_assets.station.alarms import Alarms
 from contimg_assets.station.settings_views import settings_in_force, shown_as_typed
 from contimg_assets.web.api.parts import Parts, principal_of
 from contimg_assets.web.api.system import check_health, gather_status
@@ -15,7 +18,7 @@ from contimg_assets.web.pages.rendering import page
 from contimg_assets.web.roles import Role
 from contimg_assets.web.tokens import Tokens
 
-ALERTS, ACTIONS = 50, 50
+ALERTS, ALARMS, ACTIONS = 50, 50, 50
 
 
 def system_router(parts: Parts) -> APIRouter:
@@ -30,6 +33,7 @@ def system_router(parts: Parts) -> APIRouter:
         principal = principal_of(request)
         admin = principal is not None and principal.role.includes(Role.ADMIN)
         actions, total = parts.actions.recent(ACTIONS, before=before) if admin else ([], 0)
+        addresses, _ = usable_addresses(station.settings.home)
         capacity = {} if parts.orchestrator is None else parts.dagster.capacity()
         return page(
             request,
@@ -39,6 +43,9 @@ def system_router(parts: Parts) -> APIRouter:
             capacity=capacity,
             settings=settings_in_force(),
             shown=shown_as_typed,
+            alarms=Alarms(station.engine).list(over=True, limit=ALARMS),
+            alarm_heading=heading,
+            addresses=[each.name for each in addresses],
             alerts=station.notifier.recent(ALERTS)[::-1],
             actions=actions,
             n_actions=total,

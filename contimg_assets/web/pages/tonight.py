@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse
 
+from contimg_assets.station.alarm_messages import heading
+from contimg_assets.station.alarms import Alarms
 from contimg_assets.station.antenna_views import AntennaHistory, antenna_matrix
 from contimg_assets.station.calibration_outlook import Outlook, outlook
 from contimg_assets.station.models import GroupSummary
@@ -25,6 +27,8 @@ from contimg_assets.web.problems import ProblemError
 
 #: Groups whose antennas are looked at: some hours.
 GROUPS_OF_ANTENNAS = 36
+#: Open alarms that are named.
+ALARMS = 8
 #: Newest pictures.
 PICTURES = 6
 #: What several who look at once share, s.
@@ -59,6 +63,8 @@ def tonight_router(parts: Parts) -> APIRouter:
             hours=by_hour(found),
             sentence=sentence(found, holds),
             state=status,
+            alarms=[] if night_of else Alarms(station.engine).list(limit=ALARMS),
+            alarm_heading=heading,
             outlook=holds,
             antennas=[each for each in changed if each.changed is not None],
             dead=[each.antenna for each in changed if each.dead_now],
