@@ -36,6 +36,7 @@ from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.conversion.options import ConversionOptions
 from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.flagging.options import FlaggingOptions
+from contimg_assets.radio.flux_scale.options import FluxScaleOptions
 from contimg_assets.radio.group_key import CLUSTER_S
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -156,6 +157,7 @@ class Settings(BaseSettings):
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
     photometry: PhotometryOptions = PhotometryOptions()
+    flux_scale: FluxScaleOptions = FluxScaleOptions()
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     backup: BackupOptions = BackupOptions()
