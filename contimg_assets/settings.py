@@ -42,6 +42,7 @@ from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
 from contimg_assets.radio.photometry.options import PhotometryOptions
+from contimg_assets.radio.variability.options import VariabilityOptions
 
 #: The settings file, in the home.
 SETTINGS_FILE = "contimg.toml"
@@ -158,6 +159,7 @@ class Settings(BaseSettings):
     catalogues: CatalogueOptions = CatalogueOptions()
     photometry: PhotometryOptions = PhotometryOptions()
     flux_scale: FluxScaleOptions = FluxScaleOptions()
+    variability: VariabilityOptions = VariabilityOptions()
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     backup: BackupOptions = BackupOptions()

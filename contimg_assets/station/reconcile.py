@@ -125,9 +125,7 @@ def put_right(station: Installation, differences: Iterable[Difference], *, sure:
     if n_lost:
         told.append(f"{n_lost} versions marked lost")
     links = [each for each in safe if each.kind == ASTRAY]
-    n_links = sum(
-        put_link_right(records, store, each.keys[0], each.product, kind=each.of) for each in links
-    )
+    n_links = sum(put_link_right(records, store, each.keys[0], each.product, kind=each.of) for each in links)
     if n_links:
         told.append(f"{n_links} links put right")
     return told

@@ -35,7 +35,7 @@ def on_flux_scale(rows: "pandas.DataFrame", scales: "pandas.DataFrame") -> "pand
     pandas.DataFrame
         With ``flux_jy``, ``flux_error_jy`` (noise, and the error of the group's scale), ``upper_limit_jy``
         (NaN where it is none), ``correction`` (what the measured flux density was divided by), and
-        ``calibrated``: False where no scale is known, or not so far out in the beam; the correction is 1 then.
+        ``calibrated``: False where no scale is known, or not so far from the axis: the correction is 1 then.
     """
     at = scales.index.get_indexer(rows["group"].astype(str))
     correction, scale_error = np.ones(len(rows)), np.zeros(len(rows))
