@@ -74,17 +74,19 @@ def lightcurve(
 def write_votable(path: Path, found: "LightCurve") -> None:
     """Write the rows as a VOTable: the file's columns with their units, and those of the flux scale."""
     from astropy import units
-    from astropy.table import Table
+    from astropy.table import Column, Table
 
     from contimg_assets.radio.photometry.table import COLUMNS
 
-    table = Table.from_pandas(found.table)
-    jansky = {"flux_jy", "flux_error_jy", "upper_limit_jy"}
-    for name in table.colnames:
+    jansky, texts = {"flux_jy", "flux_error_jy", "upper_limit_jy"}, {"source", "kind", "group"}
+    columns = []
+    for name in found.table.columns:
         _, unit, told = COLUMNS.get(name, ("", "Jy" if name in jansky else "", ""))
-        table[name].unit = units.Unit(unit) if unit else None
-        table[name].description = told or None
-    table.meta["description"] = f"contimg light curve of {found.source}"
+        values = found.table[name].to_numpy(dtype=str if name in texts else None)
+        columns.append(
+            Column(values, str(name), unit=units.Unit(unit) if unit else None, description=told or None)
+        )
+    table = Table(columns, meta={"description": f"contimg light curve of {found.source}"})
     table.write(path, format="votable", overwrite=True)
 
 

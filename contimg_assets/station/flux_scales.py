@@ -86,7 +86,8 @@ def make_flux_scale(
     own = current_versions(engine, DAY, PRODUCT, [day]).get(day)
     whole = current_versions(engine, WHOLE, CORRECTIONS, [SURVEY]).get(SURVEY)
     before = store.absolute(whole.path) if whole is not None else None
-    newest = max([day, *(period_files(before) if before is not None else ())])
+    files = period_files(before) if before is not None else {}
+    newest = max([day, *(period for period in files if len(period) >= len(day))])
     settings = {"options": {"flux_scale": options.model_dump(mode="json")}}
     with store.staging(day, PRODUCT) as of_day, store.staging(SURVEY, CORRECTIONS) as of_all:
         (of_day / "built").mkdir()

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy import units
+from astropy.table import Table
 from click.testing import CliRunner
 from sqlalchemy import Engine
 
@@ -148,5 +150,11 @@ def test_the_command_tells_people_and_programs(settings: Settings) -> None:
     table = CliRunner().invoke(lightcurve, ["128.1", "-3.4", "--csv"], catch_exceptions=False)
     assert table.output.splitlines()[0].startswith("_healpix_29,source,kind,ra_deg")
     assert len(table.output.splitlines()) == 4
+    files = ["--votable", str(settings.home / "c.vot"), "--plot", str(settings.home / "c.png")]
+    assert CliRunner().invoke(lightcurve, ["bright", *files], catch_exceptions=False).exit_code == 0
+    written = Table.read(settings.home / "c.vot", format="votable")
+    assert written["flux_jy"].unit == units.Jy
+    assert written["group"].tolist() == KEYS
+    assert (settings.home / "c.png").read_bytes().startswith(b"\x89PNG")
     absent = CliRunner().invoke(lightcurve, ["nobody", "--json"])
     assert absent.exit_code == 3
