@@ -165,7 +165,7 @@ def _of_version(store: Store, row: Row[Any], *, hashes: bool) -> Iterator[Differ
     about["of"] = row.kind
     again = f"`contimg reprocess --group {row.key}` makes it again"
     if row.kind != GROUP:
-        again = "`contimg survey day` makes it again"
+        again = "`contimg survey day --again DAY`, for its days, makes it again"
     if not path.exists():
         fix = f"{again}; --fix marks it lost" if row.current else "--fix marks it lost"
         yield Difference(MISSING, what, f"{path} is not there", fix, safe=True, **about)

@@ -1,6 +1,5 @@
 """Files of rows: what is read of them is what was written, all of it or a part of the sky."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +58,7 @@ def test_files_that_do_not_change_are_the_same_files(table: pyarrow.Table, tmp_p
     written = build(tmp_path / "1", tmp_path / "2", {"2026-01-31": table}, ROWS, newest="2026-01-31")
     assert written == ["2026-01-31"]
     first, second = (period_files(tmp_path / name)["2026-01-30"] for name in "12")
-    assert os.stat(first).st_ino == os.stat(second).st_ino
+    assert first.stat().st_ino == second.stat().st_ino
     # A day without rows has no file, and taking out the only one leaves an empty folder.
     build(tmp_path / "1", tmp_path / "3", {"2026-01-30": joined([])}, ROWS, newest="2026-01-30")
     assert period_files(tmp_path / "3") == {}

@@ -15,7 +15,7 @@ class VariabilityOptions(Options):
     pair_sigma: float = Field(default=4.3, gt=0)
     """… or with a pair of measurements whose Vs is over this …"""
     pair_modulation: float = Field(default=0.26, gt=0)
-    """… and whose m is over this (Mooley et al. 2016)."""
+    """… and whose m is over this (Mooley and others, 2016)."""
     least_epochs: int = Field(default=5, ge=2)
     """Sources with fewer measurements have no statistics."""
     event_sigma: float = Field(default=20.0, ge=5)
