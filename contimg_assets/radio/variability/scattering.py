@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 #: Durations of dips, days.
 DURATIONS_DAYS = (4, 6, 9, 13, 18, 26, 38, 55, 80, 120)
-#: Dips begin every so many parts of their duration.
+#: In the coarse grid dips begin every so many parts of their duration.
 _STEPS = 5
 #: Size of walks relative to the flux density, and their time scales, days.
 _SIZES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 _SCALES_DAYS = (3.0, 10.0, 30.0, 100.0)
-#: Caustics at a dip's ends: how high over its depth, and how wide over its length.
-_FLANK_HEIGHT, _FLANK_WIDTH = 0.4, 0.1
+#: Caustics at a dip's ends: how wide over its length, and how high over its depth; negative means a
+#: Gaussian in place of them.  The first and the last are in the coarse grid.
+_FLANK_WIDTH, _HEIGHTS = 0.1, (0.5, 0.0, 0.25, 0.75, -1.0)
 #: A dip with fewer days that were observed is none.
 _LEAST_DAYS = 3
 #: What a template's memory in a walk has faded to where it is left off.
@@ -67,23 +68,6 @@ class Search:
 _NONE = Event(0.0, float("nan"), float("nan"), float("nan"), float("nan"), "")
 
 
-def _templates() -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Shapes by days from their begin, one after another; where each starts, its steps and its duration."""
-    shapes, steps, durations = [], [], []
-    for length in DURATIONS_DAYS:
-        flank = max(1, round(_FLANK_WIDTH * length))
-        caustics = np.full(length + 2 * flank, -1.0)
-        caustics[:flank] = caustics[-flank:] = _FLANK_HEIGHT
-        # A Gaussian of this length at half its depth, to where it is 2 %.
-        days = np.arange(-int(1.2 * length), int(1.2 * length) + 1)
-        shapes += [caustics, -np.exp(-4 * np.log(2) * (days / length) ** 2)]
-        steps += [max(1, length // _STEPS)] * 2
-        durations += [length] * 2
-    first = np.concatenate([[0], np.cumsum([len(shape) for shape in shapes])])
-    return np.concatenate(shapes), first, np.array(steps), np.array(durations)
-
-
-_VALUES, _FIRST, _EVERY, _DURATION = _templates()
 _WALKS = np.array([(0.0, 1.0), *((size, scale) for size in _SIZES for scale in _SCALES_DAYS)])
 
 
@@ -124,69 +108,139 @@ def _whiten(
 
 
 @numba.njit(cache=True)
+def _shape(offset: int, length: int, height: float) -> float:
+    """A dip at a day from its begin: with ends of a height, or a Gaussian if that is negative."""
+    if height < 0:
+        return -np.exp(-4 * np.log(2.0) * ((offset - length / 2) / length) ** 2)
+    return -1.0 if 0 <= offset < length else height
+
+
+@numba.njit(cache=True)
+def _margin(length: int, height: float) -> int:
+    """Days that a shape has before its begin and after its end."""
+    return int(0.7 * length) if height < 0 else max(1, round(_FLANK_WIDTH * length))
+
+
+@numba.njit(cache=True)
+def _one(
+    begin: int,
+    length: int,
+    height: float,
+    day: NDArray[np.int64],
+    index: NDArray[np.int64],
+    whitened: NDArray[np.float64],
+    walk: NDArray[np.float64],
+    sums: NDArray[np.float64],
+) -> tuple[float, float, float]:
+    """What a dip adds to twice the logarithm of the likelihood, its amplitude, and its error."""
+    n, span = len(day), len(index) - 1
+    margin = _margin(length, height)
+    low, high = min(max(begin - margin, 0), span), min(max(begin + length + margin, 0), span)
+    a, b = index[low], index[high]
+    inside = index[min(max(begin + length, 0), span)] - index[min(max(begin, 0), span)]
+    if inside < _LEAST_DAYS:
+        return -1.0, 0.0, 1.0
+    state, tt, td, to = 0.0, 0.0, 0.0, 0.0
+    for i in range(a, n):
+        state *= walk[0, i] if i > a else 0.0
+        if i >= b and abs(state) < _FADED:
+            break
+        shape = _shape(day[i] - day[0] - begin, length, height) if i < b else 0.0
+        left = shape - state
+        state += walk[1, i] * left
+        left /= walk[2, i]
+        tt += left * left
+        td += left * whitened[0, i]
+        to += left * whitened[1, i]
+    norm = tt - to**2 / sums[0]
+    if norm <= 1e-6 * tt:
+        return -1.0, 0.0, 1.0
+    amplitude = (td - to * sums[1] / sums[0]) / norm
+    return amplitude**2 * norm, amplitude, norm**-0.5
+
+
+@numba.njit(cache=True)
 def _search(
     day: NDArray[np.int64],
     value: NDArray[np.float64],
     variance: NDArray[np.float64],
     walks: NDArray[np.float64],
-    shapes: NDArray[np.float64],
-    first: NDArray[np.int64],
-    every: NDArray[np.int64],
-    least_days: int,
-    faded: float,
+    durations: NDArray[np.int64],
+    heights: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Twice the logarithm of the likelihood of each walk alone, and the best dip and rise over all walks.
 
-    The latter as (twice the logarithm, amplitude, its error, template, begin) for dips and for rises.
+    The latter as (twice the logarithm, amplitude, its error, begin, length, height).  For each walk a coarse
+    grid is searched, and the best of it is moved and stretched until nothing is better.
     """
     n = len(day)
-    alone = np.empty(len(walks))
-    best = np.full((2, 5), -1e300)
-    # Where each day's epoch is: the first one at or after it.
+    alone, best = np.empty(len(walks)), np.full((2, 6), -1e300)
     span = day[n - 1] - day[0] + 1
-    index = np.empty(span + 1, np.int64)
-    at = 0
-    for d in range(span + 1):
-        while at < n and day[at] - day[0] < d:
-            at += 1
-        index[d] = at
+    # The first epoch at or after each day.
+    index = np.searchsorted(day - day[0], np.arange(span + 1))
+    whitened, walk, sums = np.empty((2, n)), np.empty((3, n)), np.empty(2)
     for k in range(len(walks)):
-        kept, gain, new = _filter(day, variance, walks[k, 0], walks[k, 1])
-        data, ones = _whiten(value, kept, gain, new), _whiten(np.ones(n), kept, gain, new)
-        root = np.sqrt(new)
-        one_one, one_data, data_data = (ones * ones).sum(), (ones * data).sum(), (data * data).sum()
+        walk[0], walk[1], new = _filter(day, variance, walks[k, 0], walks[k, 1])
+        walk[2] = np.sqrt(new)
+        whitened[0] = _whiten(value, walk[0], walk[1], new)
+        whitened[1] = _whiten(np.ones(n), walk[0], walk[1], new)
+        sums[0], sums[1] = (whitened[1] ** 2).sum(), (whitened[1] * whitened[0]).sum()
         # The mean is fitted too.
-        alone[k] = -np.log(new).sum() - data_data + one_data**2 / one_one
-        for t in range(len(every)):
-            length = first[t + 1] - first[t]
-            begin = -length // 2
-            while begin < span - length // 2:
-                low, high = max(begin, 0), min(begin + length, span)
-                a, b = index[low], index[high]
-                if b - a >= least_days:
-                    state, tt, td, to = 0.0, 0.0, 0.0, 0.0
-                    for i in range(a, n):
-                        state *= kept[i] if i > a else 0.0
-                        shape = shapes[first[t] + day[i] - day[0] - begin] if i < b else 0.0
-                        if i >= b and abs(state) < faded:
-                            break
-                        left = shape - state
-                        state += gain[i] * left
-                        left /= root[i]
-                        tt += left * left
-                        td += left * data[i]
-                        to += left * ones[i]
-                    norm = tt - to**2 / one_one
-                    if norm > 1e-6 * tt:
-                        amplitude = (td - to * one_data / one_one) / norm
-                        total = alone[k] + amplitude**2 * norm
-                        # Shapes are dips.
-                        row = 0 if amplitude > 0 else 1
-                        if total > best[row, 0]:
-                            best[row, 0], best[row, 1], best[row, 2] = total, amplitude, norm**-0.5
-                            best[row, 3], best[row, 4] = t, begin
-                begin += every[t]
+        alone[k] = -np.log(new).sum() - (whitened[0] ** 2).sum() + sums[1] ** 2 / sums[0]
+        own = np.full((2, 6), -1.0)
+        for length in durations:
+            for kind in (0, len(heights) - 1):
+                for begin in range(-(length // 2), span - length // 2, max(1, length // _STEPS)):
+                    gain, amplitude, error = _one(
+                        begin, length, heights[kind], day, index, whitened, walk, sums
+                    )
+                    row = 0 if amplitude > 0 else 1
+                    if gain > own[row, 0]:
+                        own[row] = np.array([gain, amplitude, error, begin, length, kind])
+        for row in range(2):
+            if own[row, 0] > 0:
+                _refine(own[row], row, day, index, whitened, walk, sums, durations, heights)
+                if alone[k] + own[row, 0] > best[row, 0]:
+                    best[row] = own[row]
+                    best[row, 0] += alone[k]
     return alone, best
+
+
+@numba.njit(cache=True)
+def _refine(
+    own: NDArray[np.float64],
+    row: int,
+    day: NDArray[np.int64],
+    index: NDArray[np.int64],
+    whitened: NDArray[np.float64],
+    walk: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    durations: NDArray[np.int64],
+    heights: NDArray[np.float64],
+) -> None:
+    """Move and stretch the best dip, by steps that shrink, and try the other shapes."""
+    step = max(1, int(own[4]) // (2 * _STEPS))
+    while True:
+        better = False
+        begin, length, kind = int(own[3]), int(own[4]), int(own[5])
+        for move in range(-1, 2):
+            for stretch in range(-1, 2):
+                for other in range(len(heights)):
+                    if move == 0 and stretch == 0 and other == kind:
+                        continue
+                    long = length + stretch * step
+                    if not durations[0] <= long <= durations[-1]:
+                        continue
+                    gain, amplitude, error = _one(
+                        begin + move * step, long, heights[other], day, index, whitened, walk, sums
+                    )
+                    if (amplitude > 0) == (row == 0) and gain > own[0]:
+                        own[:] = np.array([gain, amplitude, error, begin + move * step, long, other])
+                        better = True
+        if not better:
+            if step == 1:
+                return
+            step = max(1, step // 2)
 
 
 def search_events(day: NDArray[np.int64], flux: NDArray[np.float64], error: NDArray[np.float64]) -> Search:
@@ -212,7 +266,9 @@ def search_events(day: NDArray[np.int64], flux: NDArray[np.float64], error: NDAr
         np.asarray(day, np.int64),
         np.asarray(flux, np.float64) / level - 1,
         (np.asarray(error, np.float64) / level) ** 2,
-        *(_WALKS, _VALUES, _FIRST, _EVERY, _LEAST_DAYS, _FADED),
+        _WALKS,
+        np.array(DURATIONS_DAYS),
+        np.array(_HEIGHTS),
     )
     walk = int(alone.argmax())
     dip, rise = (_event(row, float(alone[walk]), int(day[0])) for row in best)
@@ -220,21 +276,11 @@ def search_events(day: NDArray[np.int64], flux: NDArray[np.float64], error: NDAr
 
 
 def _event(row: NDArray[np.float64], alone: float, first_day: int) -> Event:
-    total, amplitude, error, template, begin = (float(value) for value in row)
+    total, amplitude, error, begin, length, kind = (float(value) for value in row)
     if total < -1e299:
         return _NONE
-    number = int(template)
-    # A Gaussian's shape begins before its half depth.
-    length, gaussian = int(_DURATION[number]), number % 2 == 1
-    margin = (int(_FIRST[number + 1] - _FIRST[number]) - length) / 2
-    return Event(
-        float(np.sqrt(max(total - alone, 0.0))),
-        amplitude,
-        error,
-        first_day + begin + margin,
-        float(length),
-        "gaussian" if gaussian else "caustics",
-    )
+    shape = "gaussian" if _HEIGHTS[int(kind)] < 0 else "caustics"
+    return Event(float(np.sqrt(max(total - alone, 0.0))), amplitude, error, first_day + begin, length, shape)
 
 
 @dataclass(frozen=True)
