@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from dagster import DefaultSensorStatus, RunRequest, SensorEvaluationContext, SensorResult, SkipReason, sensor
 
-from contimg_assets.assets.survey import day_products
 from contimg_assets.jobs import CATCH_UP_PRIORITY
 from contimg_assets.partitions import sidereal_day
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.sensors.requests import PRIORITY_TAG, QUEUE_TAG, usable
+from contimg_assets.station.operations import DAY
 from contimg_assets.station.survey_due import due_now
 
 #: Days of one tick: each rewrites files of the same tiles, so that they follow one another.
@@ -20,7 +20,8 @@ _AT_A_TIME = 1
 
 
 @sensor(
-    job=day_products,
+    # By its name: Dagster would make another sensor for a job that it binds to resources, and warn of that.
+    job_name=DAY,
     minimum_interval_seconds=300,
     default_status=DefaultSensorStatus.RUNNING,
     description="Makes the products of sidereal days that are over, or have changed since.",
@@ -60,4 +61,4 @@ def _unfinished():
         DagsterRunStatus.STARTED,
         DagsterRunStatus.CANCELING,
     )
-    return RunsFilter(job_name=day_products.name, statuses=list(going))
+    return RunsFilter(job_name=DAY, statuses=list(going))

@@ -53,14 +53,15 @@ def test_an_event_is_found_with_its_time_and_depth() -> None:
     rng = np.random.default_rng(3)
     curve = extreme_scattering(DAYS.astype(float), 0.01, 0.3, 100.0, 30.0)
     found = search_events(*observed(curve, rng))
-    assert found.dip.significance > 30
-    assert found.dip.begin_day == pytest.approx(100, abs=6)
-    assert found.dip.length_days == pytest.approx(30, rel=0.35)
-    assert found.dip.depth == pytest.approx(0.3, abs=0.06)
+    # A walk explains a jump well and a flat floor badly, so it is less than in white noise (64 σ).
+    assert found.dip.significance > 15
+    assert found.dip.begin_day == pytest.approx(100, abs=2)
+    assert found.dip.length_days == pytest.approx(30, abs=3)
+    assert found.dip.depth == pytest.approx(0.3, abs=0.02)
     assert found.walk_size >= 0.04  # what a walk alone would have to be
     # Upside down it is a rise, as much as it was a dip.
     turned = search_events(*observed(0.02 - curve, rng))
-    assert turned.rise.significance > 30
+    assert turned.rise.significance > 15
     assert turned.rise.depth < 0
 
 

@@ -121,6 +121,9 @@ def call(*arguments: str) -> Any:
 
 
 def test_the_commands_make_and_show(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of one day there are two or three measurements of a source.
+    monkeypatch.setenv("CONTIMG_VARIABILITY__LEAST_EPOCHS", "2")
+    get_settings.cache_clear()
     initialise(settings)
     station = Installation(settings)
     made = survey(station.engine, settings.home)
