@@ -185,14 +185,16 @@ def candidates(day: str | None, as_json: bool) -> None:
 @click.argument("end_mjd", type=float)
 @click.argument("verdict", type=click.Choice(["event", "maybe", "no"]))
 @click.option("--note", default="", help="Why.")
+@json_option
 @told_plainly
-def verdict(source: str, begin_mjd: float, end_mjd: float, verdict: str, note: str) -> None:
+def verdict(source: str, begin_mjd: float, end_mjd: float, verdict: str, note: str, as_json: bool) -> None:
     """Say what an event of SOURCE is; it stands for all its events that overlap the time."""
     from contimg_assets.station.scattering_events import review_candidate
 
     engine = Opened(dagster=False).records.engine
     review_candidate(engine, source, begin_mjd, end_mjd, verdict, note, getpass.getuser())
-    click.echo(f"{source}: {verdict}")
+    told = {"source": source, "begin_mjd": begin_mjd, "end_mjd": end_mjd, "verdict": verdict, "note": note}
+    click.echo(json.dumps(told) if as_json else f"{source}: {verdict}")
 
 
 @click.group()
@@ -222,26 +224,28 @@ def list_watched(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("ra", type=float)
 @click.argument("dec", type=float)
+@json_option
 @told_plainly
-def add(name: str, ra: float, dec: float) -> None:
+def add(name: str, ra: float, dec: float, as_json: bool) -> None:
     """Watch NAME at RA, DEC (ICRS, deg) from the next image on."""
     from contimg_assets.settings import get_settings
     from contimg_assets.station.watched_sources import add_watched
 
     path = add_watched(get_settings(), name, ra, dec)
-    click.echo(f"{name} is in {path}")
+    click.echo(json.dumps({"name": name, "list": str(path)}) if as_json else f"{name} is in {path}")
 
 
 @watch.command()
 @click.argument("name")
+@json_option
 @told_plainly
-def remove(name: str) -> None:
+def remove(name: str, as_json: bool) -> None:
     """Watch NAME no more; its measurements stay."""
     from contimg_assets.settings import get_settings
     from contimg_assets.station.watched_sources import remove_watched
 
     path = remove_watched(get_settings(), name)
-    click.echo(f"{name} is no longer in {path}")
+    click.echo(json.dumps({"name": name, "list": str(path)}) if as_json else f"{name} is no longer in {path}")
 
 
 commands: list[click.Command] = [sources, survey, watch]

@@ -12,9 +12,9 @@ things are on the sky (``phasing.py``).
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from contimg_assets.radio.group_key import KEY_FORMAT, key_time
-from contimg_assets.radio.telescope import SITE_LONGITUDE_RAD
 
 #: Greenwich mean sidereal time at J2000.0 (2000-01-01 12:00), turns, and turns a day of UT1 (IAU 1982).
 _AT_J2000, _TURNS = 280.46061837 / 360, 1.00273790935
@@ -23,14 +23,22 @@ _MJD_J2000 = 51544.5
 _KEY = re.compile(r"\d{4}-\d{2}-\d{2}b?")
 
 
+@lru_cache(maxsize=1)
+def _longitude_turns() -> float:
+    # With the constants come arrays, for which commands that only look do not wait.
+    from contimg_assets.radio.telescope import SITE_LONGITUDE_RAD
+
+    return SITE_LONGITUDE_RAD / math.tau
+
+
 def _number(at: datetime) -> int:
     """Sidereal days since any one."""
     days = (at - _J2000) / timedelta(days=1)
-    return math.floor(days * _TURNS + _AT_J2000 + SITE_LONGITUDE_RAD / math.tau)
+    return math.floor(days * _TURNS + _AT_J2000 + _longitude_turns())
 
 
 def _start(number: int) -> datetime:
-    days = (number - _AT_J2000 - SITE_LONGITUDE_RAD / math.tau) / _TURNS
+    days = (number - _AT_J2000 - _longitude_turns()) / _TURNS
     return _J2000 + timedelta(days=days)
 
 
@@ -41,7 +49,7 @@ def _key(number: int) -> str:
 
 def sidereal_time_deg(mjd: float) -> float:
     """Local mean sidereal time at a modified Julian date, deg in [0, 360)."""
-    turns = (mjd - _MJD_J2000) * _TURNS + _AT_J2000 + SITE_LONGITUDE_RAD / math.tau
+    turns = (mjd - _MJD_J2000) * _TURNS + _AT_J2000 + _longitude_turns()
     return 360.0 * (turns % 1.0)
 
 
