@@ -13,7 +13,7 @@ from contimg_assets.radio.files import write_atomically
 from contimg_assets.radio.photometry.places import read_watched
 from contimg_assets.settings import Settings
 
-_COLUMNS = ("name", "ra_deg", "dec_deg")
+_COLUMNS: tuple[str, ...] = ("name", "ra_deg", "dec_deg")
 
 
 def watched(settings: Settings) -> list[dict[str, str | float]]:
