@@ -15,6 +15,7 @@ from contimg_assets.assets.ingest import measurement_set, uvh5_subbands
 from contimg_assets.assets.nights import night_report, night_report_job, nightly_report
 from contimg_assets.assets.photometry import photometry
 from contimg_assets.assets.quality import calibration_qa, image_qa, measurement_set_qa
+from contimg_assets.assets.survey import day_products, ese_candidates, flux_scale, light_curves, variability
 from contimg_assets.checks.quality import (
     calibration_checks,
     image_checks,
@@ -30,6 +31,7 @@ from contimg_assets.sensors.alarms import alarms
 from contimg_assets.sensors.alerts import cancelled_runs, failed_checks, failed_runs, pointing_changes
 from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.campaigns import campaign_groups
+from contimg_assets.sensors.days import days_due
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
 from contimg_assets.sensors.retention import hourly_retention, retention_job
@@ -68,10 +70,14 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             image,
             image_qa,
             photometry,
+            flux_scale,
+            light_curves,
+            variability,
+            ese_candidates,
             night_report,
         ],
         asset_checks=[measurement_set_checks, calibration_checks, image_checks, photometry_checks],
-        jobs=[*jobs, retention_job, night_report_job],
+        jobs=[*jobs, day_products, retention_job, night_report_job],
         # Also for assets that are materialised by hand: a process for each step costs 2 s, and their stages
         # run in processes of their own.
         executor=in_process_executor,
@@ -80,6 +86,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             calibrator_scans,
             images_due,
             campaign_groups,
+            days_due,
             dead_workers,
             lost_runs,
             failed_runs,

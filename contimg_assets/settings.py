@@ -36,11 +36,13 @@ from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.conversion.options import ConversionOptions
 from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.flagging.options import FlaggingOptions
+from contimg_assets.radio.flux_scale.options import FluxScaleOptions
 from contimg_assets.radio.group_key import CLUSTER_S
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
 from contimg_assets.radio.photometry.options import PhotometryOptions
+from contimg_assets.radio.variability.options import VariabilityOptions
 
 #: The settings file, in the home.
 SETTINGS_FILE = "contimg.toml"
@@ -189,6 +191,8 @@ class Settings(BaseSettings):
     imaging: ImagingOptions = ImagingOptions()
     catalogues: CatalogueOptions = CatalogueOptions()
     photometry: PhotometryOptions = PhotometryOptions()
+    flux_scale: FluxScaleOptions = FluxScaleOptions()
+    variability: VariabilityOptions = VariabilityOptions()
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
     backup: BackupOptions = BackupOptions()

@@ -24,6 +24,7 @@ from contimg_assets.settings import SETTINGS_FILE, get_settings, with_driver
 from contimg_assets.station.calibration_registry import table_entries
 from contimg_assets.station.database import reading
 from contimg_assets.station.group_list import GroupLine, group_lines
+from contimg_assets.station.light_curves import LightCurve, light_curve, rows_in
 from contimg_assets.station.models import (
     GROUP,
     CalibrationSet,
@@ -34,6 +35,7 @@ from contimg_assets.station.models import (
 )
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.readonly import open_readonly
+from contimg_assets.station.sources import SourceQuery, find_sources
 from contimg_assets.station.store import Store
 from contimg_assets.station.verdicts import standing
 from contimg_assets.station.version_views import lineage_of, versions_of
@@ -112,6 +114,27 @@ class Archive:
         columns = [name for name in GroupLine.__dataclass_fields__ if name != "image_path"]
         rows = [{name: getattr(line, name) for name in columns} for line in reversed(lines)]
         return _frame(rows, columns).set_index("group")
+
+    def survey_sources(self, **wanted: Any) -> pd.DataFrame:
+        """Sources of the survey with what their light curves say, by their names.
+
+        Parameters
+        ----------
+        **wanted
+            As for :class:`contimg_assets.station.sources.SourceQuery`: ``cone``, ``box``, ``least_jy``,
+            ``least_eta``, ``least_modulation``, ``variable``, ``kind``, ``order``, ``limit``.
+        """
+        return find_sources(self.engine, SourceQuery(**wanted)).set_index("name")
+
+    def light_curve(
+        self, name: str | None = None, *, position: tuple[float, float] | None = None
+    ) -> LightCurve:
+        """The light curve of a source, by name or near a place (ICRS, deg); its ``table`` is a DataFrame."""
+        return light_curve(self.engine, self.store, name=name, position=position)
+
+    def measurements(self, ra_deg: float, dec_deg: float, radius_deg: float) -> pd.DataFrame:
+        """All measurements that count within a circle, on the flux scale, a row each."""
+        return rows_in(self.engine, self.store, (ra_deg, dec_deg), radius_deg)
 
     def numbers(self, product: str = "image_qa", *, since: str = "", until: str = "") -> pd.DataFrame:
         """All numbers of the current version of a product, a row a group; NaN where one has none."""

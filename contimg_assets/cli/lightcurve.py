@@ -5,6 +5,7 @@ count (``station/light_curves.py``).
 """
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -32,9 +33,18 @@ _MILLI = ("flux_jy", "flux_error_jy", "upper_limit_jy")
 @click.argument("place", metavar="NAME | RA DEC", nargs=-1, required=True)
 @click.option("--radius", default=20.0, show_default=True, help="How far from RA, DEC it may be, arcsec.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values, with all columns.")
+@click.option("--votable", type=click.Path(path_type=Path), help="Write a VOTable, with units and meanings.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write a picture, PNG.")
 @json_option
 @told_plainly
-def lightcurve(place: tuple[str, ...], radius: float, as_csv: bool, as_json: bool) -> None:
+def lightcurve(
+    place: tuple[str, ...],
+    radius: float,
+    as_csv: bool,
+    votable: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Show the light curve of a source, by NAME or by RA and DEC in degrees.
 
     Of every group the measurement that counts now: images that were made again have theirs once, those with
@@ -47,12 +57,37 @@ def lightcurve(place: tuple[str, ...], radius: float, as_csv: bool, as_json: boo
     found = light_curve(
         opened.records.engine, opened.store, name=name, position=position, radius_arcsec=radius
     )
+    if votable is not None:
+        write_votable(votable, found)
+    if plot is not None:
+        from contimg_assets.radio.plots.light_curve import plot_light_curve
+
+        plot_light_curve(plot, found.table, f"{found.source}, {found.ra_deg:.5f} {found.dec_deg:+.5f}")
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     elif as_csv:
         click.echo(found.table.to_csv(index=False), nl=False)
     else:
         _print(found)
+
+
+def write_votable(path: Path, found: "LightCurve") -> None:
+    """Write the rows as a VOTable: the file's columns with their units, and those of the flux scale."""
+    from astropy import units
+    from astropy.table import Column, Table
+
+    from contimg_assets.radio.photometry.table import COLUMNS
+
+    jansky, texts = {"flux_jy", "flux_error_jy", "upper_limit_jy"}, {"source", "kind", "group"}
+    columns = []
+    for name in found.table.columns:
+        _, unit, told = COLUMNS.get(name, ("", "Jy" if name in jansky else "", ""))
+        values = found.table[name].to_numpy(dtype=str if name in texts else None)
+        columns.append(
+            Column(values, str(name), unit=units.Unit(unit) if unit else None, description=told or None)
+        )
+    table = Table(columns, meta={"description": f"contimg light curve of {found.source}"})
+    table.write(path, format="votable", overwrite=True)
 
 
 def _meant(place: tuple[str, ...]) -> tuple[str | None, tuple[float, float] | None]:

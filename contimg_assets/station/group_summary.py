@@ -9,19 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.limits import quality, worst
+from contimg_assets.radio.sidereal_day import day_of_group
 from contimg_assets.station.models import (
     GROUP,
     GroupCalibration,
     GroupSummary,
     ObservationGroup,
+    ProductInput,
     ProductVersion,
     Verdict,
     now,
 )
-from contimg_assets.station.verdicts import standing
+from contimg_assets.station.verdicts import standing, standing_verdicts
 
 #: Columns that are the group's own.
 _OF_GROUP = (
@@ -46,6 +48,9 @@ NUMBER_SOURCES = {
 }
 #: Those that count.
 _WHOLE = frozenset({"measurement_set_bytes", "n_sources"})
+#: The product with a group's measurements, and products whose ERROR takes them out.
+MEASUREMENTS = "photometry"
+_JUDGED = ("image_qa", MEASUREMENTS)
 #: Words for what checks say, each with the product that they are of.
 _QUALITIES = {"calibration_quality": "calibration_qa", "image_quality": "image_qa"}
 
@@ -60,12 +65,20 @@ def summarise_group(session: Session, key: str) -> None:
     values = summary_of(session, key)
     found = session.get(GroupSummary, key, populate_existing=True)
     if found is None:
-        session.add(GroupSummary(key=key, **values, updated=now()))
+        found = GroupSummary(key=key, **values, updated=now())
+        session.add(found)
     elif any(getattr(found, name) != value for name, value in values.items()):
         for name, value in values.items():
             setattr(found, name, value)
         found.updated = now()
+    note_merge_due(found)
     session.flush()
+
+
+def note_merge_due(summary: GroupSummary) -> None:
+    """Say whether the group's measurements that count are other than those in the files of tiles."""
+    differ = summary.measured_version_id != summary.merged_version_id
+    summary.merge_due = day_of_group(summary.key) if differ else None
 
 
 def summary_of(session: Session, key: str) -> dict[str, Any]:
@@ -88,6 +101,7 @@ def summary_of(session: Session, key: str) -> dict[str, Any]:
         **_verdict(session, key, {product: identity for product, (identity, _) in current.items()}),
         "n_products": len(current),
         "image_version_id": image,
+        "measured_version_id": _measured(session, key),
         "image_made_at": made_at,
         **_numbers(
             session, {name: current[name][0] for name, _ in NUMBER_SOURCES.values() if name in current}
@@ -134,6 +148,34 @@ def _verdict(session: Session, key: str, current: Mapping[str, int]) -> dict[str
             for name, product in _QUALITIES.items()
         },
     }
+
+
+def _measured(session: Session, key: str) -> int | None:
+    """The measurements that count: current, of the current image, and neither condemned by a check."""
+    image = aliased(ProductVersion)
+    stale = (
+        select(ProductInput.version_id)
+        .join(image, image.id == ProductInput.input_id)
+        .where(
+            ProductInput.version_id == ProductVersion.id,
+            image.product == "image",
+            image.superseded_at.is_not(None),
+        )
+    )
+    found = session.scalar(
+        select(ProductVersion.id).where(
+            ProductVersion.kind == GROUP,
+            ProductVersion.key == key,
+            ProductVersion.product == MEASUREMENTS,
+            ProductVersion.superseded_at.is_(None),
+            ProductVersion.deleted_at.is_(None),
+            ~stale.exists(),
+        )
+    )
+    if found is None:
+        return None
+    said = [v.status for name in _JUDGED for v in standing_verdicts(session, key, name).values()]
+    return None if "ERROR" in said else found
 
 
 def _numbers(session: Session, versions: Mapping[str, int]) -> dict[str, Any]:

@@ -70,7 +70,10 @@ def shared(store: Store, holder: Held | None = None) -> list[Path]:
 
 def of_group(store: Store, key: str, holder: Held | None = None) -> list[Path]:
     """What processes that have ended, or a dead holder of the group's lease, left of its products."""
-    folder = store.products / slug(key)
+    return _of_folder(store.products / slug(key), holder)
+
+
+def _of_folder(folder: Path, holder: Held | None = None) -> list[Path]:
     return [
         path for part in (STAGING, VERSIONS) for path in entries(folder / part) if _is_nobodys(path, holder)
     ]
@@ -80,8 +83,7 @@ def everywhere(store: Store) -> list[Path]:
     """All that processes of this machine that have ended left in a home."""
     found = shared(store)
     for folder in entries(store.products):
-        key = key_of(folder.name)
-        found += of_group(store, key) if key is not None else []
+        found += _of_folder(folder)
     for folder in entries(store.calibration):
         found += [path for path in entries(folder) if path.is_file() and _is_nobodys(path, None)]
     return found

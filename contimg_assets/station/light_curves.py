@@ -1,49 +1,50 @@
-"""Light curves from the measurements of all groups: which of them count, and finding a source in them.
+"""Rows of the sky from the files of tiles and of groups that are not in them yet; light curves from these.
 
-A file counts while it is the current version of its group's ``photometry``, was made
-from the current image, and neither has a check that says ERROR.  So a group that is made
-again has its rows once, and one whose image is condemned takes them out.  Belongs
-here: reading.  Does not belong here: the files' schema (``radio/photometry/table.py``),
-statistics (``radio/variability``).
+Rows of groups whose measurements are other than those in the files (``measured.py``) are
+left out of the files' and read from the group's own file, so that what is read is at any
+time what counts.  Belongs here: reading.  Does not belong here: files' columns
+(``radio/light_curves``), statistics (``radio/variability``).
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session, aliased
 
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.photometry.table import FILE, read_measurements
+from contimg_assets.radio.healpix import disc, tile_key, tiles_of
+from contimg_assets.radio.light_curves.corrections import counting, on_flux_scale
+from contimg_assets.radio.light_curves.files import read_rows, rows_schema, with_version
+from contimg_assets.radio.light_curves.periods import period_files
+from contimg_assets.radio.photometry.table import HEALPIX, read_measurements
+from contimg_assets.radio.sidereal_day import sidereal_time_deg
 from contimg_assets.radio.variability.statistics import Variability, variability
 from contimg_assets.station.database import reading
-from contimg_assets.station.models import GROUP, ProductInput, ProductVersion, Verdict
+from contimg_assets.station.flux_scales import corrections
+from contimg_assets.station.measured import Measured, unmerged
 from contimg_assets.station.store import Store
-from contimg_assets.station.verdicts import standing_verdicts
+from contimg_assets.station.survey_models import SurveySource
+from contimg_assets.station.tile_merge import source_named, tile_folders
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
 
-PRODUCT = "photometry"
-#: Products whose ERROR takes a group's measurements out.
-_JUDGED = ("image_qa", PRODUCT)
 #: A position means a source within this of it, unless the caller says otherwise.
 NEAR_ARCSEC = 20.0
-#: An upper limit is so many standard errors above what was measured, or above zero.
-_LIMIT_SIGMA = 3.0
-
-
-@dataclass(frozen=True)
-class LiveMeasurements:
-    """The measurements of one group that count now."""
-
-    key: str
-    version: str
-    path: Path
-    """Of the file."""
+#: A source's rows are looked for within this of where it was measured last: catalogues are put right by less.
+_SAME_ARCSEC = 5.0
+#: Nothing is measured farther than this from where the beam points in a group's middle, deg; precession
+#: since J2000 included.
+_FIELD_DEG = 5.5
+#: Columns without which rows cannot be put on the flux scale.
+NEEDED = (
+    *("source", "kind", "ra_deg", "dec_deg", "group", "mjd", "apparent_jy", "apparent_error_jy"),
+    *("beam", "flags"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,11 @@ class LightCurve:
     """Where it was measured, the mean."""
     dec_deg: float
     statistics: Variability
-    """Of measurements without flags other than *limit*, *moved* and *poor fit*."""
+    """Of measurements without flags other than *limit*, *moved* and *poor fit*, calibrated ones if there are
+    any."""
     table: "pandas.DataFrame"
-    """A row a measurement, in the order of time: the file's columns, ``flux_jy``, ``flux_error_jy``,
-    ``upper_limit_jy`` (NaN where it is none) and ``version``."""
+    """A row a measurement, in the order of time: the file's columns, and those of
+    ``radio/light_curves/corrections.py`` (``flux_jy``, ``flux_error_jy``, …)."""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values; what is not a number is None."""
@@ -76,46 +78,138 @@ class LightCurve:
         }
 
 
-def live_measurements(engine: Engine, store: Store) -> list[LiveMeasurements]:
-    """The measurements of all groups that count, in the order of time."""
-    image = aliased(ProductVersion)
-    stale = (
-        select(ProductInput.version_id)
-        .join(image, image.id == ProductInput.input_id)
-        .where(image.product == "image", image.superseded_at.is_not(None))
-    )
-    live = (
-        select(ProductVersion.key, ProductVersion.version, ProductVersion.path)
-        .where(
-            ProductVersion.kind == GROUP,
-            ProductVersion.product == PRODUCT,
-            ProductVersion.superseded_at.is_(None),
-            ProductVersion.deleted_at.is_(None),
-            ProductVersion.id.not_in(stale),
-        )
-        .order_by(ProductVersion.key)
+def rows_in(
+    engine: Engine,
+    store: Store,
+    position: tuple[float, float],
+    radius_deg: float,
+    *,
+    columns: Sequence[str] | None = None,
+) -> "pandas.DataFrame":
+    """All measurements that count within a disc, on the flux scale.
+
+    Parameters
+    ----------
+    engine, store
+        Of the station.
+    position : tuple of float
+        ICRS right ascension and declination, deg.
+    radius_deg : float
+    columns : sequence of str, optional
+        Columns that are wanted besides ``NEEDED``; default: all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In no order.
+    """
+    table = _raw(engine, store, position, radius_deg, columns)
+    frame = table.to_pandas()
+    away = separation_deg(frame["ra_deg"].to_numpy(), frame["dec_deg"].to_numpy(), *position)
+    return on_flux_scale(frame[away <= radius_deg], corrections(engine, store))
+
+
+def _raw(
+    engine: Engine,
+    store: Store,
+    position: tuple[float, float],
+    radius_deg: float,
+    columns: Sequence[str] | None,
+) -> "pyarrow.Table":
+    import pyarrow
+
+    wanted = None if columns is None else list(dict.fromkeys((*NEEDED, *columns)))
+    ranges = disc(*position, radius_deg)
+    # What is in the files is asked for last: a day that is merged meanwhile is in both, and not in neither.
+    changed = unmerged(engine, store)
+    tables = [*_of_tiles(engine, store, ranges, wanted)]
+    if changed:
+        stale = {one.group for one in changed}
+        tables = [_without(table, stale) for table in tables]
+        tables += _of_groups(changed, position, radius_deg, wanted)
+    plain = [
+        table.select([name for name in table.column_names if wanted is None or name in wanted])
+        for table in tables
+    ]
+    if not plain:
+        empty = rows_schema().empty_table()
+        plain = [empty if wanted is None else empty.select(wanted)]
+    return pyarrow.concat_tables(plain, promote_options="permissive").unify_dictionaries()
+
+
+def _of_tiles(
+    engine: Engine, store: Store, ranges: NDArray[np.int64], columns: Sequence[str] | None
+) -> "list[pyarrow.Table]":
+    folders = tile_folders(engine, store, _tile_keys(ranges))
+    found = [
+        read_rows(path, ranges, columns)
+        for folder in folders.values()
+        for path in period_files(folder).values()
+    ]
+    return [table for table in found if len(table)]
+
+
+def _tile_keys(ranges: NDArray[np.int64]) -> list[str]:
+    """Tiles that ranges of HEALPix numbers are in."""
+    spans = [np.arange(a, b + 1) for a, b in tiles_of(ranges - [0, 1]).tolist()]
+    return [tile_key(int(tile)) for tile in np.unique(np.concatenate(spans))]
+
+
+def _without(table: "pyarrow.Table", groups: set[str]) -> "pyarrow.Table":
+    import pyarrow
+    import pyarrow.compute as compute
+
+    stale = compute.is_in(table["group"].cast("string"), value_set=pyarrow.array(sorted(groups)))
+    return table.filter(compute.invert(stale))
+
+
+def _of_groups(
+    groups: Sequence[Measured],
+    position: tuple[float, float],
+    radius_deg: float,
+    columns: Sequence[str] | None,
+) -> "list[pyarrow.Table]":
+    """Rows of groups' own files, of those groups that may have the place."""
+    found = []
+    for one in groups:
+        if one.path is None or one.version is None or not _sees(one, position, radius_deg):
+            continue
+        table = with_version(read_measurements(one.path), one.version)
+        ra, dec = table["ra_deg"].to_numpy(), table["dec_deg"].to_numpy()
+        table = table.filter(separation_deg(ra, dec, *position) <= radius_deg)
+        if len(table):
+            found.append(table if columns is None else table.select([HEALPIX, *columns]))
+    return found
+
+
+def _sees(group: Measured, position: tuple[float, float], radius_deg: float) -> bool:
+    at = np.array([sidereal_time_deg(group.mid_mjd)]), np.array([group.declination_deg])
+    return bool(separation_deg(*at, *position)[0] <= _FIELD_DEG + radius_deg)
+
+
+def separation_deg(
+    ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], ra: float, dec: float
+) -> NDArray[np.float64]:
+    """Angles of places from one place, deg."""
+    a, d, e = np.deg2rad(ra_deg - ra), np.deg2rad(dec_deg), np.deg2rad(dec)
+    sine = np.sin((d - e) / 2) ** 2 + np.cos(d) * np.cos(e) * np.sin(a / 2) ** 2
+    return np.rad2deg(2 * np.arcsin(np.sqrt(np.minimum(sine, 1.0))))
+
+
+def sources_near(
+    engine: Engine, position: tuple[float, float], radius_deg: float
+) -> list[tuple[float, SurveySource]]:
+    """Known sources in a disc, with their distances in deg, the nearest first."""
+    statement = select(SurveySource).where(
+        SurveySource.tile.in_(_tile_keys(disc(*position, radius_deg))),
+        SurveySource.dec_deg.between(position[1] - radius_deg, position[1] + radius_deg),
     )
     with reading(engine) as session:
-        condemned = _condemned(session)
-        return [
-            LiveMeasurements(key, version, store.absolute(path) / FILE)
-            for key, version, path in session.execute(live)
-            if key not in condemned
-        ]
-
-
-def _condemned(session: Session) -> set[str]:
-    """Groups of which a standing verdict on image or measurements is ERROR."""
-    ever = (
-        select(Verdict.key, Verdict.product)
-        .where(Verdict.kind == GROUP, Verdict.product.in_(_JUDGED), Verdict.status == "ERROR")
-        .distinct()
-    )
-    return {
-        key
-        for key, product in session.execute(ever).all()
-        if any(v.status == "ERROR" for v in standing_verdicts(session, key, product).values())
-    }
+        rows = list(session.scalars(statement))
+    at = np.array([(row.ra_deg, row.dec_deg) for row in rows], np.float64).reshape(-1, 2)
+    away = separation_deg(at[:, 0], at[:, 1], *position)
+    order = np.argsort(away)
+    return [(float(away[i]), rows[i]) for i in order if away[i] <= radius_deg]
 
 
 def light_curve(
@@ -135,7 +229,8 @@ def light_curve(
     name : str, optional
         As its rows have it.
     position : tuple of float, optional
-        ICRS right ascension and declination, deg.  Of several sources the nearest is meant.
+        ICRS right ascension and declination, deg.  Of several sources the nearest is meant; where there is
+        none with a lasting name, all detections in the circle are.
     radius_arcsec : float
         How far from the position it may be.
 
@@ -152,55 +247,53 @@ def light_curve(
     """
     if (name is None) == (position is None):
         raise ValueError("a light curve is of a name or of a position")
-    live = live_measurements(engine, store)
-    if name is None and position is not None:
-        name = _nearest(live, *position, radius_arcsec)
-        wanted = f"source within {radius_arcsec:g}″ of {position[0]:g}, {position[1]:g}"
+    if position is not None:
+        return _at(engine, store, position, radius_arcsec)
+    known = source_named(engine, str(name))
+    if known is not None:
+        near = rows_in(engine, store, (known.ra_deg, known.dec_deg), _SAME_ARCSEC / 3600)
     else:
-        wanted = f"source {name!r}"
-    rows = _rows(live, name) if name is not None else None
-    if name is None or rows is None:
-        raise MissingInputError(f"found no {wanted} in the measurements of {len(live)} groups")
-    return _curve(name, rows)
+        near = _not_merged(engine, store)
+    rows = near[near["source"].astype(str) == name]
+    if not len(rows):
+        raise MissingInputError(f"found no measurement that counts of a source {name!r}")
+    return _curve(str(name), rows)
 
 
-def _rows(live: Sequence[LiveMeasurements], name: str) -> "pandas.DataFrame | None":
-    """A source's rows of all groups; None if there is none."""
+def _at(engine: Engine, store: Store, position: tuple[float, float], radius_arcsec: float) -> LightCurve:
+    near = rows_in(engine, store, position, radius_arcsec / 3600)
+    lasting = near[near["kind"].astype(str) != "blind"]
+    found = lasting if len(lasting) else near
+    if not len(found):
+        raise MissingInputError(
+            f"found no measurement that counts of a source within {radius_arcsec:g}″ of "
+            f"{position[0]:g}, {position[1]:g}"
+        )
+    away = separation_deg(found["ra_deg"].to_numpy(), found["dec_deg"].to_numpy(), *position)
+    name = str(found["source"].iloc[int(np.argmin(away))])
+    return _curve(name, found[found["source"].astype(str) == name] if len(lasting) else found)
+
+
+def _not_merged(engine: Engine, store: Store) -> "pandas.DataFrame":
+    """Rows of groups that are in no tile's file: the only ones of a source that nobody knows."""
     import pandas
 
-    parts = []
-    for one in live:
-        part = read_measurements(one.path, source=name).to_pandas()
-        if len(part):
-            parts.append(part.astype({"source": str, "kind": str, "group": str}).assign(version=one.version))
-    return pandas.concat(parts, ignore_index=True).sort_values("mjd", ignore_index=True) if parts else None
-
-
-def _nearest(
-    live: Sequence[LiveMeasurements], ra_deg: float, dec_deg: float, radius_arcsec: float
-) -> str | None:
-    """Name of the source nearest to a place."""
-    best, name = radius_arcsec, None
-    for one in live:
-        table = read_measurements(one.path, columns=["source", "ra_deg", "dec_deg"])
-        ra, dec = table["ra_deg"].to_numpy(), table["dec_deg"].to_numpy()
-        east = ((ra - ra_deg + 180) % 360 - 180) * np.cos(np.deg2rad(dec_deg))
-        away = 3600 * np.hypot(east, dec - dec_deg)
-        if len(away) and away.min() <= best:
-            best, name = float(away.min()), str(table["source"][int(away.argmin())])
-    return name
+    changed = [one for one in unmerged(engine, store) if one.path is not None and one.version is not None]
+    parts = [
+        with_version(read_measurements(one.path), one.version).to_pandas()
+        for one in changed
+        if one.path is not None and one.version is not None
+    ]
+    if not parts:
+        parts = [rows_schema().empty_table().to_pandas()]
+    texts = {"source": str, "kind": str, "group": str}
+    frame = pandas.concat([part.astype(texts) for part in parts], ignore_index=True)
+    return on_flux_scale(frame, corrections(engine, store))
 
 
 def _curve(name: str, rows: "pandas.DataFrame") -> LightCurve:
-    """Derived columns and statistics."""
-    from contimg_assets.radio.photometry.flags import Flag
-
-    rows["flux_jy"] = rows["apparent_jy"].astype("f8") / rows["beam"]
-    rows["flux_error_jy"] = rows["apparent_error_jy"].astype("f8") / rows["beam"]
-    limit = rows["flux_jy"].clip(lower=0) + _LIMIT_SIGMA * rows["flux_error_jy"]
-    rows["upper_limit_jy"] = limit.where(rows["flags"] & int(Flag.LIMIT) != 0)
-    spoilt = Flag.EDGE | Flag.BLANK | Flag.LOW_BEAM | Flag.BLENDED | Flag.MERGED | Flag.ARTEFACTS
-    good = rows[rows["flags"] & int(spoilt) == 0]
+    rows = rows.astype({"source": str, "kind": str, "group": str}).sort_values("mjd", ignore_index=True)
+    good = counting(rows)
     return LightCurve(
         name,
         float(rows["ra_deg"].mean()),

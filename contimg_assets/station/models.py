@@ -376,6 +376,12 @@ class GroupSummary(Base):
     fallback: Mapped[str | None] = mapped_column(String(24))
     updated: Mapped[datetime]
     """When any of this changed last."""
+    measured_version_id: Mapped[int | None]
+    """The measurements that count; None if there are none (``station/light_curves.py`` says which do)."""
+    merged_version_id: Mapped[int | None]
+    """Those that are in the files of tiles; written by the merge, not from the other tables."""
+    merge_due: Mapped[str | None] = mapped_column(String(11), index=True)
+    """The group's sidereal day while these two differ."""
 
 
 class OperatorAction(Base):

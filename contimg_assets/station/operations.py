@@ -44,6 +44,8 @@ from contimg_assets.station.store import Store
 CONVERT, SOLVE, IMAGE = "convert_group", "solve_calibrator", "image_group"
 #: Converts and images in one run: for a group that waits for no calibration.
 PROCESS = "process_group"
+#: Job of the products of a sidereal day.
+DAY = "day_products"
 #: What became of a group.  The last two make the command fail.
 COMPLETED, SKIPPED, WAITING, BUSY = "completed", "skipped", "waiting", "busy"
 FAILED, REJECTED = "failed", "rejected"

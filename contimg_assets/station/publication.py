@@ -17,7 +17,7 @@ from sqlalchemy import Select, select
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.station.database import reading, transaction
-from contimg_assets.station.models import ObservationGroup, ProductVersion
+from contimg_assets.station.models import GROUP, ObservationGroup, ProductVersion
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Placed, Store, set_aside_unless_done
 from contimg_assets.station.versions import current, current_version, inputs_of, tables_version, version_at
@@ -162,7 +162,13 @@ def tables_of(records: StationRecords, set_ids: Iterable[str]) -> list[ProductVe
 
 
 def put_link_right(
-    records: StationRecords, store: Store, key: str, product: str, *, withdrawn: Path | None = None
+    records: StationRecords,
+    store: Store,
+    key: str,
+    product: str,
+    *,
+    kind: str = GROUP,
+    withdrawn: Path | None = None,
 ) -> bool:
     """Let a product's link lead to its current version; whether it led elsewhere.
 
@@ -172,7 +178,7 @@ def put_link_right(
     with transaction(records.engine) as session:
         # Nobody publishes the product meanwhile.
         session.execute(select(ObservationGroup.key).where(ObservationGroup.key == key).with_for_update())
-        version = current_version(session, key, product)
+        version = current_version(session, key, product, kind)
         target = store.target(link)
         if version is None:
             if target is None or target != withdrawn:

@@ -58,6 +58,8 @@ class Difference:
     """The row that it is about."""
     current: bool = False
     """It is the product's current version."""
+    of: str = GROUP
+    """What its key is the key of."""
 
 
 def examine(station: Installation, *, hashes: bool = False) -> list[Difference]:
@@ -123,7 +125,7 @@ def put_right(station: Installation, differences: Iterable[Difference], *, sure:
     if n_lost:
         told.append(f"{n_lost} versions marked lost")
     links = [each for each in safe if each.kind == ASTRAY]
-    n_links = sum(put_link_right(records, store, each.keys[0], each.product) for each in links)
+    n_links = sum(put_link_right(records, store, each.keys[0], each.product, kind=each.of) for each in links)
     if n_links:
         told.append(f"{n_links} links put right")
     return told
@@ -160,12 +162,15 @@ def _of_version(store: Store, row: Row[Any], *, hashes: bool) -> Iterator[Differ
     path = store.absolute(row.path)
     what = f"{row.product} {row.version} of {row.key}"
     about = {"keys": (row.key,), "product": row.product, "version_id": row.id, "current": row.current}
+    about["of"] = row.kind
     again = f"`contimg reprocess --group {row.key}` makes it again"
+    if row.kind != GROUP:
+        again = "`contimg survey day --again DAY`, for its days, makes it again"
     if not path.exists():
         fix = f"{again}; --fix marks it lost" if row.current else "--fix marks it lost"
         yield Difference(MISSING, what, f"{path} is not there", fix, safe=True, **about)
         return
-    if row.current and row.kind == GROUP:
+    if row.current:
         link = store.path(row.key, row.product)
         target = store.target(link)
         if target != path:
@@ -205,7 +210,9 @@ def _orphans(store: Store, known: set[str], groups: set[str], busy: set[str]) ->
                 continue
             product, _, version = path.name.rpartition("-")
             found, keys = f"{path} is in no row", () if key is None else (key,)
-            if key not in groups:
+            if key is None:
+                fix = "`contimg retention --apply` removes it after a day, beside a current version"
+            elif key not in groups:
                 fix = "the database does not know the group: `contimg process` its files, or move this away"
             elif product in KEPT:
                 fix = f"`contimg flags restore {key} {version}` enters it"

@@ -130,10 +130,11 @@ def put_links_right(records: StationRecords, store: Store) -> list[Path]:
             ]
             owners = [(link, _product_of(session, store, link)) for link in astray]
         for link, version in owners:
-            if version is None or version.kind != GROUP:
+            if version is None:
                 continue
-            name_versions(records, store, version.key)
-            if put_link_right(records, store, version.key, version.product):
+            if version.kind == GROUP:
+                name_versions(records, store, version.key)
+            if put_link_right(records, store, version.key, version.product, kind=version.kind):
                 found.append(link)
     return found
 

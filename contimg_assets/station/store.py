@@ -7,7 +7,7 @@ retention's (``retention.py``).  Every file and folder name of a product is made
 here and nowhere else.  Does not belong here: which version is the current one,
 which the database says (``publication.py``).
 
-Layout below ``CONTIMG_HOME``::
+Layout below ``CONTIMG_HOME`` (the slug is a group's, or the key of a sidereal day or a tile of the sky)::
 
     products/<slug>/<product>        link to .versions/<product>-<token>; of a day's products the
                                      slug is the date
@@ -25,6 +25,7 @@ so that what a killed one left is known at once (``leftovers.py``).
 Paths in the database are relative to the home, so that it can be moved.
 """
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ from contimg_assets.radio.process_marks import marked
 
 #: Products of which every version is kept, named by its content: small, and wanted back at times.
 KEPT = frozenset({"flags"})
+#: Keys of sidereal days and tiles of the sky, and of what is of none.
+_NAMES = re.compile(r"\d{4}-\d{2}-\d{2}b?|hp4-\d{4}|survey")
 #: Digits of a version's name.
 _VERSION_LENGTH = 12
 #: Folders of a product's folder; how the names begin of what is being removed, and end of links to come.
@@ -74,6 +77,17 @@ def remove_tree(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def folder_name(key: str) -> str:
+    """Folder of a key's products: a group's slug, a date without dashes; others are names already.
+
+    Raises
+    ------
+    ValueError
+        If it is the key of nothing.
+    """
+    return key if _NAMES.fullmatch(key) else folder_of(key)
+
+
 @contextmanager
 def set_aside_unless_done(folder: Path) -> Iterator[None]:
     """Let a staging folder, if the block raises, outlive its process's work: as a leftover, with its note."""
@@ -104,8 +118,8 @@ class Store:
         self.scratch = home / "scratch" if scratch is None else scratch
 
     def path(self, key: str, product: str) -> Path:
-        """Where ``product`` of group or day ``key`` is (or will be) published."""
-        return self.products / folder_of(key) / product
+        """Where ``product`` of a group, day or tile is (or will be) published."""
+        return self.products / folder_name(key) / product
 
     @contextmanager
     def staging(self, key: str, product: str) -> Iterator[Path]:
@@ -118,7 +132,7 @@ class Store:
             folder or file of any name, then call ``publication.publish``.
         """
         name = marked(f"{product}-{uuid.uuid4().hex[:12]}")
-        folder = self.products / folder_of(key) / STAGING / name
+        folder = self.products / folder_name(key) / STAGING / name
         folder.mkdir(parents=True)
         try:
             yield folder

@@ -91,6 +91,8 @@ def addresses(nights: Nights) -> list[str]:
         "/groups",
         "/groups?verdict=ERROR&sort=-rms_ratio&trend=flag_fraction",
         "/groups?state=failed",
+        "/sources",
+        "/sources?variable=true",
         *(f"/groups/{key}" + (f"?tab={tab}" if tab else "") for tab in TABS),
         f"/groups/{nights.keys[11]}",
         f"/groups/{nights.keys[5]}",

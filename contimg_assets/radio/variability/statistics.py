@@ -10,9 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Epochs that are held against all others at a time.
-_AT_A_TIME = 512
-
 
 @dataclass(frozen=True)
 class Variability:
@@ -58,14 +55,22 @@ def variability(flux_jy: NDArray[np.float64], error_jy: NDArray[np.float64]) -> 
 
 
 def _largest_pair(flux: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[float, float]:
-    """Vs and m of the pair with the largest Vs, without a table of all pairs."""
-    best, pair = -1.0, (0, 0)
-    for start in range(0, len(flux), _AT_A_TIME):
-        some = slice(start, start + _AT_A_TIME)
-        apart = np.abs(flux[some, None] - flux) / np.hypot(error[some, None], error)
-        i, j = np.unravel_index(int(apart.argmax()), apart.shape)
-        if apart[i, j] > best:
-            best, pair = float(apart[i, j]), (start + int(i), int(j))
-    total = float(flux[pair[0]] + flux[pair[1]])
-    difference = float(abs(flux[pair[0]] - flux[pair[1]]))
-    return best, 2 * difference / total if total > 0 else float("nan")
+    """Vs and m of the pair with the largest Vs, without a table of all pairs.
+
+    Of that pair none of the higher ones is more certain than the upper one, and none of the lower ones than
+    the lower one: so each is where the flux density, in the order of the errors, sets a record.
+    """
+    order = np.argsort(error, kind="stable")
+    sorted_flux = flux[order]
+    high = order[_records(sorted_flux)]
+    low = order[_records(-sorted_flux)]
+    apart = (flux[high, None] - flux[low]) / np.hypot(error[high, None], error[low])
+    i, j = np.unravel_index(int(apart.argmax()), apart.shape)
+    upper, lower = float(flux[high[i]]), float(flux[low[j]])
+    total = upper + lower
+    return float(apart[i, j]), 2 * (upper - lower) / total if total > 0 else float("nan")
+
+
+def _records(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which values are larger than all before them."""
+    return np.concatenate([[True], values[1:] > np.maximum.accumulate(values)[:-1]])

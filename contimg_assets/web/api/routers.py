@@ -21,6 +21,7 @@ from contimg_assets.web.api.parts import Model, Parts
 from contimg_assets.web.api.quality import quality_router
 from contimg_assets.web.api.reference import reference_router
 from contimg_assets.web.api.reviews import reviews_router
+from contimg_assets.web.api.sources import sources_router
 from contimg_assets.web.api.system import system_router
 from contimg_assets.web.guard import OPEN_PATHS
 from contimg_assets.web.problems import MEDIA_TYPE
@@ -88,6 +89,7 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         batches_router,
         reviews_router,
         alarms_router,
+        sources_router,
     ):
         app.include_router(made(parts))
     app.openapi = lambda: described(app)  # type: ignore[method-assign]

@@ -31,6 +31,7 @@ MENU = (
     ("/groups", "Groups", "g"),
     ("/calibration", "Calibration", "c"),
     ("/antennas", "Antennas", "a"),
+    ("/sources", "Sources", "o"),
     ("/jobs", "Jobs", "j"),
     ("/system", "System", "s"),
 )

@@ -17,6 +17,7 @@ from contimg_assets.web.pages.jobs import jobs_router
 from contimg_assets.web.pages.limits import limits_router
 from contimg_assets.web.pages.nights import nights_router
 from contimg_assets.web.pages.rendering import static_router
+from contimg_assets.web.pages.sources import sources_router
 from contimg_assets.web.pages.system import system_router
 from contimg_assets.web.pages.tonight import tonight_router
 
@@ -27,6 +28,7 @@ _ROUTERS = (
     group_forms_router,
     calibration_router,
     antennas_router,
+    sources_router,
     jobs_router,
     batches_router,
     limits_router,

@@ -3,7 +3,7 @@
 
 const SELECTION = "contimg-selection";
 const MOST_GROUPS = 2000;
-const PLACES = { t: "/", g: "/groups", c: "/calibration", a: "/antennas", j: "/jobs", s: "/system" };
+const PLACES = { t: "/", g: "/groups", c: "/calibration", a: "/antennas", o: "/sources", j: "/jobs", s: "/system" };
 const TOGETHER_MS = 1000;
 
 const one = (selector) => document.querySelector(selector);

@@ -1,0 +1,1 @@
+"""Scales of groups and the primary beam, from sources that groups have in common."""

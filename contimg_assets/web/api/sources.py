@@ -1,0 +1,165 @@
+"""Sources of the survey, their light curves, and candidates for events.
+
+Belongs here: routes and their models.  Does not belong here: finding and reading
+(``station/sources.py``, ``light_curves.py``, ``scattering_events.py``).
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi import Path as PathParameter
+
+from contimg_assets.radio.errors import MissingInputError, SettingsError
+from contimg_assets.station.light_curves import LightCurve, light_curve
+from contimg_assets.station.scattering_events import candidates
+from contimg_assets.station.sources import SourceQuery, find_sources
+from contimg_assets.web.api.parts import API, Model, Parts
+from contimg_assets.web.problems import ProblemError
+
+Name = Annotated[str, PathParameter(description="Name of the source.", max_length=32)]
+Ra = Annotated[float | None, Query(ge=0, le=360, description="Right ascension of a cone, ICRS, deg.")]
+Dec = Annotated[float | None, Query(ge=-90, le=90, description="Declination of a cone, ICRS, deg.")]
+Radius = Annotated[float, Query(gt=0, le=20, description="Radius of a cone, deg.")]
+Least = Annotated[float | None, Query(description="At least this.")]
+
+
+class SourceRow(Model):
+    """A source and what its light curve says; null before that was computed."""
+
+    name: str
+    kind: str
+    """survey or watched."""
+    ra_deg: float
+    dec_deg: float
+    n: int | None
+    """Measurements that count."""
+    mean_jy: float | None
+    mean_error_jy: float | None
+    eta: float | None
+    """Reduced χ² about the mean."""
+    modulation: float | None
+    """V: standard deviation over mean."""
+    pair_sigma: float | None
+    """Vs of the two measurements that differ most."""
+    pair_modulation: float | None
+    variable: bool | None
+    """Beyond the cuts of its tile."""
+    last_mjd: float | None
+    separation_deg: float | None = None
+    """From the middle of the cone."""
+
+
+class SourceList(Model):
+    """Sources that were asked for."""
+
+    sources: list[SourceRow]
+
+
+class Measurement(Model):
+    """One measurement of a source, on the flux scale."""
+
+    group: str
+    mjd: float
+    flux_jy: float | None
+    flux_error_jy: float | None
+    upper_limit_jy: float | None
+    beam: float
+    correction: float
+    """What was divided by besides the beam."""
+    calibrated: bool
+    """A scale of its group is known."""
+    flags: int
+
+
+class SourceCurve(Model):
+    """A source with all measurements that count."""
+
+    source: str
+    ra_deg: float
+    dec_deg: float
+    statistics: dict[str, float | int | None]
+    measurements: list[Measurement]
+
+
+class CandidateList(Model):
+    """Extreme scattering events of a day's sources, best first."""
+
+    day: str
+    candidates: list[dict[str, Any]]
+
+
+def curve_of(parts: Parts, name: str) -> LightCurve:
+    """A source's light curve.
+
+    Raises
+    ------
+    ProblemError
+        404 if there is none.
+    """
+    station = parts.station
+    try:
+        return light_curve(station.engine, station.store, name=name)
+    except MissingInputError as error:
+        raise ProblemError(404, str(error)) from error
+
+
+def sources_router(parts: Parts) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix=API, tags=["survey"])
+
+    @router.get("/sources")
+    def sources(
+        ra: Ra = None,
+        dec: Dec = None,
+        radius: Radius = 1.0,
+        least_jy: Least = None,
+        least_eta: Least = None,
+        least_modulation: Least = None,
+        variable: bool | None = None,
+        order: Annotated[str, Query(pattern="^(name|eta|modulation|mean_jy|pair_sigma)$")] = "name",
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    ) -> SourceList:
+        """Sources in a cone, or all, by what their light curves say."""
+        if (ra is None) != (dec is None):
+            raise ProblemError(422, "found one of ra and dec, expected both or neither")
+        wanted = SourceQuery(
+            cone=None if ra is None or dec is None else (ra, dec, radius),
+            least_jy=least_jy,
+            least_eta=least_eta,
+            least_modulation=least_modulation,
+            variable=variable,
+            order=order,
+            limit=limit,
+        )
+        try:
+            found = find_sources(parts.station.engine, wanted)
+        except SettingsError as error:
+            raise ProblemError(422, str(error)) from error
+        plain = found.astype(object).where(found.notna(), None).to_dict("records")
+        return SourceList(
+            sources=[SourceRow.model_validate({str(k): v for k, v in row.items()}) for row in plain]
+        )
+
+    @router.get("/sources/{name}")
+    def source(name: Name) -> SourceCurve:
+        """All measurements of a source that count, in the order of time."""
+        told = curve_of(parts, name).as_dict()
+        wanted = Measurement.model_fields
+        rows = [{column: row[column] for column in wanted} for row in told.pop("measurements")]
+        return SourceCurve.model_validate({**told, "measurements": rows})
+
+    @router.get("/candidates")
+    def listed(
+        day: Annotated[
+            str | None, Query(pattern=r"^\d{4}-\d{2}-\d{2}b?$", description="Default: newest.")
+        ] = None,
+    ) -> CandidateList:
+        """Extreme scattering events, with what people say of them."""
+        station = parts.station
+        try:
+            of_day, found = candidates(station.engine, station.store, day)
+        except MissingInputError as error:
+            raise ProblemError(404, str(error)) from error
+        return CandidateList(day=of_day, candidates=[one.as_dict() for one in found])
+
+    return router

@@ -1,0 +1,145 @@
+"""``/sources`` and ``/sources/{name}``: the plane of η and V, and a source's light curve.
+
+Belongs here: the pages, and geometry of their drawings.  Does not belong here: what is
+found (``station/sources.py``, ``light_curves.py``).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathParameter
+from starlette.responses import HTMLResponse
+
+from contimg_assets.station.sources import SourceQuery, find_sources
+from contimg_assets.web.api.parts import Parts
+from contimg_assets.web.api.sources import curve_of
+from contimg_assets.web.pages.rendering import page
+
+if TYPE_CHECKING:
+    import pandas
+
+WIDTH, HEIGHT, MARGIN = 600.0, 300.0, 10.0
+#: Sources of the plane that are links, those that vary most; the others are points of one path.
+_LINKED, _POINTS = 100, 10_000
+#: Rows of the table of a source: the newest.
+_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in a drawing, and what it is."""
+
+    x: float
+    y: float
+    low: float
+    """Where its error bar ends, below …"""
+    high: float
+    """… and above; the same as ``y`` where it has none."""
+    name: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Points, and what the axes show."""
+
+    points: list[Point]
+    path: str
+    """Points without names."""
+    x_text: str
+    y_text: str
+
+
+def _place(value: float, low: float, high: float, size: float) -> float:
+    part = (value - low) / (high - low) if high > low else 0.5
+    return MARGIN + min(1.0, max(0.0, part)) * (size - 2 * MARGIN)
+
+
+def plane_of(table: "pandas.DataFrame") -> Drawing | None:
+    """η against V, both logarithmic; None if no source has both."""
+    rows = table[(table["eta"] > 0) & (table["modulation"] > 0)]
+    if not len(rows):
+        return None
+    eta, modulation = rows["eta"].map(math.log10), rows["modulation"].map(math.log10)
+    x = [_place(value, eta.min(), eta.max(), WIDTH) for value in eta]
+    y = [HEIGHT - _place(value, modulation.min(), modulation.max(), HEIGHT) for value in modulation]
+    points = [
+        Point(a, b, b, b, name, f"{name}: η {e:.2f}, V {v:.3f}")
+        for a, b, name, e, v in zip(x, y, rows["name"], rows["eta"], rows["modulation"], strict=True)
+    ]
+    path = "".join(f"M{point.x:.1f} {point.y:.1f}h0" for point in points[_LINKED:])
+    return Drawing(
+        points[:_LINKED],
+        path,
+        f"η, {rows['eta'].min():.2g} to {rows['eta'].max():.3g}",
+        f"V, {rows['modulation'].min():.2g} to {rows['modulation'].max():.3g}",
+    )
+
+
+def curve_drawing(table: "pandas.DataFrame") -> Drawing | None:
+    """Flux densities with their errors against time; None if there are none."""
+    rows = table[table["flux_jy"].notna()]
+    if not len(rows):
+        return None
+    low = float((rows["flux_jy"] - rows["flux_error_jy"]).min())
+    high = float((rows["flux_jy"] + rows["flux_error_jy"]).max())
+    first, last = float(rows["mjd"].min()), float(rows["mjd"].max())
+
+    def up(value: float) -> float:
+        return HEIGHT - _place(value, low, high, HEIGHT)
+
+    points = [
+        Point(
+            _place(mjd, first, last, WIDTH),
+            up(flux),
+            up(flux - error),
+            up(flux + error),
+            group,
+            f"{group}: {1e3 * flux:.3f} ± {1e3 * error:.3f} mJy",
+        )
+        for mjd, flux, error, group in zip(
+            rows["mjd"], rows["flux_jy"], rows["flux_error_jy"], rows["group"], strict=True
+        )
+    ]
+    bars = "".join(f"M{point.x:.1f} {point.low:.1f}V{point.high:.1f}" for point in points)
+    return Drawing(
+        points[-_ROWS:], bars, f"MJD {first:.2f} to {last:.2f}", f"{1e3 * low:.3g} to {1e3 * high:.4g} mJy"
+    )
+
+
+def sources_router(parts: Parts) -> APIRouter:
+    """The pages."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @router.api_route("/sources", methods=["GET", "HEAD"])
+    def sources(request: Request, variable: Annotated[bool, Query()] = False) -> HTMLResponse:
+        wanted = SourceQuery(order="eta", limit=_POINTS, variable=True if variable else None)
+        table = find_sources(parts.station.engine, wanted)
+        shown = table.head(_LINKED).astype(object)
+        rows = shown.where(shown.notna(), None).to_dict("records")
+        return page(
+            request,
+            "sources.html",
+            plane=plane_of(table),
+            rows=rows,
+            n=len(table),
+            variable=variable,
+            address=source_page,
+        )
+
+    @router.api_route("/sources/{name}", methods=["GET", "HEAD"])
+    def source(name: Annotated[str, PathParameter(max_length=32)], request: Request) -> HTMLResponse:
+        curve = curve_of(parts, name)
+        newest = curve.table.tail(_ROWS).iloc[::-1].astype(object)
+        rows = newest.where(newest.notna(), None).to_dict("records")
+        return page(request, "source.html", curve=curve, drawing=curve_drawing(curve.table), rows=rows)
+
+    return router
+
+
+def source_page(name: str) -> str:
+    """Address of a source's page."""
+    return f"/sources/{quote(name, safe='')}"
