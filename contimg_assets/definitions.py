@@ -30,7 +30,7 @@ from contimg_assets.sensors.calibrators import calibrator_scans
 from contimg_assets.sensors.campaigns import campaign_groups
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
-from contimg_assets.sensors.retention import hourly_retention, retention_job
+from contimg_assets.sensors.retention import disk_guard, hourly_retention, retention_job
 from contimg_assets.sensors.workers import dead_workers, lost_runs
 from contimg_assets.settings import read_settings
 
@@ -83,6 +83,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             cancelled_runs,
             failed_checks,
             pointing_changes,
+            disk_guard,
         ],
         schedules=[hourly_retention],
         resources={

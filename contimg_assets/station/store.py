@@ -73,6 +73,12 @@ def remove_tree(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a folder or file; hard links and shared blocks count as if they were its own."""
+    files = (item for item in path.rglob("*")) if path.is_dir() and not path.is_symlink() else iter((path,))
+    return sum(item.lstat().st_size for item in files if not item.is_dir() or item.is_symlink())
+
+
 @contextmanager
 def set_aside_unless_done(folder: Path) -> Iterator[None]:
     """Let a staging folder, if the block raises, outlive its process's work: as a leftover, with its note."""
@@ -137,9 +143,13 @@ class Store:
         # The same content again is the version that is there.
         new = not path.exists()
         if new:
-            (built.parent / PLACED).symlink_to(path.name)
-            built.replace(path)
+            self.move(built, path)
         return Placed(path, link, new)
+
+    def move(self, built: Path, path: Path) -> None:
+        """Move what was built (in :meth:`staging`) to a place of its own among the versions."""
+        (built.parent / PLACED).symlink_to(path.name)
+        built.replace(path)
 
     def remove(self, path: Path) -> None:
         """Remove content that nobody uses: renamed first, so that nobody ever sees a part of it."""

@@ -14,18 +14,19 @@ from sqlalchemy.exc import IntegrityError
 
 from contimg_assets.radio.errors import DatabaseError
 from contimg_assets.settings import IngestOptions, Settings
-from contimg_assets.station import campaign_models, database
+from contimg_assets.station import campaign_models, database, space_models
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import Base, GroupTransition
 from contimg_assets.station.products import StationRecords
 
 #: Newest revision of the schema.
-HEAD = "0009"
+HEAD = "0011"
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
 def test_migrations_make_exactly_the_models(engine: Engine) -> None:
     assert campaign_models.Campaign.metadata is Base.metadata
+    assert space_models.SpaceGuard.metadata is Base.metadata
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 

@@ -18,6 +18,7 @@ from astropy.io import fits
 from contimg_assets import __version__
 from contimg_assets.radio.errors import CatalogueError, MissingInputError
 from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.images.planes import plane_header
 
 #: Packages whose version can change a number in an image.
 _PACKAGES = (
@@ -106,7 +107,7 @@ def read_provenance(image: Path) -> dict[str, Any]:
     if not image.is_file():
         raise MissingInputError(f"{image}: found no file; expected a FITS image")
     try:
-        header = fits.getheader(image)
+        header = plane_header(image)
     except OSError as error:
         raise CatalogueError(f"{image}: cannot be read as FITS: {error}") from error
     if "CALSET" not in header:
