@@ -34,6 +34,7 @@ class Launcher:
         self.holders: set[str] = set()
 
     def run(self, job: str, key: str, owner: str, step: Step | None = None) -> RunResult:
+        assert step is None
         self.ran.append((job, key))
         self.holders.add(self.leases.held()[key].owner)
         if job in (CONVERT, PROCESS):

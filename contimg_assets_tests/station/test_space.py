@@ -90,7 +90,7 @@ def test_the_forecast_is_of_the_last_weeks_pace(emptied: Engine, tmp_path: Path)
 
 
 def test_twenty_groups_go_through_a_disk_that_holds_five(tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 40) as disk:
+    with small_disk(tmp_path / "disk", 22) as disk:
         home = disk / "home"
         home.mkdir()
         settings = Settings(
