@@ -318,7 +318,9 @@ class Operations:
         with self._holding([key]) as (owner, keys, busy):
             for free in keys:
                 if keep_flags:
-                    publication.content(self.records, self.store, free, CONVERTED)
+                    converted = self.records.products(free).get(CONVERTED)
+                    if converted is not None and converted.removed:
+                        raise StateError(publication.removed_text(converted))
                     self.leases.take_up(free, owner)
                 else:
                     self.interruptions.begin_anew(free, owner, "processed again on request")
