@@ -4,6 +4,7 @@ Belongs here: the lists, readable from top to bottom.  Does not belong here: any
 logic.  Loading this module must not import CASA, casacore or pyuvdata.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,9 +35,10 @@ from contimg_assets.sensors.campaigns import campaign_groups
 from contimg_assets.sensors.days import days_due
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
-from contimg_assets.sensors.retention import hourly_retention, retention_job
+from contimg_assets.sensors.retention import disk_guard, hourly_retention, retention_job
 from contimg_assets.sensors.workers import dead_workers, lost_runs
 from contimg_assets.settings import read_settings
+from contimg_assets.station.services import CODE, announce
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -94,6 +96,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             failed_checks,
             pointing_changes,
             alarms,
+            disk_guard,
         ],
         schedules=[hourly_retention, nightly_report],
         resources={
@@ -109,3 +112,6 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
 
 
 defs = build_defs()
+if sys.argv[1:3] == ["api", "grpc"]:
+    # This is a code server: what it has loaded is what runs until it is restarted.
+    announce(read_settings().home, CODE)

@@ -97,9 +97,39 @@ class RetentionOptions(Options):
     grace_hours: float = Field(default=24.0, ge=0)
     """Content of a version stays for this long after another has taken its place, h: longer than any run
     or person that reads it."""
+    calibrated_hours: float = Field(default=0.0, ge=0)
+    """The calibrated Measurement Set stays for this long after the image that was made of it, h; it waits for
+    the image's verdict, and for ``measurement_set_days`` if that is no good one."""
+    measurement_set_days: float = Field(default=14.0, ge=0)
+    """The Measurement Set of a group with a good image stays for this long after the group was done, days:
+    flags are looked at again within two weeks; its files make it again in half a minute."""
+    measurement_sets_gb: float | None = Field(default=None, gt=0)
+    """More Measurement Sets than this go before their days are over, the oldest first, GB; none: no limit but
+    the disk's."""
+    compress_days: float | None = Field(default=2.0, ge=0)
+    """Planes of an image are compressed this long after it was made, days: most people look at it within
+    two; none: never."""
+    raw_days: float | None = Field(default=None, ge=0)
+    """Files of the telescope of a group with a good image are removed this long after it was done, days;
+    none: never."""
+    log_days: float = Field(default=30.0, ge=1)
+    """Logs of foreground commands, of CASA, and what runs printed stay for this long, days."""
     event_days: float = Field(default=14.0, ge=1)
     """Rows of Dagster's event log that tell neither product nor verdict stay for this long after the end of
     their run, days: why a run failed is looked into within two weeks, and sensors read them within a day."""
+
+
+class SpaceOptions(Options):
+    """When a disk that fills up holds new groups back."""
+
+    reserve_gb: float = Field(default=5.0, ge=0)
+    """Room that groups may not use, GB: databases and logs have it, and what stages need in scratch while
+    they work."""
+    resume_groups: int = Field(default=2, ge=1)
+    """New groups are let go on when there is room for this many; they are held back when there is none for
+    one."""
+    warn_days: float = Field(default=2.0, ge=0)
+    """An alarm says that the disk will be full if that is sooner than this, days: two nights."""
 
 
 class BackupOptions(Options):
@@ -195,6 +225,7 @@ class Settings(BaseSettings):
     variability: VariabilityOptions = VariabilityOptions()
     archive: ArchiveOptions = ArchiveOptions()
     retention: RetentionOptions = RetentionOptions()
+    space: SpaceOptions = SpaceOptions()
     backup: BackupOptions = BackupOptions()
     alarms: AlarmOptions = AlarmOptions()
     web: WebOptions = WebOptions()

@@ -79,7 +79,7 @@ def units(tmp_path: Path) -> list[Path]:
 
 
 def test_systemd_accepts_the_units_and_finds_them_closed(units: list[Path]) -> None:
-    assert len(units) == 4
+    assert len(units) == 5
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *map(str, units)],
         capture_output=True,
@@ -96,6 +96,37 @@ def test_systemd_accepts_the_units_and_finds_them_closed(units: list[Path]) -> N
             check=False,
         )
         assert judged.returncode == 0, judged.stdout.splitlines()[-1:]
+
+
+def test_memory_of_each_service_is_limited_and_a_worker_may_end_its_run(units: list[Path]) -> None:
+    for unit in units:
+        assert re.search(r"^MemoryMax=\dG$", unit.read_text(), re.MULTILINE), unit.name
+    (worker,) = (unit.read_text() for unit in units if "worker" in unit.name)
+    assert "KillMode=mixed" in worker
+    assert "TimeoutStopSec=30min" in worker
+
+
+def test_containers_run_what_the_units_run() -> None:
+    services = yaml.safe_load((DEPLOY / "container" / "compose.yaml").read_text())["services"]
+    for name in ("code", "daemon", "web"):
+        unit = (UNITS / f"contimg-{name}.service").read_text()
+        assert f"ExecStart={BINARIES}/{' '.join(services[name]['command'])}\n" in unit
+    for name in ("code", "daemon", "web", "worker"):
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+
+
+def test_logrotate_accepts_its_file(tmp_path: Path) -> None:
+    program = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
+    if program is None:
+        pytest.skip("NOT TESTED: no logrotate; install Debian's package")
+    text = (DEPLOY / "logrotate").read_text().replace("/data/contimg", str(tmp_path))
+    copy = tmp_path / "logrotate"
+    copy.write_text(text.replace("su contimg contimg", "su root root"))
+    copy.chmod(0o644)
+    command = [program, "--debug", "--state", str(tmp_path / "state"), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "error:" in done.stderr) == (0, False), done.stderr
 
 
 def test_the_pilot_is_a_script_that_the_shell_accepts() -> None:

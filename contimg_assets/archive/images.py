@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.planes import image_name, opened, plane_file
 
 #: Images of a group, by the word in their file names.
 PLANES = {
@@ -61,9 +62,9 @@ def read_image(
         If there is no such image, or ``centre`` lies outside of it.
     """
     path = image_file(folder, plane)
-    with fits.open(path) as hdus:
-        header: fits.Header = hdus[0].header
-        pixels = _part(hdus[0].data[0, 0], header, centre, size, path)
+    with opened(path) as hdu:
+        header: fits.Header = hdu.header
+        pixels = _part(hdu.data[0, 0], header, centre, size, path)
     wcs = pixels.wcs
     values = np.ascontiguousarray(pixels.data, dtype=np.float32)
     kept = header.copy()
@@ -87,10 +88,7 @@ def image_file(folder: Path, plane: str) -> Path:
     """The FITS file of an image in a folder."""
     if plane not in PLANES:
         raise MissingInputError(f"found the image {plane!r}; expected one of {', '.join(PLANES)}")
-    found = sorted(folder.glob(f"*.{plane}.fits"))
-    if not found:
-        raise MissingInputError(f"{folder}: found no file *.{plane}.fits")
-    return found[0]
+    return plane_file(folder, image_name(folder), plane)
 
 
 def _part(
@@ -123,6 +121,6 @@ def _noise(
 
 def _plain(folder: Path, plane: str, centre: SkyCoord | None, size: u.Quantity | None) -> NDArray[np.float32]:
     path = image_file(folder, plane)
-    with fits.open(path) as hdus:
-        part = _part(hdus[0].data[0, 0], hdus[0].header, centre, size, path)
+    with opened(path) as hdu:
+        part = _part(hdu.data[0, 0], hdu.header, centre, size, path)
     return np.ascontiguousarray(part.data, dtype=np.float32)

@@ -16,7 +16,7 @@ from contimg_assets.assets.publishing import (
 )
 from contimg_assets.partitions import observation_group
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
-from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, SENSOR_TAG, lease_owner
+from contimg_assets.resources.dagster_runs import AGAIN_TAG, CAMPAIGN_TAG, SENSOR_TAG, lease_owner
 from contimg_assets.resources.stage_runner import StageRunner
 
 uvh5_subbands = AssetSpec(
@@ -51,7 +51,9 @@ def measurement_set(
         owner = lease_owner(context.run)
         tags = context.run.tags
         explicit = SENSOR_TAG not in tags or CAMPAIGN_TAG in tags
-        database.records().begin(key, owner, explicit=explicit)
+        # What retention removed of a completed group is made again without opening the group.
+        if AGAIN_TAG not in tags:
+            database.records().begin(key, owner, explicit=explicit)
     files = database.records().group(key).files
     with production(context, database, storage, files=_marks(files)) as making:
         standing = making.standing()

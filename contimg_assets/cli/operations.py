@@ -132,6 +132,13 @@ def reprocess(key: str | None, keep_flags: bool, as_json: bool, verbose: bool, *
     )
 
 
+def make_again(key: str, product: str, *, as_json: bool) -> None:
+    """Make a product again that retention removed, in this process."""
+    opened = Opened()
+    key = opened.records.group(opened.key(key)).key
+    _run(opened, "contimg products", lambda ours: ours.make_again(key, product), as_json, verbose=False)
+
+
 def _operations(opened: Opened, instance: "DagsterInstance", name: str, **told: Any) -> "Operations":
     """The station's operations, with jobs that run in this process."""
     from contimg_assets.definitions import build_defs

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from contimg_assets.cli.common import Opened, json_option, told_plainly
+from contimg_assets.station.services import WEB, serving
 from contimg_assets.web.server import access_for, listener, serve
 
 _OPTIONS = (
@@ -74,7 +75,8 @@ def _run(
             told["incoming"] = str(opened.settings.incoming_folder)
         click.echo(json.dumps(told) if as_json else "\n".join(f"{k}: {v}" for k, v in told.items()))
         named = workspace.absolute() if workspace else None
-        code = serve(opened.settings, instance, listening, access, daemon=daemon, workspace=named)
+        with serving(opened.settings.home, WEB):
+            code = serve(opened.settings, instance, listening, access, daemon=daemon, workspace=named)
     raise SystemExit(code)
 
 

@@ -217,15 +217,13 @@ def _tell(folder: Path, truths: list[Path], survey: Path, as_json: bool) -> None
 @told_plainly
 def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -> None:
     """Compare the image in FOLDER with the simulator's TRUTH."""
+    from contimg_assets.radio.images.planes import image_name, plane_file
     from contimg_assets.simulation.comparison import BINS, by_signal_to_noise, detections, summary
     from contimg_assets.simulation.comparison import compare as run
 
-    image = next(iter(sorted(folder.glob("*.image.fits"))), None)
-    if image is None:
-        raise click.BadParameter(f"{folder}: holds no *.image.fits")
-    stem = str(image).removesuffix(".image.fits")
-    planes = (image, Path(f"{stem}.pb.fits"), Path(f"{stem}.residual.fits"))
-    every = run(truth, *planes, min(sigma, BINS[0]))
+    stem = image_name(folder)
+    image, power, residual = (plane_file(folder, stem, kind) for kind in ("image", "pb", "residual"))
+    every = run(truth, image, power, residual, min(sigma, BINS[0]))
     matches = [m for m in every if m.signal_to_noise >= sigma]
     totals: dict[str, Any] = summary(matches)
     bins, listed = by_signal_to_noise(every), detections(truth, folder)

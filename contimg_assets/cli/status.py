@@ -36,6 +36,7 @@ def status(everything: bool, as_json: bool) -> None:
     A line a group: verdict, noise over what is expected, part flagged, and its report or why there is none.
     """
     from contimg_assets.station.group_list import completed_by_verdict, completed_with_error, group_lines
+    from contimg_assets.station.space import Guard
     from contimg_assets.station.views import errors_of
 
     opened = Opened(reading=True)
@@ -44,14 +45,17 @@ def status(everything: bool, as_json: bool) -> None:
     alerts, counts = opened.notifier.recent(10), opened.records.counts()
     by_verdict, waits = completed_by_verdict(engine), opened.selection.waits()
     errors = {key: errors_of(opened.records, key) for key in completed_with_error(engine, shown)}
+    space = Guard(engine, opened.settings).look()
     if as_json:
         rows = _described(opened, shown, waits)
         told = {"counts": counts, "completed": by_verdict, "completed_with_error": errors}
+        told |= {"disk": space.as_json()}
         click.echo(json.dumps({**told, "groups": rows, "alerts": alerts}, indent=2))
         return
     click.echo(", ".join(f"{number} {state}" for state, number in counts.items()))
     if counts["completed"]:
         click.echo("completed: " + ", ".join(f"{number} {name}" for name, number in by_verdict.items()))
+    click.echo(space.text)
     _print_lines(opened, group_lines(engine, limit=shown), waits)
     _tell_errors(errors, by_verdict["ERROR"])
     for alert in alerts:
@@ -149,14 +153,28 @@ def _tell_errors(errors: dict[str, list[dict[str, Any]]], total: int) -> None:
 
 @click.command("products")
 @click.argument("key", metavar="[GROUP]", required=False, type=GROUP)
+@click.option(
+    "--make",
+    nargs=2,
+    metavar="GROUP PRODUCT",
+    type=click.Tuple([GROUP, str]),
+    help="Make one again that was removed or compressed: measurement_set, calibrated_ms or image.",
+)
 @json_option
 @told_plainly
-def products(key: str | None, as_json: bool) -> None:
+def products(key: str | None, make: tuple[str, str] | None, as_json: bool) -> None:
     """Show products: absolute paths, numbers, verdicts, and the set that calibrated GROUP.
 
     Without GROUP: a line a group, with its verdict, noise over what is expected, part flagged, and report.
     The beam-corrected image is the one that ends in pbcor.fits.
     """
+    if make is not None:
+        if key is not None:
+            raise click.UsageError("--make names its group: found another one beside it")
+        from contimg_assets.cli.operations import make_again
+
+        make_again(*make, as_json=as_json)
+        return
     opened = Opened(reading=True)
     if key is None:
         _all_products(opened, as_json)
@@ -199,6 +217,8 @@ def _print_products(group: dict[str, Any]) -> None:
             click.echo(f"    {label} = {value:.6g}")
         for check, verdict in group["verdicts"].get(name, {}).items():
             click.echo(f"    {verdict['status']} {check}")
+    for name, gone in group["removed"].items():
+        click.echo(f"  {name}: removed {gone['at']} ({gone['why']}); `{gone['again']}` makes it again")
     if group["calibration"]:
         used = group["calibration"]
         click.echo(

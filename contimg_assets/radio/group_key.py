@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 #: Format of a key.
 KEY_FORMAT = "%Y-%m-%dT%H:%M:%S"
 #: Format of a day's key.
-DAY_FORMAT = "%Y-%m-%d"
 _SLUG_FORMAT = "%Y%m%dT%H%M%S"
 #: File names carry the clocks of their nodes: stamps within this span, s, are a first guess of one group.
 CLUSTER_S = 120.0
@@ -26,20 +25,6 @@ def slug(key: str) -> str:
         If ``key`` is not a group key.
     """
     return datetime.strptime(key, KEY_FORMAT).strftime(_SLUG_FORMAT)
-
-
-def folder_of(key: str) -> str:
-    """Folder of the products of a group, or of a day (``20260101``).
-
-    Raises
-    ------
-    ValueError
-        If ``key`` is neither.
-    """
-    try:
-        return datetime.strptime(key, DAY_FORMAT).strftime("%Y%m%d")
-    except ValueError:
-        return slug(key)
 
 
 def key_of(folder: str) -> str | None:

@@ -14,6 +14,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_ready
 from celery.worker.control import control_command, inspect_command
 from celery.worker.state import active_requests
 from dagster_celery.make_app import make_app
@@ -21,6 +22,8 @@ from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 from kombu.entity import Queue
 
 from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.settings import get_settings
+from contimg_assets.station.services import WORKER, announce
 
 #: Variable with the address of the station's Redis.
 URL_VARIABLE = "CONTIMG_REDIS_URL"
@@ -119,6 +122,12 @@ def resume(state: Any) -> dict[str, Any]:
         state.consumer.add_task_queue(queue)
     _drained.clear()
     return report_state(state)
+
+
+@worker_ready.connect
+def _say_version(**_: Any) -> None:
+    """A worker goes on with the code that it loaded: `contimg doctor` shows which."""
+    announce(get_settings().home, WORKER)
 
 
 def __getattr__(name: str) -> Celery:

@@ -23,6 +23,8 @@ from contimg_assets.radio.interrupts import noted
 
 #: Names the lease under which a run works, if that is not its own: a foreground command's.
 LEASE_TAG = "contimg/lease"
+#: Says that a run makes a product of a completed group again, which retention removed.
+AGAIN_TAG = "contimg/again"
 #: Names the campaign that a run was asked for by; such a run makes a group again that is done.
 CAMPAIGN_TAG = "contimg/campaign"
 #: Says as which kind of job a run was asked for.

@@ -6,12 +6,14 @@ here: which groups, and in which order (``station/operations.py``).
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from dagster import DagsterEventType, DagsterInstance, Definitions, ExecuteInProcessResult
+from dagster import AssetKey, DagsterEventType, DagsterInstance, Definitions, ExecuteInProcessResult
 
 from contimg_assets.partitions import OBSERVATION_GROUP, add_keys
 from contimg_assets.radio.interrupts import Interrupted, noted
-from contimg_assets.resources.dagster_runs import LEASE_TAG, DagsterRuns, arrival
+from contimg_assets.resources.dagster_runs import AGAIN_TAG, LEASE_TAG, DagsterRuns, arrival
+from contimg_assets.station.make_again import Step
 from contimg_assets.station.operations import RunResult
 
 
@@ -41,8 +43,8 @@ class ForegroundRuns(DagsterRuns):
         if files and not known_before:
             self.instance.report_runless_asset_event(arrival(key, files))
 
-    def run(self, job: str, key: str, owner: str) -> RunResult:
-        """Run a job of a group to its end, under a command's lease.
+    def run(self, job: str, key: str, owner: str, step: Step | None = None) -> RunResult:
+        """Run a job of a group to its end, under a command's lease; or only a step that is made again.
 
         Raises
         ------
@@ -55,14 +57,22 @@ class ForegroundRuns(DagsterRuns):
                 instance=self.instance,
                 partition_key=key,
                 raise_on_error=False,
-                tags={LEASE_TAG: owner},
-                run_config=self.run_config,
+                tags={LEASE_TAG: owner} if step is None else {LEASE_TAG: owner, AGAIN_TAG: "true"},
+                run_config=self.run_config | _options(step),
+                asset_selection=None if step is None else [AssetKey(name) for name in step.assets],
             )
         finally:
             number = noted()
             if number is not None:
                 raise Interrupted(number)
         return RunResult(result.success, "" if result.success else _failure_text(result))
+
+
+def _options(step: Step | None) -> dict[str, Any]:
+    """Run options of a step, as Dagster has them."""
+    if step is None or not step.config:
+        return {}
+    return {"ops": {name: {"config": dict(config)} for name, config in step.config.items()}}
 
 
 def _failure_text(result: ExecuteInProcessResult) -> str:

@@ -27,7 +27,7 @@ from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import key_time
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import CAMPAIGN_TAG, KIND_TAG, DagsterRuns, slots_of
-from contimg_assets.sensors.requests import PRIORITY_TAG, QUEUE_TAG, taken_keys, usable
+from contimg_assets.sensors.requests import PRIORITY_TAG, QUEUE_TAG, room_for, taken_keys, usable
 from contimg_assets.settings import get_settings
 from contimg_assets.station.batches import batch_kind
 from contimg_assets.station.campaign_models import REMAKE
@@ -102,11 +102,15 @@ def campaign_groups(
     # Whoever else fills the engine, a new observation or a catch-up, comes first.
     filled = len(campaigns.running() | taken)
     room = min(GROUPS_PER_SLOT * slots_of(context.instance) - filled, ingest.starts_per_tick)
+    fit, held_back = room_for(database, taken)
+    room = min(room, fit)
     station = Installation(get_settings())
     found = [_asked(each, station) for each in campaigns.feed(max(0, room), taken)]
     asked = [each for each in found if each is not None]
     if not (asked or ended):
-        return SkipReason(f"no campaign has a group to start ({filled} groups are in the engine)")
+        return SkipReason(
+            held_back or f"no campaign has a group to start ({filled} groups are in the engine)"
+        )
     # The keys of old groups are in Dagster for as long as they are worked on, not for another hot window.
     hot = datetime.now(UTC) - timedelta(days=ingest.hot_window_days)
     cold = [key for key in ended if key_time(key) < hot and key not in {each.fed.key for each in asked}]

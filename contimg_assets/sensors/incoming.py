@@ -30,7 +30,7 @@ from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.grouping import FileGroup
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.dagster_runs import arrival
-from contimg_assets.sensors.requests import admitted, run_requests, taken_keys, usable, with_files
+from contimg_assets.sensors.requests import admitted, room_for, run_requests, taken_keys, usable, with_files
 from contimg_assets.sensors.waiting import INTERVAL_S, first_found
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.station.alerts import Notifier
@@ -120,7 +120,8 @@ def _result(
         def job_of(group: ObservationGroup) -> str:
             return (process_group if selection.covers(group) else convert_group).name
 
-        requests = run_requests(admitted(free, len(taken)), job_of)
+        fit = room_for(database, taken)[0] if free else 0
+        requests = run_requests(admitted(free, len(taken))[:fit], job_of)
     new = {group.key: group.files for group in ready if group.key is not None}
     if not (requests or new or retired):
         return None

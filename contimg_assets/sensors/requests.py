@@ -1,6 +1,6 @@
 """What the sensors share: which groups are taken or wait for storage, and how a run is asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from dagster import DagsterInstance, RunRequest
@@ -18,6 +18,7 @@ from contimg_assets.station.database_faults import refuse_lost
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import ObservationGroup
+from contimg_assets.station.space import Guard
 from contimg_assets.station.storage import fault_here, fault_of, folders_away, place_of, tell_once
 
 PRIORITY_TAG = "dagster/priority"
@@ -86,6 +87,21 @@ def admitted(groups: Iterable[ObservationGroup], n_taken: int) -> list[Observati
     found = list(groups)
     live = [group for group in found if is_live(group)]
     return live + [group for group in found if not is_live(group)][: max(0, room - len(live))]
+
+
+def room_for(database: DatabaseResource, asked: Collection[str]) -> tuple[int, str]:
+    """How many new groups the disk has room for, and why it is none; a change is told.
+
+    Parameters
+    ----------
+    database : DatabaseResource
+    asked : collection of str
+        Groups that have an unfinished run.
+    """
+    space = Guard(database.records().engine, get_settings()).judge(Notifier(get_settings().home), asked)
+    if space.stopped:
+        return 0, space.text
+    return (get_settings().ingest.starts_per_tick if space.n_more is None else space.n_more), ""
 
 
 def run_requests(

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from contimg_assets.radio.beam import half_power_radius
 from contimg_assets.radio.images.crossmatch import ratio_slope
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.planes import image_name, plane_file
 from contimg_assets.radio.images.source_finding import (
     LEAST_POWER,
     SOURCE_SIGMA,
@@ -160,8 +161,8 @@ def detections(truth_file: Path, folder: Path) -> Detections:
     folder : Path
         An image's products, the noise map among them.
     """
-    stem = str(next(iter(sorted(folder.glob("*.image.fits"))))).removesuffix(".image.fits")
-    plane, power, noise = (read_plane(Path(f"{stem}.{kind}.fits")) for kind in ("image", "pb", "noise"))
+    stem = image_name(folder)
+    plane, power, noise = (read_plane(plane_file(folder, stem, kind)) for kind in ("image", "pb", "noise"))
     listed = find_sources(
         plane, power.pixels, noise.pixels, SOURCE_SIGMA, least_power=LEAST_POWER, sizes=False
     )

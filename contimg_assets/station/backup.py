@@ -302,7 +302,9 @@ def _home_files(
     with reading(Installation(settings, reading=True).engine) as session:
         paths = session.scalars(
             select(ProductVersion.path).where(
-                ProductVersion.product.in_(products), ProductVersion.superseded_at.is_(None)
+                ProductVersion.product.in_(products),
+                ProductVersion.superseded_at.is_(None),
+                ProductVersion.deleted_at.is_(None),
             )
         ).all()
     for path in map(store.absolute, paths):

@@ -12,9 +12,8 @@ from statistics import median
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from contimg_assets.station.models import GROUP, GroupSummary, Performance
-from contimg_assets.station.retention import size_of
-from contimg_assets.station.store import Store
+from contimg_assets.station.models import GROUP, GroupSummary, Performance, ProductVersion
+from contimg_assets.station.store import Store, size_of
 from contimg_assets.station.versions import current
 
 #: What every group is made of, and what a calibrator scan has besides.
@@ -139,6 +138,14 @@ def _median_s(session: Session, product: str) -> float | None:
     return median(seconds) if seconds else None
 
 
+def _size(store: Store, version: ProductVersion) -> int:
+    """What a version took when it was made, whatever is left of it; weighed where that was not recorded."""
+    if version.made_bytes is not None:
+        return version.made_bytes
+    path = store.absolute(version.path)
+    return size_of(path) if path.exists() else 0
+
+
 def _median_bytes(session: Session, store: Store, products: Sequence[str]) -> float | None:
     newest = (
         select(GroupSummary.key)
@@ -149,6 +156,5 @@ def _median_bytes(session: Session, store: Store, products: Sequence[str]) -> fl
     sizes: list[int] = []
     for key in session.scalars(newest):
         versions = [each for each in session.scalars(current(key, GROUP)) if each.product in products]
-        paths = [store.absolute(version.path) for version in versions]
-        sizes.append(sum(size_of(path) for path in paths if path.exists()))
+        sizes.append(sum(_size(store, version) for version in versions))
     return median(sizes) if sizes else None

@@ -26,6 +26,7 @@ from contimg_assets.radio.errors import BackupError
 from contimg_assets.settings import Settings, origins
 from contimg_assets.station.backup import last_backup
 from contimg_assets.station.database import create, database_now, head, revision
+from contimg_assets.station.services import running
 
 #: Packages whose results or formats go into products.
 PACKAGES = ("casatasks", "python-casacore", "pyuvdata", "ducc0", "astropy", "dagster")
@@ -86,6 +87,16 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _backup(settings)
     yield _catalogues(settings)
     yield _settings()
+    yield from _services(settings.home)
+
+
+def _services(home: Path) -> Iterator[Finding]:
+    """What the services that run here have loaded: an upgrade reaches them when they start again."""
+    for each in running(home):
+        text = f"version {each.version}, process {each.pid} on {each.host} since {each.since}"
+        old = each.version != __version__
+        advice = f"{__version__} is installed: restart it, or drain the worker first" if old else ""
+        yield Finding(f"service {each.service}", text, "look" if old else "good", advice)
 
 
 def _data_age(what: str, package: str, limit_days: int) -> Finding:

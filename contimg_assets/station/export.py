@@ -43,6 +43,8 @@ _SCIENCE = ("image.fits", "pbcor.fits", "pb.fits", "noise.fits", "sources.fits",
 _SCIENCE += ("sources.reg", "sources.crtf", "thumbnail.png", "summary.json")
 #: … and how the image came about.
 _REST = ("residual.fits", "model.fits", "psf.fits", "mask.fits", "components.fits")
+#: What compressing the planes has lost, beside them.
+COMPRESSION = "compressed.json"
 #: Columns of ``groups.csv``.
 _COLUMNS = (
     *("key", "verdict", "worst_check", "declination_deg", "mid_mjd", "rms_mjy_beam", "rms_ratio"),
@@ -145,12 +147,14 @@ def _files(records: StationRecords, store: Store, line: GroupLine, everything: b
     """The published files of a group that go along."""
     stem, wanted = slug(line.key), _SCIENCE + (_REST if everything else ())
     folder = store.absolute(records.product(line.key, "image").path)
-    found = [folder / f"{stem}.{name}" for name in wanted] + [folder / name for name in wanted]
+    # The planes of an old image are compressed.
+    found = [folder / f"{stem}.{name}{suffix}" for name in wanted for suffix in ("", ".fz")]
+    found += [folder / name for name in (*wanted, COMPRESSION)]
     report = records.products(line.key).get("image_qa")
     if report is not None:
         found += [store.absolute(report.path) / name for name in ("report.html",)]
     files = [path for path in found if path.is_file()]
-    if not any(path.name.endswith(".pbcor.fits") for path in files):
+    if not any(path.name.startswith(f"{stem}.pbcor.fits") for path in files):
         raise MissingInputError(f"{folder}: found no {stem}.pbcor.fits, which the image of {line.key} has")
     return files
 
@@ -204,11 +208,12 @@ def _published(path: Path) -> str | None:
 def _describe(folder: _Folder, request: Request, groups: Sequence[dict[str, Any]], base: str) -> None:
     """Write what is said of the whole."""
     from contimg_assets.radio.images.obscore import obscore, write_obscore
+    from contimg_assets.radio.images.planes import plane_file
 
     rows = []
     for line in request.lines:
         stem = slug(line.key)
-        image = folder.path / stem / f"{stem}.pbcor.fits"
+        image = plane_file(folder.path / stem, stem, "pbcor")
         archive = request.archive.model_copy(update={"access_url": base + "/{name}/{file}"})
         rows.append(obscore(image, stem, archive))
     write_obscore(rows, folder.path / OBSCORE)

@@ -92,7 +92,7 @@ def measurement_set_path(station: Installation, key: str) -> str:
 
 def data_columns(station: Installation, key: str) -> dict[str, str]:
     """The data columns of a group's Measurement Sets, each with where it is and what it holds."""
-    products = station.records.products(key)
+    products = station.records.present(key)
     name = f"{slug(key)}.ms"
     found: dict[str, str] = {}
     if "measurement_set" in products:
@@ -115,7 +115,10 @@ def warnings_of(station: Installation, key: str) -> list[str]:
         inputs = inputs_of(session, [version.id for version in versions])
         for version in versions:
             for used in inputs[version.id]:
-                if used.superseded_at is not None and used.key == key:
+                # What retention removed and was made again is no other.
+                gone, replaced = used.deleted_at, used.superseded_at
+                again = gone is not None and replaced is not None and gone <= replaced
+                if used.superseded_at is not None and used.key == key and not again:
                     told.append(
                         f"{version.product} is older than its data: made from {used.product} {used.version}, "
                         f"which was replaced at {used.superseded_at.isoformat(timespec='seconds')}"
@@ -123,7 +126,7 @@ def warnings_of(station: Installation, key: str) -> list[str]:
     told += [
         f"{version.product} is not on disk: expected {station.store.absolute(version.path)}"
         for version in versions
-        if version.version and not station.store.absolute(version.path).exists()
+        if version.version and not version.removed and not station.store.absolute(version.path).exists()
     ]
     used = station.registry.used_by(key)
     if used is not None:

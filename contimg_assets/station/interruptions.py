@@ -220,5 +220,5 @@ class Interruptions:
             used = {each.id for each in inputs_of(session, [version.id])[version.id]}
         since_anew = made is not None and made.retry >= group.retries - times
         same = any(used == {*inputs, *more} for more in others) and version.settings == finite(settings)
-        there = bool(version.version) and (home / version.path).exists()
+        there = bool(version.version) and not version.removed and (home / version.path).exists()
         return version if since_anew and same and there else None

@@ -18,6 +18,7 @@ from contimg_assets.station.calibration_selection import need_of
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.models import ObservationGroup
 from contimg_assets.station.operations import CONVERT, IMAGE, PROCESS, SOLVE
+from contimg_assets.station.publication import removed_text
 
 Kind = Literal["convert", "calibrate", "apply", "image", "workflow"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -170,7 +171,7 @@ def _image(station: Installation, group: ObservationGroup, parameters: JobParame
     assert isinstance(parameters, ImageParameters)
     _require_converted(station, group)
     config = _imaging(station, parameters)
-    if "calibrated_ms" in station.records.products(group.key):
+    if "calibrated_ms" in station.records.present(group.key):
         station.records.refuse_errors(group.key, "measurement_set_qa")
         return JobPlan("image", group.key, IMAGE, ("image", "image_qa"), config, _is_scan(group))
     applied, warnings = _chosen_set(station, group, ApplyParameters())
@@ -208,12 +209,13 @@ def _reopened(group: ObservationGroup) -> tuple[str, ...]:
 
 
 def _require_converted(station: Installation, group: ObservationGroup) -> None:
-    missing = [
-        name for name in ("measurement_set", "flags") if name not in station.records.products(group.key)
-    ]
+    made = station.records.products(group.key)
+    missing = [name for name in ("measurement_set", "flags") if name not in made]
     if group.state not in _CONVERTED or missing:
         told = f"is {group.state}" + (f" and has no {' and no '.join(missing)}" if missing else "")
         raise StateError(f"group {group.key} {told}: convert it first")
+    if made["measurement_set"].removed:
+        raise StateError(removed_text(made["measurement_set"]))
 
 
 def _chosen_set(

@@ -46,6 +46,7 @@ from contimg_assets.station.models import (
     Verdict,
     now,
 )
+from contimg_assets.station.space_metrics import space_metrics
 
 #: Numbers of images are told of those made within this time.
 WINDOW = timedelta(hours=24)
@@ -88,6 +89,7 @@ def station_metrics(engine: Engine, settings: Settings) -> Iterator[Metric]:
         yield _database_bytes(session, settings.sqlalchemy_url)
     yield _last_backup(settings.home)
     yield from _disks({"home": settings.home, "incoming": settings.incoming_folder})
+    yield from space_metrics(engine, settings)
     yield GaugeMetricFamily(
         "contimg_collection_seconds",
         "Time that it took to read these metrics, s.",

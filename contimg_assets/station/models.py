@@ -172,7 +172,20 @@ class ProductVersion(Base):
     superseded_at: Mapped[datetime | None] = mapped_column(index=True)
     """When another version took its place; None for the current one."""
     deleted_at: Mapped[datetime | None]
-    """When retention removed its content."""
+    """When retention removed its content; that of a current version can be made again."""
+    removed_because: Mapped[str] = mapped_column(default="")
+    """Why it did; empty in rows of earlier releases."""
+    made_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """Size of the content as it was published; None in rows of earlier releases."""
+    kept_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    """What of that is on disk now: less once planes are compressed, nothing once it is removed."""
+    compressed_at: Mapped[datetime | None]
+    """When the planes of an image were compressed."""
+
+    @property
+    def removed(self) -> bool:
+        """Whether its content is not on disk any more."""
+        return self.deleted_at is not None
 
 
 class ProductInput(Base):

@@ -21,14 +21,19 @@ from contimg_assets.radio.grouping import FileGroup, find_groups, group_files, l
 from contimg_assets.radio.interrupts import Interrupted, tidying
 from contimg_assets.radio.uvh5 import file_stamp
 from contimg_assets.settings import Settings
+from contimg_assets.station import publication
 from contimg_assets.station.alerts import Notifier
 from contimg_assets.station.ingest_policy import NOTHING_MORE, is_near, next_step
+from contimg_assets.station.installation import Installation
 from contimg_assets.station.interruptions import Interruptions
 from contimg_assets.station.lease_judge import Judge, Runs
 from contimg_assets.station.leases import Leases, command_holder, new_command
+from contimg_assets.station.make_again import Step, steps_to
 from contimg_assets.station.models import INTERRUPTED, STORAGE
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.registration import register
+from contimg_assets.station.retention_rules import CONVERTED
+from contimg_assets.station.room_waiting import wait_for_room
 from contimg_assets.station.storage import (
     LOOK_S,
     PATIENCE_S,
@@ -82,8 +87,8 @@ class RunResult:
 class Launcher(Runs, Protocol):
     """What runs the jobs."""
 
-    def run(self, job: str, key: str, owner: str) -> RunResult:
-        """Run a job of a group to its end, under the lease of ``owner``."""
+    def run(self, job: str, key: str, owner: str, step: Step | None = None) -> RunResult:
+        """Run a job of a group to its end, under the lease of ``owner``; or only a step of it."""
         ...
 
     def unfinished_keys(self) -> set[str]:
@@ -315,12 +320,32 @@ class Operations:
         with self._holding([key]) as (owner, keys, busy):
             for free in keys:
                 if keep_flags:
+                    converted = self.records.products(free).get(CONVERTED)
+                    if converted is not None and converted.removed:
+                        raise StateError(publication.removed_text(converted))
                     self.leases.take_up(free, owner)
                 else:
                     self.interruptions.begin_anew(free, owner, "processed again on request")
                     self._reopen(free, owner, "completed", "failed")
                     self._look_again(free)
             return [*busy, *self._run_all(keys, owner, convert=not keep_flags)]
+
+    def make_again(self, key: str, product: str) -> list[Outcome]:
+        """Make a product of a completed group again whose content was removed; the group stays completed."""
+        steps = steps_to(Installation(self.settings), key, product)
+        if not steps:
+            return [Outcome(key, SKIPPED, f"its {product} is there")]
+        with self._holding([key]) as (owner, keys, busy):
+            if keys:
+                wait_for_room(self.records.engine, self.settings, self.judge.tell)
+            outcomes = [Outcome(free, COMPLETED) for free in keys]
+            for number, step in enumerate(steps if outcomes else ()):
+                self.progress(key, step.assets[0], number, len(steps))
+                job = CONVERT if step.assets == (CONVERTED,) else IMAGE
+                result = self.launcher.run(job, key, owner, step)
+                if not result.success:
+                    return [Outcome(key, FAILED, f"{step.assets[0]}: {result.reason}")]
+            return [*busy, *outcomes]
 
     def reopen(self, key: str, reason: str) -> None:
         """Put a group that is done back to ``pending``, for the sensors to make again.
@@ -359,6 +384,8 @@ class Operations:
         for number, (key, job) in enumerate(steps):
             if outcomes[key].bad:
                 continue
+            if job in (CONVERT, PROCESS):
+                wait_for_room(self.records.engine, self.settings, self.judge.tell)
             self.progress(key, job, number, len(steps))
             started = time.monotonic()
             result = self._run(job, key, owner)

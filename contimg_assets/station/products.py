@@ -257,6 +257,7 @@ class StationRecords:
         run: str | None = None,
         inputs: Iterable[int] = (),
         settings: Mapping[str, Any] | None = None,
+        made_bytes: int | None = None,
         show: Callable[[], None] | None = None,
     ) -> ProductVersion:
         """Enter a version of a product in place of the current one, and what it took to make it.
@@ -277,6 +278,8 @@ class StationRecords:
             Identities of the versions that went into it.
         settings : Mapping, optional
             Options and software with which it was made.
+        made_bytes : int, optional
+            Size of its content.
         show : callable, optional
             Lets the product's link lead to the content.  It is called last, when it is certain that the
             group is still the owner's, and nobody can take it meanwhile; it must be quick.
@@ -306,6 +309,8 @@ class StationRecords:
                 settings=finite(settings or {}),
                 run=run or owner,
                 made_at=now(),
+                made_bytes=made_bytes,
+                kept_bytes=made_bytes,
             )
             enter(session, version, inputs)
             session.add(performance_of(version, group.retries))
@@ -334,8 +339,12 @@ class StationRecords:
             raise MissingInputError(f"the database has no {product} of group {key}")
         return found
 
+    def present(self, key: str) -> dict[str, ProductVersion]:
+        """As :meth:`products`, but only those whose content has not been removed."""
+        return {name: version for name, version in self.products(key).items() if not version.removed}
+
     def products(self, key: str) -> dict[str, ProductVersion]:
-        """The current versions of a group's products by name, in the order in which they were made."""
+        """The current versions of a group's products by name, as they were made, removed ones too."""
         with reading(self.engine) as session:
             rows = session.scalars(current(key).order_by(ProductVersion.made_at, ProductVersion.id))
             return {row.product: row for row in rows}

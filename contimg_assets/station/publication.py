@@ -19,7 +19,7 @@ from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import GROUP, ObservationGroup, ProductVersion
 from contimg_assets.station.products import StationRecords
-from contimg_assets.station.store import Placed, Store, set_aside_unless_done
+from contimg_assets.station.store import Placed, Store, set_aside_unless_done, size_of
 from contimg_assets.station.versions import current, current_version, inputs_of, tables_version, version_at
 
 
@@ -69,6 +69,7 @@ def publish(
             run=run,
             inputs=inputs,
             settings=settings,
+            made_bytes=size_of(placed.path),
             show=lambda: store.point(placed.link, placed.path),
         )
     except BaseException:  # also a run that is cancelled must not leave its link
@@ -111,6 +112,7 @@ def restore(
             owner=owner,
             inputs=[version.id for version in inputs],
             settings=earlier.settings if earlier else None,
+            made_bytes=size_of(path),
             show=lambda: store.point(store.path(key, product), path),
         )
     except BaseException:  # as in `publish`
@@ -124,9 +126,11 @@ def content(records: StationRecords, store: Store, key: str, product: str) -> Pa
     Raises
     ------
     MissingInputError
-        If the product has not been made, or its content is not on disk.
+        If the product has not been made, or its content is not on disk; where it was removed, when and why.
     """
     version = records.product(key, product)
+    if version.removed:
+        raise MissingInputError(removed_text(version))
     if not version.version:
         name_versions(records, store, key)
         version = records.product(key, product)
@@ -134,6 +138,15 @@ def content(records: StationRecords, store: Store, key: str, product: str) -> Pa
     if not path.exists():
         raise MissingInputError(f"group {key} has no {product}: expected its current version at {path}")
     return path
+
+
+def removed_text(version: ProductVersion) -> str:
+    """What to say of a current version whose content was removed."""
+    return (
+        f"{version.product} of {version.key} was removed at {version.deleted_at:%Y-%m-%d %H:%M} UTC "
+        f"({version.removed_because}): `contimg products --make {version.key} {version.product}` "
+        "makes it again"
+    )
 
 
 def versions_at(records: StationRecords, store: Store, paths: Iterable[Path]) -> tuple[ProductVersion, ...]:
@@ -172,7 +185,8 @@ def put_link_right(
 ) -> bool:
     """Let a product's link lead to its current version; whether it led elsewhere.
 
-    A product that has no version loses its link only if that leads to content that is ``withdrawn``.
+    A product that has no version loses its link only if that leads to content that is ``withdrawn``; one
+    whose content was removed has none.
     """
     link = store.path(key, product)
     with transaction(records.engine) as session:
@@ -186,6 +200,11 @@ def put_link_right(
             link.unlink()
             return True
         path = store.absolute(version.path)
+        if version.removed:
+            if target != path:
+                return False
+            link.unlink()
+            return True
         if not version.version or target == path or not path.exists():
             return False
         store.point(link, path)

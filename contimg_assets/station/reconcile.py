@@ -278,11 +278,12 @@ def expected_keys(station: Installation) -> set[str]:
 
 
 def expected_products(station: Installation, keys: Collection[str]) -> dict[str, set[str]]:
-    """Groups that have a current version of a product, of some groups, by product."""
+    """Groups that have a current version of a product, of some groups, by product.
+
+    Also those whose content retention has removed: Dagster shows them as made.
+    """
     statement = select(ProductVersion.product, ProductVersion.key).where(
-        ProductVersion.kind == GROUP,
-        ProductVersion.superseded_at.is_(None),
-        ProductVersion.deleted_at.is_(None),
+        ProductVersion.kind == GROUP, ProductVersion.superseded_at.is_(None)
     )
     found: dict[str, set[str]] = {}
     with reading(station.engine) as session:

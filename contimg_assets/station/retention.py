@@ -1,17 +1,17 @@
 """Retention: what goes from the disk, when, and why.
 
 Publication removes nothing that anybody was shown.  Here goes the content of
-versions that were superseded longer than the grace ago, and what killed
-processes left.  Versions of the flags stay, and calibration sets; so do all
-rows.  Content that no row names goes only beside a current version of the same
-product, so that a database that is lost or empty costs no data.
+versions that were superseded longer than the grace ago, what killed processes
+left, and what the rules let go of current versions (``retention_rules.py``).
+Versions of the flags stay, and calibration sets; so do all rows.  Content that no
+row names goes only beside a current version of the same product, so that a
+database that is lost or empty costs no data.
 
 Belongs here: deciding and removing, outside of transactions.  Does not belong
 here: when that happens (``sensors/retention.py``, ``contimg retention``).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -19,13 +19,17 @@ from pathlib import Path
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from contimg_assets.radio.errors import RetentionError
+from contimg_assets.radio.errors import ContimgError, RetentionError
+from contimg_assets.settings import Settings
 from contimg_assets.station import leftovers
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.models import GROUP, ProductVersion, now
+from contimg_assets.station.old_logs import is_log, old_logs
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.publication import name_versions, put_link_right
-from contimg_assets.station.store import KEPT, LINK, STAGING, VERSIONS, Store
+from contimg_assets.station.removal import Action, Removal, compress, needed, remove_current
+from contimg_assets.station.retention_rules import RAW, due
+from contimg_assets.station.store import KEPT, LINK, STAGING, VERSIONS, Store, size_of
 
 #: What carries no mark of a process of this machine goes after this time, h, however short the grace: no
 #: run lasts as long.
@@ -35,16 +39,30 @@ _LEFT = "left by a process that ended before it was done"
 _BATCH = 500
 
 
-@dataclass(frozen=True)
-class Removal:
-    """One folder or file that would go."""
+def everything(
+    engine: Engine, settings: Settings, *, at: datetime | None = None, wanted_bytes: int = 0
+) -> list[Removal]:
+    """All that would go: what was superseded or left over, what the rules let go, and old logs.
 
-    path: Path
-    reason: str
-    size: int
-    """Bytes on disk that it takes; hard links and shared blocks count as if they were its own."""
-    version_id: int | None = None
-    """The newest row that names it, if one does."""
+    Parameters
+    ----------
+    engine : Engine
+        Of the station database.
+    settings : Settings
+        Of the same installation.
+    at : datetime, optional
+        The moment to judge by; default: now.
+    wanted_bytes : int
+        Room that is wanted on the disk: content goes before its days are over until there is as much.
+    """
+    moment, options = at or now(), settings.retention
+    store = Store(settings.home, settings.scratch)
+    idle = [
+        *plan(engine, store, options.grace_hours, moment),
+        *old_logs(settings.home, options.log_days, moment),
+    ]
+    still_wanted = max(0, wanted_bytes - sum(removal.size for removal in idle))
+    return [*idle, *due(engine, store, options, moment, wanted_bytes=still_wanted)]
 
 
 def plan(engine: Engine, store: Store, grace_hours: float, at: datetime | None = None) -> list[Removal]:
@@ -80,6 +98,14 @@ def plan(engine: Engine, store: Store, grace_hours: float, at: datetime | None =
     ]
 
 
+def by_class(removals: Iterable[Removal]) -> dict[str, int]:
+    """Bytes that would be free, by class of what goes."""
+    found: dict[str, int] = {}
+    for removal in removals:
+        found[removal.what] = found.get(removal.what, 0) + removal.size
+    return found
+
+
 def carry_out(engine: Engine, store: Store, removals: Iterable[Removal]) -> int:
     """Remove what was planned, each after another look at whether it still may go.
 
@@ -99,12 +125,18 @@ def carry_out(engine: Engine, store: Store, removals: Iterable[Removal]) -> int:
     freed = 0
     refused: list[str] = []
     for removal in removals:
+        if removal.current:
+            try:
+                freed += _let_go(engine, store, removal)
+            except (OSError, ContimgError) as error:
+                refused.append(f"{removal.path}: {error}")
+            continue
         if leftovers.is_leftover(removal.path):
             swept = leftovers.sweep(StationRecords(engine), store, [removal.path])
             refused += swept.refused
             freed += removal.size if swept.removed else 0
             continue
-        if not _released(engine, store, removal):
+        if not is_log(store.home, removal.path) and not _released(engine, store, removal):
             continue
         try:
             store.remove(removal.path)
@@ -116,6 +148,25 @@ def carry_out(engine: Engine, store: Store, removals: Iterable[Removal]) -> int:
     if refused:
         raise RetentionError(f"{len(refused)} items could not be removed: {'; '.join(refused)}")
     return freed
+
+
+def _let_go(engine: Engine, store: Store, removal: Removal) -> int:
+    """Let content of a current version go, or the files that it was made of."""
+    if removal.what == RAW:
+        return _remove_file(engine, removal)
+    if removal.action == Action.COMPRESS:
+        return compress(engine, store, removal)
+    return remove_current(engine, store, removal)
+
+
+def _remove_file(engine: Engine, removal: Removal) -> int:
+    """Remove a file of the telescope, unless somebody needs its group by now."""
+    with transaction(engine) as session:
+        image = session.get(ProductVersion, removal.version_id)
+        if image is None or image.superseded_at is not None or needed(session, image.key):
+            return 0
+    removal.path.unlink(missing_ok=True)
+    return removal.size
 
 
 def put_links_right(records: StationRecords, store: Store) -> list[Path]:
@@ -139,12 +190,6 @@ def put_links_right(records: StationRecords, store: Store) -> list[Path]:
     return found
 
 
-def size_of(path: Path) -> int:
-    """Bytes on disk of a folder or file."""
-    files = (item for item in path.rglob("*")) if path.is_dir() and not path.is_symlink() else iter((path,))
-    return sum(item.lstat().st_size for item in files if not item.is_dir() or item.is_symlink())
-
-
 def _superseded(engine: Engine, store: Store, before: datetime) -> list[Removal]:
     """Content of versions that were superseded before a time, unless a row that counts names it too."""
     old = (
@@ -166,7 +211,7 @@ def _superseded(engine: Engine, store: Store, before: datetime) -> list[Removal]
         reason = f"{row.product} of {row.key}, superseded {row.superseded_at:%Y-%m-%d %H:%M} UTC"
         size = size_of(path) if path.exists() else 0
         if path.is_relative_to(store.products):
-            found.append(Removal(path, reason, size, row.id))
+            found.append(Removal(path, reason, size, row.id, what="superseded"))
     return found
 
 
@@ -214,7 +259,7 @@ def _released(engine: Engine, store: Store, removal: Removal) -> bool:
         session.execute(
             update(ProductVersion)
             .where(ProductVersion.path == relative, ProductVersion.deleted_at.is_(None))
-            .values(deleted_at=now())
+            .values(deleted_at=now(), removed_because=removal.reason, kept_bytes=0)
             .execution_options(synchronize_session=False)
         )
         return True

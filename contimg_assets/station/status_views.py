@@ -4,7 +4,6 @@ Belongs here: gathering, by statements that count where the rows are.  Does not 
 here: what Dagster knows (``web/orchestrator.py``), or single groups (``views.py``).
 """
 
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -22,11 +21,10 @@ from contimg_assets.station.models import (
     Pointing,
     now,
 )
+from contimg_assets.station.space import Guard, Space
 
 #: Images that latency and rate are told of: those of so long.
 RECENT = timedelta(hours=24)
-#: Time over which growth of the disk is taken.
-GROWTH = timedelta(days=7)
 MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 
 
@@ -66,17 +64,6 @@ class Forecast:
     """Groups that came in it."""
     level_at: datetime | None
     """When nothing waits any more; None if more comes than is made, or nothing waits."""
-
-
-@dataclass(frozen=True)
-class Room:
-    """Room on a disk."""
-
-    path: str
-    total_bytes: int
-    free_bytes: int
-    days_left: float | None
-    """At the growth of the last week; None if nothing was made, or sizes are not known."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +139,9 @@ def waiting(engine: Engine) -> list[Waiting]:
         ]
 
 
-def room(engine: Engine, settings: Settings) -> Room:
-    """Room where products lie, and for how long it will do."""
-    usage = shutil.disk_usage(settings.home)
-    made = select(func.sum(GroupSummary.measurement_set_bytes)).where(
-        GroupSummary.image_made_at > now() - GROWTH
-    )
-    with reading(engine) as session:
-        # A group's Measurement Set lies there twice: as converted, and calibrated. The rest is small.
-        written = 2 * (session.scalar(made) or 0)
-    per_day = written / (GROWTH / timedelta(days=1))
-    return Room(str(settings.home), usage.total, usage.free, usage.free / per_day if per_day else None)
+def room(engine: Engine, settings: Settings) -> Space:
+    """Room where products lie, for how many groups and how long it will do, and whether new ones wait."""
+    return Guard(engine, settings).look()
 
 
 def last_failures(engine: Engine, limit: int) -> list[GroupSummary]:

@@ -36,7 +36,7 @@ from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.files import scratch_folder, tree_sha256
-from contimg_assets.radio.group_key import folder_of
+from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.process_marks import marked
 
 #: Products of which every version is kept, named by its content: small, and wanted back at times.
@@ -78,14 +78,18 @@ def remove_tree(path: Path) -> None:
 
 
 def folder_name(key: str) -> str:
-    """Folder of a key's products: a group's slug, a date without dashes; others are names already.
+    """Folder of a key's products: a group's slug; the keys of days and tiles are names already.
 
     Raises
     ------
     ValueError
         If it is the key of nothing.
     """
-    return key if _NAMES.fullmatch(key) else folder_of(key)
+    return key if _NAMES.fullmatch(key) else slug(key)
+def size_of(path: Path) -> int:
+    """Bytes of a folder or file; hard links and shared blocks count as if they were its own."""
+    files = (item for item in path.rglob("*")) if path.is_dir() and not path.is_symlink() else iter((path,))
+    return sum(item.lstat().st_size for item in files if not item.is_dir() or item.is_symlink())
 
 
 @contextmanager
@@ -152,9 +156,13 @@ class Store:
         # The same content again is the version that is there.
         new = not path.exists()
         if new:
-            (built.parent / PLACED).symlink_to(path.name)
-            built.replace(path)
+            self.move(built, path)
         return Placed(path, link, new)
+
+    def move(self, built: Path, path: Path) -> None:
+        """Move what was built (in :meth:`staging`) to a place of its own among the versions."""
+        (built.parent / PLACED).symlink_to(path.name)
+        built.replace(path)
 
     def remove(self, path: Path) -> None:
         """Remove content that nobody uses: renamed first, so that nobody ever sees a part of it."""

@@ -32,6 +32,14 @@ class VersionView:
     """None for the current version."""
     deleted: str | None
     """When retention removed its content."""
+    removed_because: str
+    """Why it did; empty if it is there."""
+    compressed: str | None
+    """When the planes of an image were compressed."""
+    made_bytes: int | None
+    """Size of its content as it was published; None where it was made before that was recorded."""
+    kept_bytes: int | None
+    """What of that is on disk."""
     run: str | None
     seconds: float | None
     """Wall time of its stage, s."""
@@ -87,6 +95,10 @@ def _views(session: Session, versions: Sequence[ProductVersion]) -> list[Version
             _time(version.made_at),
             _time(version.superseded_at) if version.superseded_at else None,
             _time(version.deleted_at) if version.deleted_at else None,
+            version.removed_because,
+            _time(version.compressed_at) if version.compressed_at else None,
+            version.made_bytes,
+            version.kept_bytes,
             version.run,
             seconds.get(version.id),
             version.path,

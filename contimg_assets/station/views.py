@@ -146,7 +146,8 @@ def describe_set(found: CalibrationSet, home: Path) -> dict[str, Any]:
 def _image_files(folder: Path) -> dict[str, str]:
     """The files of an image that people ask for."""
     wanted = {"beam_corrected_image": "*.pbcor.fits", "image": "*.image.fits", "primary_beam": "*.pb.fits"}
-    found = {name: sorted(folder.glob(pattern)) for name, pattern in wanted.items()}
+    # Those of an old image are compressed, and then called ….fits.fz.
+    found = {name: sorted(folder.glob(f"{pattern}*")) for name, pattern in wanted.items()}
     return {name: str(paths[0]) for name, paths in found.items() if paths}
 
 
@@ -165,10 +166,11 @@ def describe_products(
     Returns
     -------
     dict
-        All paths absolute, and only those that exist.
+        All paths absolute, and only those that exist; products whose content was removed stand apart.
     """
     described = describe_group(group, standing(records, group.key))
     products: dict[str, Any] = {}
+    removed: dict[str, Any] = {}
     for name, product in records.products(group.key).items():
         path = store.path(group.key, name)
         if path.exists():
@@ -177,7 +179,15 @@ def describe_products(
                 "version": product.version,
                 "numbers": numbers(product.numbers),
             }
-    described["products"] = products
+        elif product.deleted_at is not None:
+            removed[name] = {
+                "version": product.version,
+                "at": product.deleted_at.isoformat(timespec="seconds"),
+                "why": product.removed_because,
+                "again": f"contimg products --make {group.key} {name}",
+                "numbers": numbers(product.numbers),
+            }
+    described["products"], described["removed"] = products, removed
     described["files"] = _image_files(store.path(group.key, "image"))
     for name, product in (("report", "image_qa"), ("picture", "image")):
         path = store.path(group.key, product) / {"report": "report.html", "picture": "thumbnail.png"}[name]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from contimg_assets.radio.errors import DatabaseError
 from contimg_assets.settings import IngestOptions, Settings
-from contimg_assets.station import campaign_models, database, review_models, survey_models
+from contimg_assets.station import campaign_models, database, review_models, space_models, survey_models
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.models import Base, GroupTransition
 from contimg_assets.station.products import StationRecords
@@ -28,6 +28,7 @@ def test_migrations_make_exactly_the_models(engine: Engine) -> None:
     assert campaign_models.Campaign.metadata is Base.metadata
     assert review_models.GroupReview.metadata is Base.metadata
     assert survey_models.SurveySource.metadata is Base.metadata
+    assert space_models.SpaceGuard.metadata is Base.metadata
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 

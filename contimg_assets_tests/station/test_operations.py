@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from contimg_assets.radio.errors import StateError
 from contimg_assets.settings import Settings
 from contimg_assets.station.leases import Leases
+from contimg_assets.station.make_again import Step
 from contimg_assets.station.operations import (
     CONVERT,
     IMAGE,
@@ -32,7 +33,8 @@ class Launcher:
         self.waiting: set[str] = set()
         self.holders: set[str] = set()
 
-    def run(self, job: str, key: str, owner: str) -> RunResult:
+    def run(self, job: str, key: str, owner: str, step: Step | None = None) -> RunResult:
+        assert step is None
         self.ran.append((job, key))
         self.holders.add(self.leases.held()[key].owner)
         if job in (CONVERT, PROCESS):

@@ -7,14 +7,15 @@ Belongs here: reading a section of a FITS file, and grey levels.  Does not belon
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.fits import celestial_wcs
+from contimg_assets.radio.images.planes import opened
 
 ARCMIN_PER_DEG = 60.0
 #: Parts of the pixels that are shown black and white, unless limits are given.
@@ -54,10 +55,10 @@ def cut(path: Path, ra_deg: float | None, dec_deg: float | None, arcmin: float, 
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: found no image")
-    with fits.open(path, memmap=True) as hdus:
-        header, data = hdus[0].header, hdus[0].data
+    with opened(path) as hdu:
+        header = hdu.header
         wcs = celestial_wcs(header)
-        height, width = data.shape[-2:]
+        height, width = hdu.shape[-2:]
         if ra_deg is None or dec_deg is None:
             x, y = (width - 1) / 2, (height - 1) / 2
         else:
@@ -68,20 +69,20 @@ def cut(path: Path, ra_deg: float | None, dec_deg: float | None, arcmin: float, 
             raise MissingInputError(f"{path.name} does not reach to RA {ra_deg}, Dec {dec_deg} deg")
         step = -(-(2 * half + 1) // most_pixels)
         first_x, first_y = round(x) - half, round(y) - half
-        section = _section(data, first_x, first_y, 2 * half + 1)[::step, ::step]
+        section = _section(hdu, first_x, first_y, 2 * half + 1)[::step, ::step]
     ra, dec = (float(v) for v in wcs.all_pix2world(x, y, 0))
     return Cutout(section, str(header.get("BUNIT", "")), ra, dec, cell_deg * 3600 * step)
 
 
-def _section(data: NDArray[np.float32], first_x: int, first_y: int, size: int) -> NDArray[np.float32]:
+def _section(hdu: Any, first_x: int, first_y: int, size: int) -> NDArray[np.float32]:
     """A square of an image, with nothing where it reaches beyond."""
     out = np.full((size, size), np.nan, np.float32)
-    height, width = data.shape[-2:]
+    height, width = hdu.shape[-2:]
     x0, x1 = max(first_x, 0), min(first_x + size, width)
     y0, y1 = max(first_y, 0), min(first_y + size, height)
     if x0 < x1 and y0 < y1:
-        plane = data.reshape(-1, height, width)[0]
-        out[y0 - first_y : y1 - first_y, x0 - first_x : x1 - first_x] = plane[y0:y1, x0:x1]
+        # Of a compressed plane only the tiles that are shown are read.
+        out[y0 - first_y : y1 - first_y, x0 - first_x : x1 - first_x] = hdu.section[0, 0, y0:y1, x0:x1]
     return out
 
 

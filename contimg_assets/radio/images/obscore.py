@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from astropy.io.votable import from_table, writeto
 from astropy.table import Table
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.options import ArchiveOptions
+from contimg_assets.radio.images.planes import plane_header
 
 #: The file with an image's metadata, beside it.
 OBSCORE = "obscore.json"
@@ -68,7 +68,7 @@ def obscore(image: Path, identifier: str, archive: ArchiveOptions) -> dict[str, 
     archive : ArchiveOptions
         How the image is named and found.
     """
-    header = fits.getheader(image)
+    header = plane_header(image)
     wcs = celestial_wcs(header)
     nx, ny = int(header["NAXIS1"]), int(header["NAXIS2"])
     corners = wcs.all_pix2world([[0, 0], [nx - 1, 0], [nx - 1, ny - 1], [0, ny - 1]], 0)
@@ -79,7 +79,7 @@ def obscore(image: Path, identifier: str, archive: ArchiveOptions) -> dict[str, 
         "calib_level": 3,
         "obs_collection": "DSA-110 continuum",
         "obs_id": identifier,
-        "obs_publisher_did": f"ivo://{archive.authority}/contimg?{image.name.removesuffix('.fits')}",
+        "obs_publisher_did": f"ivo://{archive.authority}/contimg?{image.name.partition('.fits')[0]}",
         "obs_title": f"DSA-110 continuum image {header['OBJECT']}, {header['DATE-OBS']}",
         "target_name": header["OBJECT"],
         "s_ra": float(header["CRVAL1"]),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from contimg_assets import __version__
 from contimg_assets.radio.errors import CatalogueError, MissingInputError
 from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.images.planes import plane_header
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -105,12 +106,11 @@ def read_provenance(image: Path) -> dict[str, Any]:
         If it is not one of our images.
     """
     # Every run loads this module for the versions that it keeps, and few need astropy.
-    from astropy.io import fits
 
     if not image.is_file():
         raise MissingInputError(f"{image}: found no file; expected a FITS image")
     try:
-        header = fits.getheader(image)
+        header = plane_header(image)
     except OSError as error:
         raise CatalogueError(f"{image}: cannot be read as FITS: {error}") from error
     if "CALSET" not in header:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
@@ -17,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.gaussian_fits import Cut, Ellipse, Errors, condon_errors, gaussian
+from contimg_assets.radio.images.planes import opened
 from contimg_assets.radio.images.resolved_sources import Cleaned, Peak, ResolvedSources, Size
 
 #: Sources are listed above this many times the local noise.
@@ -70,9 +70,8 @@ class ImagePlane:
 
 def read_plane(path: Path) -> ImagePlane:
     """Read the first plane of a FITS image of ours."""
-    with fits.open(path) as hdus:
-        primary = hdus[0]
-        header, pixels = primary.header, np.asarray(primary.data)[0, 0].astype(np.float32)
+    with opened(path) as hdu:
+        header, pixels = hdu.header, np.asarray(hdu.data)[0, 0].astype(np.float32)
     cell = abs(header["CDELT2"])
     return ImagePlane(
         pixels,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.grid import ImageGrid
+from contimg_assets.radio.images.planes import image_name, opened, plane_file
 from contimg_assets.radio.photometry.autocorrelation import measure_correlation
 from contimg_assets.radio.photometry.dirty_beam import DirtyBeam
 from contimg_assets.radio.photometry.fit import Plane, Points
@@ -102,20 +103,13 @@ def open_products(folder: Path) -> ImageProducts:
     MissingInputError
         If the folder holds no image or more than one, or lacks a product.
     """
-    found = sorted(folder.glob("*.image.fits"))
-    if len(found) != 1:
-        raise MissingInputError(f"{folder}: found {len(found)} files *.image.fits; expected one image")
-    stem = found[0].name.removesuffix(".image.fits")
+    stem = image_name(folder)
     planes: dict[str, NDArray[np.floating]] = {}
     header = fits.Header()
     for kind in ("residual", "noise", "pb", "psf"):
-        path = folder / f"{stem}.{kind}.fits"
-        if not path.is_file():
-            raise MissingInputError(f"{path} is not there; image the group again")
-        with fits.open(path, memmap=True) as hdus:
-            primary = hdus[0]
-            planes[kind] = primary.data[0, 0]
-            header = primary.header if kind == "residual" else header
+        with opened(plane_file(folder, stem, kind)) as hdu:
+            planes[kind] = hdu.data[0, 0]
+            header = hdu.header if kind == "residual" else header
     components = _read_components(folder / f"{stem}.components.fits", header, planes["residual"].shape[0])
     return ImageProducts(
         stem,

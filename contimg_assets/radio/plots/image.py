@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 from astropy.visualization import AsinhStretch, ImageNormalize
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.noise import shrunk
+from contimg_assets.radio.images.planes import opened
 from contimg_assets.radio.plots.figures import figure, save_small
 
 #: A picture shows at most this many pixels a side.
@@ -29,9 +29,8 @@ def plot_image(path: Path, image: Path, rms_jy: float) -> None:
     image : Path
     rms_jy : float
     """
-    with fits.open(image) as hdus:
-        primary = hdus[0]
-        header, full = primary.header, np.asarray(primary.data)[0, 0]
+    with opened(image) as hdu:
+        header, full = hdu.header, np.asarray(hdu.data)[0, 0]
     pixels = shrunk(full, LARGEST) * 1e3
     step = full.shape[0] // pixels.shape[0]
     made = Figure(figsize=(6.4, 5.6), layout="constrained")

@@ -14,6 +14,7 @@ from contimg_assets.radio.catalogues.store import Catalogue, cone
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.crossmatch import Comparison, compare_with_survey
 from contimg_assets.radio.images.injection import Recovery, inject_and_recover
+from contimg_assets.radio.images.planes import image_name, plane_file, plane_header
 from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.sidelobes import negative_peaks
 from contimg_assets.radio.images.source_finding import (
@@ -64,20 +65,18 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     MissingInputError
         If a product is not there.
     """
-    found = sorted(folder.glob("*.image.fits"))
-    if len(found) != 1:
-        raise MissingInputError(f"{folder}: found {len(found)} files *.image.fits; expected one image")
-    stem = found[0].name.removesuffix(".image.fits")
-    planes: dict[str, ImagePlane] = {"image": read_plane(found[0])}
-    for kind in ("pb", "residual", "model", "psf", "noise"):
-        path = folder / f"{stem}.{kind}.fits"
-        if not path.is_file():
-            raise MissingInputError(f"{path} is not there; image the group again")
-        planes[kind] = read_plane(path)
+    stem = image_name(folder)
+    kinds = ("image", "pb", "residual", "model", "psf", "noise")
+    planes: dict[str, ImagePlane] = {kind: read_plane(plane_file(folder, stem, kind)) for kind in kinds}
+    if planes["psf"].pixels.shape != planes["image"].pixels.shape:
+        raise MissingInputError(
+            f"{folder}: the planes were compressed, and of the dirty beam only the middle was kept; "
+            "make the image again to judge it again"
+        )
     plane, residual = planes["image"], planes["residual"].pixels
     power, noise = planes["pb"].pixels, planes["noise"].pixels
     summary = json.loads((folder / "summary.json").read_text())
-    header = fits.getheader(found[0])
+    header = plane_header(plane_file(folder, stem, "image"))
     numbers: dict[str, Any] = basic_numbers(plane.pixels, residual, summary)
     # None where no catalogue is installed.
     if summary.get("outside_sources") is not None:

@@ -163,6 +163,18 @@ class Product(Model):
     """Word for its checks; ``unknown`` for what is not judged itself."""
 
 
+class RemovedProduct(Model):
+    """A product's current version whose content was removed."""
+
+    version: str
+    at: datetime
+    why: str
+    again: str
+    """Command that makes it again."""
+    numbers: dict[str, float]
+    """As the stage reported them; the unit is in the name."""
+
+
 class GroupDetail(GroupRow):
     """One group with its products, numbers, checks and what calibrated it."""
 
@@ -173,6 +185,8 @@ class GroupDetail(GroupRow):
     held: str | None
     """Who works on it now, and since when."""
     products: dict[str, Product]
+    removed: dict[str, RemovedProduct]
+    """Products whose content was removed; what is known of them holds."""
     files: dict[str, str]
     """Files that people ask for, by what they are."""
     checks: list[Check]
@@ -199,6 +213,14 @@ class Version(Model):
     """When another took its place; null for the current one."""
     deleted: str | None
     """When retention removed its content."""
+    removed_because: str
+    """Why it did; empty if it is there."""
+    compressed: str | None
+    """When the planes of an image were compressed."""
+    made_bytes: int | None
+    """Size of its content as it was published; null where it was made before that was recorded."""
+    kept_bytes: int | None
+    """What of that is on disk."""
     run: str | None
     seconds: float | None
     """Wall time of its stage, s."""

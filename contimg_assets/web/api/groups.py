@@ -55,6 +55,7 @@ from contimg_assets.web.api.group_models import (
     Lineage,
     LineageEntry,
     Product,
+    RemovedProduct,
     UsedCalibration,
     Version,
     VersionList,
@@ -328,6 +329,7 @@ def group_detail(parts: Parts, key: str) -> GroupDetail:
             name: Product(**product, quality=quality_of(checks.get(name, [])))
             for name, product in described["products"].items()
         },
+        removed={name: RemovedProduct(**gone) for name, gone in described["removed"].items()},
         files=described["files"],
         checks=[check for found in checks.values() for check in found],
         calibration=None

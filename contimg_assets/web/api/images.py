@@ -110,10 +110,11 @@ def _found_in(
     """A part of one of a group's images."""
     # Brings astropy.
     from contimg_assets.radio.images.cutouts import cut
+    from contimg_assets.radio.images.planes import plane_file
 
     station = parts.station
     station.records.group(key)
     if (ra is None) != (dec is None):
         raise ProblemError(422, "found one of ra_deg and dec_deg; expected both, or neither")
     folder = content(station.records, station.store, key, "image")
-    return cut(folder / f"{slug(key)}.{plane}.fits", ra, dec, arcmin, most)
+    return cut(plane_file(folder, slug(key), plane), ra, dec, arcmin, most)

@@ -119,8 +119,28 @@ class Disk(Model):
     path: str
     total_bytes: int
     free_bytes: int
+    reserve_bytes: int
+    """Room that groups may not use."""
+    group_bytes: int
+    """What a group takes; 0 if that is not known."""
+    n_measured: int
+    """Groups by which that was measured; 0: expected from the size of a group's files."""
+    n_in_work: int
+    """Groups that are being made."""
+    promised_bytes: int
+    """What those have still to write."""
+    n_more: int | None
+    """Groups that fit besides; null if that is not known."""
+    stopped: bool
+    """New groups are held back."""
+    since: datetime | None
+    """When that changed last."""
+    wanted_bytes: int
+    """Room that retention should make."""
     days_left: float | None
-    """At the growth of the last week; null if nothing was made, or sizes are not known."""
+    """Until the disk is full, at the pace of the last week; null if it does not fill up, or is not known."""
+    text: str
+    """The same in a line."""
 
 
 class Status(Model):
@@ -155,7 +175,17 @@ class Status(Model):
                         "path": "/home/obs/contimg",
                         "total_bytes": 4000000000000,
                         "free_bytes": 1000000000000,
+                        "reserve_bytes": 5_000_000_000,
+                        "group_bytes": 5_000_000_000,
+                        "n_measured": 20,
+                        "n_in_work": 2,
+                        "promised_bytes": 10_000_000_000,
+                        "n_more": 76,
+                        "stopped": False,
+                        "since": None,
+                        "wanted_bytes": 0,
                         "days_left": 21.0,
+                        "text": "disk: 400.0 GB free, room for 76 more groups",
                     },
                     "problems": [],
                 }

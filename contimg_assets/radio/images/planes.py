@@ -1,0 +1,72 @@
+"""Planes of a published image as files: whole, or compressed by tiles once the image is old.
+
+A compressed plane is called ``<name>.<plane>.fits.fz`` and holds its pixels in the first extension
+(astropy's ``CompImageHDU``), with the header of the whole file.  Belongs here: finding a plane and opening
+it either way.  Does not belong here: compressing (``compression.py``), or what pixels mean.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+
+from contimg_assets.radio.errors import MissingInputError
+
+WHOLE, COMPRESSED = ".fits", ".fits.fz"
+
+
+def find_plane(folder: Path, name: str, plane: str) -> Path | None:
+    """The file of a plane, whole if there is one, else compressed; None if there is neither."""
+    for suffix in (WHOLE, COMPRESSED):
+        path = folder / f"{name}.{plane}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def plane_file(folder: Path, name: str, plane: str) -> Path:
+    """The same.
+
+    Raises
+    ------
+    MissingInputError
+        If there is neither.
+    """
+    found = find_plane(folder, name, plane)
+    if found is None:
+        raise MissingInputError(f"{folder / name}.{plane}{WHOLE} is not there; image the group again")
+    return found
+
+
+def image_name(folder: Path) -> str:
+    """What the names of all planes of a folder's image begin with.
+
+    Raises
+    ------
+    MissingInputError
+        If the folder holds no image or more than one.
+    """
+    names = {path.name.partition(".image.fits")[0] for path in folder.glob("*.image.fits*")}
+    if len(names) != 1:
+        raise MissingInputError(f"{folder}: found {len(names)} files *.image.fits; expected one image")
+    return names.pop()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The HDU of a plane's file that has the pixels; ``section`` of it reads no more than is asked for.
+
+    Yields
+    ------
+    astropy.io.fits.PrimaryHDU or CompImageHDU
+    """
+    with fits.open(path, memmap=True) as hdus:
+        yield hdus[0] if hdus[0].header["NAXIS"] else hdus[1]
+
+
+def plane_header(path: Path) -> fits.Header:
+    """Header of a plane, as it was before it was compressed."""
+    with opened(path) as hdu:
+        return hdu.header
