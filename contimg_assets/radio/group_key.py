@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 #: Format of a key.
 KEY_FORMAT = "%Y-%m-%dT%H:%M:%S"
-#: Format of a day's key.
 _SLUG_FORMAT = "%Y%m%dT%H%M%S"
 #: File names carry the clocks of their nodes: stamps within this span, s, are a first guess of one group.
 CLUSTER_S = 120.0
