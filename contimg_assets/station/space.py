@@ -15,9 +15,9 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
@@ -252,6 +252,7 @@ def _days_left(session: Session, room: int) -> float | None:
     ).all()
     if not rows or rows[-1].at - rows[0].at < _SPAN:
         return None
-    days = np.array([(row.at - rows[0].at) / timedelta(days=1) for row in rows])
-    per_day = -float(np.polyfit(days, np.array([row.free_bytes for row in rows], np.float64), 1)[0])
+    # Not numpy's: a command that only reads starts at once.
+    days = [(row.at - rows[0].at) / timedelta(days=1) for row in rows]
+    per_day = -linear_regression(days, [float(row.free_bytes) for row in rows]).slope
     return max(0.0, room / per_day) if per_day > 0 else None

@@ -86,6 +86,8 @@ def folder_name(key: str) -> str:
         If it is the key of nothing.
     """
     return key if _NAMES.fullmatch(key) else slug(key)
+
+
 def size_of(path: Path) -> int:
     """Bytes of a folder or file; hard links and shared blocks count as if they were its own."""
     files = (item for item in path.rglob("*")) if path.is_dir() and not path.is_symlink() else iter((path,))
