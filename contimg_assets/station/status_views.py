@@ -160,7 +160,8 @@ def room(engine: Engine, settings: Settings) -> Room:
     )
     with reading(engine) as session:
         # A group's Measurement Set lies there twice: as converted, and calibrated. The rest is small.
-        written = 2 * (session.scalar(made) or 0)
+        # PostgreSQL's sum is a Decimal.
+        written = 2.0 * float(session.scalar(made) or 0)
     per_day = written / (GROWTH / timedelta(days=1))
     return Room(str(settings.home), usage.total, usage.free, usage.free / per_day if per_day else None)
 
