@@ -68,7 +68,7 @@ def test_a_thousand_failures_within_a_minute_are_few_messages_to_mail_and_web(
             deliver(station.engine, home, read_addresses(home))
         for titles in (mails.titles, web.titles):
             assert len(titles) == 11
-            assert titles[-1] == "contimg: held back: 500 alarms, 990 times"
+            assert titles[-1] == "contimg: held back: 490 alarms, 980 times"
         assert sum(line.kind == "run_failed" for line in station.notifier.after(0)) == 1000
         body = mails.mails[-1].get_body(("plain",)) or mails.mails[-1].get_body()
         assert body is not None
