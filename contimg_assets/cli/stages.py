@@ -286,10 +286,15 @@ def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(quality_stage.KINDS))
 @click.argument("product", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
+@click.option(
+    "--surroundings",
+    type=_EXISTING,
+    help="Of an image: JSON of the group's other products and of earlier groups, for the report.",
+)
 @json_option
-def qa(kind: quality_stage.Kind, product: Path, out: Path, as_json: bool) -> None:
+def qa(kind: quality_stage.Kind, product: Path, out: Path, surroundings: Path | None, as_json: bool) -> None:
     """Quality numbers of PRODUCT, with a picture (and a report of an image), into the folder OUT."""
-    inputs = quality_stage.QualityInputs(kind=kind, product=product, out=out)
+    inputs = quality_stage.QualityInputs(kind=kind, product=product, out=out, surroundings=surroundings)
     run_stage(lambda settings, at: quality_stage.run(inputs, settings.catalogues, at), out, as_json)
 
 
