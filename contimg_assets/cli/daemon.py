@@ -33,7 +33,14 @@ def daemon(workspace: Path | None, as_json: bool) -> None:
 
     As many as you like may be started, on any machines: if the one that works ends, another takes over.
     """
-    from contimg_assets.resources.daemon import daemon_command, lock_of, run_one, told_to_end, write_workspace
+    from contimg_assets.resources.daemon import (
+        ENDING,
+        daemon_command,
+        lock_of,
+        run_one,
+        told_to_end,
+        write_workspace,
+    )
 
     def tell(what: str) -> None:
         click.echo(json.dumps({"daemon": what}) if as_json else _TEXTS[what])
@@ -43,7 +50,7 @@ def daemon(workspace: Path | None, as_json: bool) -> None:
         lock = lock_of(instance, opened.dagster_home)
     with told_to_end() as ending, tempfile.TemporaryDirectory(prefix="contimg-") as name:
         command = daemon_command(workspace.absolute() if workspace else write_workspace(Path(name)))
-        code = run_one(lock, command, opened.settings.home, tell, ending)
+        code = run_one(lock, command, opened.settings.home, tell, ending, opened.dagster_home / ENDING)
     raise SystemExit(code)
 
 

@@ -11,8 +11,13 @@ from dagster import DagsterEventType, DagsterInstance, Definitions, ExecuteInPro
 
 from contimg_assets.partitions import OBSERVATION_GROUP, add_keys
 from contimg_assets.radio.interrupts import Interrupted, noted
+from contimg_assets.resources.daemon import LOCATION
 from contimg_assets.resources.dagster_runs import LEASE_TAG, DagsterRuns, arrival
 from contimg_assets.station.operations import RunResult
+
+#: By this tag the web UI finds a job's runs, and what belongs on the time line: the daemon's have it from
+#: where they were asked for.
+REPOSITORY_TAG, REPOSITORY = ".dagster/repository", f"__repository__@{LOCATION}"
 
 
 class ForegroundRuns(DagsterRuns):
@@ -55,7 +60,7 @@ class ForegroundRuns(DagsterRuns):
                 instance=self.instance,
                 partition_key=key,
                 raise_on_error=False,
-                tags={LEASE_TAG: owner},
+                tags={LEASE_TAG: owner, REPOSITORY_TAG: REPOSITORY},
                 run_config=self.run_config,
             )
         finally:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from dagster import (
     InitResourceContext,
     PipesTempFileContextInjector,
     PipesTempFileMessageReader,
+    PreviewWarning,
     open_pipes_session,
 )
 
@@ -49,6 +51,8 @@ ENTRY_MODULE = "contimg_assets.cli"
 #: works in are removed by who started it, and long calculations hear no signal before they end.
 GRACE_S = 1.0
 KIB_PER_MIB = 1024
+#: Of Dagster's own call of itself, in the log of every step.
+warnings.filterwarnings("ignore", r".*PipesMessageReader\.expected_writer_count", PreviewWarning)
 
 
 def _message(messages: Sequence[Any], name: str) -> dict[str, Any] | None:
