@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.quality.surroundings import Earlier, Surroundings
 from contimg_assets.station.database import reading
-from contimg_assets.station.models import CalibrationSet, GroupSummary, ProductVersion
+from contimg_assets.station.models import CalibrationSet, GroupCalibration, GroupSummary, ProductVersion
 from contimg_assets.station.night_views import COMPARED, NIGHTS_BEFORE
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
@@ -39,11 +39,11 @@ def surroundings_of(records: StationRecords, store: Store, key: str, image: Prod
         The version of the image that is looked over: what is shown of data, flags and calibration is what
         went into it.
     """
-    group, set_id = records.group(key), (image.numbers.get("calibration") or {}).get("set_id")
+    group = records.group(key)
     with reading(records.engine) as session:
         inputs = {each.product: each for _, each in reversed(lineage(session, image)) if each.key == key}
         quality = current_version(session, key, "measurement_set_qa")
-        used = session.get(CalibrationSet, set_id) if set_id else None
+        used = _calibration(session, key, inputs.get("calibrated_ms"))
         earlier = _earlier(session, key, group.mid_mjd)
         neighbours = {
             words: session.scalar(statement)
@@ -74,6 +74,15 @@ def surroundings_of(records: StationRecords, store: Store, key: str, image: Prod
         mjd=group.mid_mjd,
         earlier=earlier,
     )
+
+
+def _calibration(session: Session, key: str, calibrated: ProductVersion | None) -> CalibrationSet | None:
+    """The set that was applied; None if the data were calibrated again since, maybe with another."""
+    if calibrated is None or calibrated.superseded_at is not None:
+        return None
+    statement = select(GroupCalibration.set_id).where(GroupCalibration.key == key)
+    set_id = session.scalar(statement.order_by(GroupCalibration.id.desc()).limit(1))
+    return session.get(CalibrationSet, set_id) if set_id else None
 
 
 def _there(store: Store, version: ProductVersion | None) -> Path | None:

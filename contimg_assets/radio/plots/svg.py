@@ -197,10 +197,12 @@ class Chart:
         """The drawing."""
         left, top, width, height = self.box
         body = "".join(self._marks)
+        # A picture has nothing in it that can be reached.
+        role = "group" if "<a " in body else "img"
         # One name a drawing, the same whenever the page is made of the same.
         clip = f"c{zlib.crc32((self.name + body).encode()):08x}"
         return (
-            f"<svg viewBox='0 0 {self.width:g} {self.height:g}' role=img "
+            f"<svg viewBox='0 0 {self.width:g} {self.height:g}' role={role} "
             f"aria-label='{html.escape(self.name, quote=True)}'><clipPath id={clip}>"
             f"<rect x='{left - 4:.1f}' y='{top - 4:.1f}' width='{width + 8:.1f}' height='{height + 8:.1f}'/>"
             "</clipPath>"

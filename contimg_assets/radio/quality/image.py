@@ -116,7 +116,32 @@ def image_numbers(
     numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
     _write_sources(out / "sources.fits", sources, header, summary, comparison, choices)
     shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
+    _report(folder, out, numbers, planes, (summary, header, sources, recovery, comparison), around)
+    # Databases know no NaN; a number that is None is judged as bad.
+    return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _report(
+    folder: Path,
+    out: Path,
+    numbers: dict[str, Any],
+    planes: dict[str, ImagePlane],
+    found: tuple[dict[str, Any], fits.Header, list[Found], Recovery | None, Comparison | None],
+    around: Surroundings | None,
+) -> None:
+    """Write the page about all that was found."""
+    summary, header, sources, recovery, comparison = found
     around = around or Surroundings()
+    drawn, sample = None, None
+    # Of a blank image there is nothing to draw.
+    if recovery:
+        psf, residual, noise = (planes[name].pixels for name in ("psf", "residual", "noise"))
+        expected = float(numbers["expected_rms_mjy_beam"]) / 1e3
+        drawn = Pictured(planes["image"], psf, residual, noise, expected)
+    # Retention may have removed it.
+    if around.calibrated_ms is not None and around.calibrated_ms.is_dir():
+        sample = sample_visibilities(around.calibrated_ms)
+    files = _files(folder, around.files or os.path.relpath(folder.absolute(), out.absolute()))
     write_report(
         out / "report.html",
         Report(
@@ -125,28 +150,14 @@ def image_numbers(
             dict(header),
             sources,
             out / THUMBNAIL,
-            _files(folder, around.files or os.path.relpath(folder.absolute(), out.absolute())),
-            # Of a blank image there is nothing to draw.
-            Pictured(
-                plane,
-                planes["psf"].pixels,
-                residual,
-                noise,
-                numbers["expected_rms_mjy_beam"] / 1e3,
-            )
-            if recovery
-            else None,
+            files,
+            drawn,
             recovery,
             comparison,
-            # Retention may have removed it.
-            sample_visibilities(around.calibrated_ms)
-            if around.calibrated_ms is not None and around.calibrated_ms.is_dir()
-            else None,
+            sample,
             around,
         ),
     )
-    # Databases know no NaN; a number that is None is judged as bad.
-    return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 
 
 def _files(folder: Path, address: str) -> dict[str, str]:

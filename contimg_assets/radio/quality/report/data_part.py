@@ -153,7 +153,9 @@ def _phase(sample: VisibilitySample, phase: NDArray[np.floating], axis: int) -> 
     ticks = [(float(v), str(v)) for v in (-180, -90, 0, 90, 180)]
     chart = Chart(f"Phase against {words}", ends, Axis(-180, 180, "phase, °", ticks=ticks), height=260)
     chart.picture(heat_png((part if rising else part[::-1]).T, 0, float(max(part.max(), 1e-9)), "viridis"))
-    mean = np.nanmean(np.moveaxis(sample.values, (axis, 3), (0, 1)).reshape(n, phase.shape[3], -1), axis=2)
+    along = np.moveaxis(sample.values, (axis, 3), (0, 1)).reshape(n, phase.shape[3], -1)
+    total = np.nansum(along, axis=2)
+    mean = np.where(total != 0, total, np.nan)
     for p, feed in enumerate((0, phase.shape[3] - 1)[: phase.shape[3]]):
         chart.line(x, np.rad2deg(np.angle(mean[:, feed])), f"over {'dashed' if p else ''}")
     return figure(
@@ -165,22 +167,7 @@ def _phase(sample: VisibilitySample, phase: NDArray[np.floating], axis: int) -> 
 
 def flags(summary: dict[str, Any]) -> str:
     """Where the flags lie: by antenna, time and frequency."""
-    by_antenna: dict[str, float] = summary["by_antenna"]
-    names, parts = list(by_antenna), 100 * np.array(list(by_antenna.values()))
     alarm = 100 * float(summary["alarm_line"])
-    top = max(10.0, 1.1 * float(np.nanmax(parts, initial=0.0)), 1.1 * alarm)
-    antennas = Chart(
-        "Flagged by antenna",
-        Axis(-0.6, len(names) - 0.4, "antenna", ticks=list(enumerate(names))),
-        Axis(0, top, "flagged, %"),
-        width=max(360.0, 60 + 10.0 * len(names)),
-        height=216,
-        upright=True,
-    )
-    antennas.bars(
-        range(len(names)), parts, 0.8, [f"antenna {a}: {v:.1f} %" for a, v in zip(names, parts, strict=True)]
-    )
-    antennas.level(alarm, "b", "alarm line")
     cells = 100 * np.array(summary["by_integration_and_channel"], float)
     megahertz = np.array(summary["frequencies_mhz"])
     band = Axis(float(megahertz.min()), float(megahertz.max()), "frequency, MHz")
@@ -199,7 +186,7 @@ def flags(summary: dict[str, Any]) -> str:
     times = Chart(
         "Flagged by integration",
         Axis(-0.5, n_times - 0.5, "integration", whole=True),
-        Axis(0, top, "flagged, %"),
+        Axis(0, max(10.0, 1.1 * float(cells.mean(axis=1).max()), 1.1 * alarm), "flagged, %"),
         height=260,
     )
     times.bars(
@@ -208,14 +195,11 @@ def flags(summary: dict[str, Any]) -> str:
         0.7,
         [f"integration {t}: {v:.1f} %" for t, v in enumerate(cells.mean(axis=1))],
     )
-    scroll = (
-        "<div class=wide tabindex=0 role=region aria-label='Flagged by antenna'>"
-        f"<div style='width:{1.25 * antennas.width:.0f}px'>{antennas.svg()}</div></div>"
-    )
     alarms = "".join(f"<li>{text(line)}</li>" for line in summary.get("alarms", []))
     return (
         figure(
-            scroll, "Flagged part of each antenna's baselines; dashed: where an image would be warned about"
+            _by_antenna(summary["by_antenna"], alarm),
+            "Flagged part of each antenna's baselines; dashed: where an image would be warned about",
         )
         + panels(
             [
@@ -227,4 +211,26 @@ def flags(summary: dict[str, Any]) -> str:
             ]
         )
         + (f"<ul>{alarms}</ul>" if alarms else "")
+    )
+
+
+def _by_antenna(by_antenna: dict[str, float], alarm: float) -> str:
+    """A bar an antenna, in a box of its own that scrolls: every name is to be read."""
+    names, parts = list(by_antenna), 100 * np.array(list(by_antenna.values()))
+    top = max(10.0, 1.1 * float(np.nanmax(parts, initial=0.0)), 1.1 * alarm)
+    antennas = Chart(
+        "Flagged by antenna",
+        Axis(-0.6, len(names) - 0.4, "antenna", ticks=list(enumerate(names))),
+        Axis(0, top, "flagged, %"),
+        width=max(360.0, 60 + 10.0 * len(names)),
+        height=216,
+        upright=True,
+    )
+    antennas.bars(
+        range(len(names)), parts, 0.8, [f"antenna {a}: {v:.1f} %" for a, v in zip(names, parts, strict=True)]
+    )
+    antennas.level(alarm, "b", "alarm line")
+    return (
+        "<div class=wide tabindex=0 role=region aria-label='Flagged by antenna'>"
+        f"<div style='width:{1.25 * antennas.width:.0f}px'>{antennas.svg()}</div></div>"
     )
