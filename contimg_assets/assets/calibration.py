@@ -37,6 +37,7 @@ from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
+from contimg_assets.station.antenna_marks import AntennaMarks
 from contimg_assets.station.calibration_selection import BANDPASS, ChosenSet, Wait, need_of
 from contimg_assets.station.operations import PROCESS
 
@@ -64,11 +65,14 @@ def flags(
     database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage, measurement_set) as making:
+    marked = AntennaMarks(get_settings().home).during(context.partition_key)
+    asked = {"bad_antennas": marked} if marked else None
+    with production(context, database, storage, measurement_set, asked=asked) as making:
         standing = making.standing()
         if standing is not None:
             return standing
-        result = stages.run(context, ["flag"], ms_path(measurement_set, making.key), making.built)
+        bad = [part for name in marked for part in ("--bad-antenna", name)]
+        result = stages.run(context, ["flag"], ms_path(measurement_set, making.key), making.built, *bad)
         return making.publish(result)
 
 

@@ -23,6 +23,7 @@ from dagster import (
 from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.interrupts import noted, tidying
+from contimg_assets.radio.limits import judge, load_limits, worst
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.dagster_runs import (
     LEASE_TAG,
@@ -49,6 +50,10 @@ CONVERSION, CALIBRATION, IMAGING = "conversion", "calibration", "imaging"
 #: Folder-valued products; and images, whose folder must be complete.
 FOLDERS, IMAGES = "folders", "images"
 THUMBNAIL = "thumbnail.png"
+#: Width of the column that the web UI shows a picture in, at least.
+PICTURE_WIDTH = 320
+#: How a verdict is said.
+_FACES = {"PASS": "✓ good", "WARN": "! uncertain", "ERROR": "✕ bad", "": "not judged"}
 
 
 def ms_path(folder: Path, key: str) -> Path:
@@ -106,6 +111,7 @@ class Production:
         return MaterializeResult(
             value=path,
             metadata={
+                **verdict_of(self.product, version.numbers),
                 **pictures(self.storage, path),
                 "version": version.version,
                 "made": f"before the work on the group was broken off, by run {version.run}",
@@ -156,6 +162,7 @@ class Production:
         return MaterializeResult(
             value=path,
             metadata={
+                **verdict_of(self.product, result),
                 **pictures(self.storage, path),
                 **metadata,
                 **({"asked": MetadataValue.json(asked)} if asked else {}),
@@ -292,6 +299,21 @@ def failure_of(error: ContimgError) -> Failure:
     return Failure(description=f"{type(error).__name__}: {error}", allow_retries=False)
 
 
+def verdict_of(product: str, numbers: Mapping[str, Any]) -> dict[str, str]:
+    """What the limits say of a product's numbers, if it has any with limits: the checks say it in full."""
+    if product not in load_limits().limits:
+        return {}
+    measured = [found for found in judge(product, numbers) if found.measured]
+    status = worst(found.status for found in measured)
+    bad = [f"{found.metric} {_shown(found.value)}" for found in measured if found.status == status != "PASS"]
+    told = ", ".join(bad) or f"all {len(measured)} numbers within their limits"
+    return {"verdict": f"{_FACES[status]}: {told}"}
+
+
+def _shown(value: float | None) -> str:
+    return "is not finite" if value is None else f"= {value:.4g}"
+
+
 def pictures(storage: StoreResource, path: Path) -> dict[str, MetadataValue]:
     """Where the product lies and, if it has one, its picture (by URL: inline data would be too long)."""
     found: dict[str, MetadataValue] = {}
@@ -300,6 +322,7 @@ def pictures(storage: StoreResource, path: Path) -> dict[str, MetadataValue]:
         found["report"] = MetadataValue.url(storage.url(report))
     if (path / THUMBNAIL).is_file():
         url = storage.url(path / THUMBNAIL)
-        found["picture"] = MetadataValue.md(f"![{path.name}]({url})")
+        # As wide as its column; it leads to the whole.
+        found["picture"] = MetadataValue.md(f"[![{path.name}]({url}?width={PICTURE_WIDTH})]({url})")
         found["picture_url"] = MetadataValue.url(url)
     return found | {"path": MetadataValue.path(path)}

@@ -8,6 +8,7 @@ from contimg_assets.assets.publishing import CONVERSION, FOLDERS, OWNERS, RETRY,
 from contimg_assets.partitions import calibrator_scan, observation_group
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
+from contimg_assets.station.report_surroundings import surroundings_of
 
 
 @asset(
@@ -80,7 +81,11 @@ def image_qa(
         if standing is not None:
             making.records.complete(making.key)
             return standing
-        result = stages.run(context, ["qa", "image"], image, making.built)
+        (version,) = making.inputs
+        around = surroundings_of(making.records, storage.store(), making.key, version)
+        told = making.built.with_name("surroundings.json")
+        told.write_text(around.model_dump_json(), encoding="utf-8")
+        result = stages.run(context, ["qa", "image"], image, making.built, "--surroundings", told)
         published = making.publish(result)
         making.records.complete(making.key)
         return published

@@ -33,7 +33,14 @@ def daemon(workspace: Path | None, as_json: bool) -> None:
 
     As many as you like may be started, on any machines: if the one that works ends, another takes over.
     """
-    from contimg_assets.resources.daemon import daemon_command, lock_of, run_one, told_to_end, write_workspace
+    from contimg_assets.resources.daemon import (
+        ENDING,
+        daemon_command,
+        lock_of,
+        run_one,
+        told_to_end,
+        write_workspace,
+    )
     from contimg_assets.station.services import DAEMON, serving
 
     def tell(what: str) -> None:
@@ -45,7 +52,7 @@ def daemon(workspace: Path | None, as_json: bool) -> None:
     with told_to_end() as ending, tempfile.TemporaryDirectory(prefix="contimg-") as name:
         command = daemon_command(workspace.absolute() if workspace else write_workspace(Path(name)))
         with serving(opened.settings.home, DAEMON):
-            code = run_one(lock, command, opened.settings.home, tell, ending)
+            code = run_one(lock, command, opened.settings.home, tell, ending, opened.dagster_home / ENDING)
     raise SystemExit(code)
 
 

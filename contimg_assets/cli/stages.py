@@ -150,10 +150,16 @@ def convert(source: tuple[Path, ...], out: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("ms", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
+@click.option(
+    "--bad-antenna",
+    "bad_antennas",
+    multiple=True,
+    help="Name (1-based) of an antenna of which nothing is used; may be given several times.",
+)
 @json_option
-def flag(ms: Path, out: Path, as_json: bool) -> None:
+def flag(ms: Path, out: Path, bad_antennas: tuple[str, ...], as_json: bool) -> None:
     """Flag the Measurement Set MS; write the flags and their summary into the folder OUT."""
-    inputs = flag_stage.FlagInputs(ms=ms, out=out)
+    inputs = flag_stage.FlagInputs(ms=ms, out=out, bad_antennas=bad_antennas)
     run_stage(lambda settings, at: flag_stage.run(inputs, settings.flagging, at), out, as_json)
 
 
@@ -286,10 +292,15 @@ def predict(ms: Path, image_folder: Path, out: Path, as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(quality_stage.KINDS))
 @click.argument("product", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
+@click.option(
+    "--surroundings",
+    type=_EXISTING,
+    help="Of an image: JSON of the group's other products and of earlier groups, for the report.",
+)
 @json_option
-def qa(kind: quality_stage.Kind, product: Path, out: Path, as_json: bool) -> None:
+def qa(kind: quality_stage.Kind, product: Path, out: Path, surroundings: Path | None, as_json: bool) -> None:
     """Quality numbers of PRODUCT, with a picture (and a report of an image), into the folder OUT."""
-    inputs = quality_stage.QualityInputs(kind=kind, product=product, out=out)
+    inputs = quality_stage.QualityInputs(kind=kind, product=product, out=out, surroundings=surroundings)
     run_stage(lambda settings, at: quality_stage.run(inputs, settings.catalogues, at), out, as_json)
 
 

@@ -41,6 +41,9 @@ LOCK = 110_140_502
 LOOK_EVERY_S = 2.0
 #: Time that the daemon has to end by itself, s.
 GRACE_S = 60.0
+#: File in ``DAGSTER_HOME`` that is there while a daemon ends: ticks of sensors that wait for news, which run
+#: in another process, look for it.
+ENDING = "daemon.ending"
 #: A holder that the network has cut off knows it after 10 s, …
 _OURS = {
     "connect_timeout": 10,
@@ -204,7 +207,19 @@ def daemon_command(workspace: Path) -> list[str]:
     return [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
 
 
-def run_one(lock: Lock, command: list[str], folder: Path, tell: Tell, ending: threading.Event) -> int:
+def is_ending(instance: "DagsterInstance") -> bool:
+    """Whether the daemon of an instance has been told to end."""
+    return not instance.is_ephemeral and Path(instance.root_directory, ENDING).exists()
+
+
+def run_one(
+    lock: Lock,
+    command: list[str],
+    folder: Path,
+    tell: Tell,
+    ending: threading.Event,
+    mark: Path | None = None,
+) -> int:
     """Run a daemon whenever the lock is ours, until told to end.
 
     To be called in the thread that lives longest: the kernel kills the daemon when it ends.
@@ -218,6 +233,8 @@ def run_one(lock: Lock, command: list[str], folder: Path, tell: Tell, ending: th
         Where it starts.
     tell : callable
     ending : threading.Event
+    mark : Path, optional
+        File that is there while the daemon ends.
 
     Returns
     -------
@@ -235,7 +252,7 @@ def run_one(lock: Lock, command: list[str], folder: Path, tell: Tell, ending: th
         told = False
         try:
             tell("running")
-            code = _run(lock, command, folder, ending)
+            code = _run(lock, command, folder, ending, mark)
         finally:
             lock.release()
         if code is not None:
@@ -245,8 +262,13 @@ def run_one(lock: Lock, command: list[str], folder: Path, tell: Tell, ending: th
     return 0
 
 
-def _run(lock: Lock, command: list[str], folder: Path, ending: threading.Event) -> int | None:
+def _run(
+    lock: Lock, command: list[str], folder: Path, ending: threading.Event, mark: Path | None
+) -> int | None:
     """Run the daemon to its end; None if it was killed because the lock was gone."""
+    if mark is not None:
+        # Of one that was killed while it ended.
+        mark.unlink(missing_ok=True)
     with subprocess.Popen(bound(command), cwd=folder, pass_fds=lock.descriptors) as child:
         try:
             while child.poll() is None:
@@ -256,8 +278,12 @@ def _run(lock: Lock, command: list[str], folder: Path, ending: threading.Event) 
                     return None
             return 1
         finally:
+            if mark is not None and lock.held():
+                mark.touch()
             # At once if the lock is another's by now; else it may end what it does.
             end(child, GRACE_S if lock.held() else 0.0)
+            if mark is not None:
+                mark.unlink(missing_ok=True)
 
 
 def end(child: subprocess.Popen[bytes], grace_s: float) -> None:

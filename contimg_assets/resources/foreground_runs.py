@@ -12,9 +12,14 @@ from dagster import AssetKey, DagsterEventType, DagsterInstance, Definitions, Ex
 
 from contimg_assets.partitions import OBSERVATION_GROUP, add_keys
 from contimg_assets.radio.interrupts import Interrupted, noted
+from contimg_assets.resources.daemon import LOCATION
 from contimg_assets.resources.dagster_runs import AGAIN_TAG, LEASE_TAG, DagsterRuns, arrival
 from contimg_assets.station.make_again import Step
 from contimg_assets.station.operations import RunResult
+
+#: By this tag the web UI finds a job's runs, and what belongs on the time line: the daemon's have it from
+#: where they were asked for.
+REPOSITORY_TAG, REPOSITORY = ".dagster/repository", f"__repository__@{LOCATION}"
 
 
 class ForegroundRuns(DagsterRuns):
@@ -57,7 +62,11 @@ class ForegroundRuns(DagsterRuns):
                 instance=self.instance,
                 partition_key=key,
                 raise_on_error=False,
-                tags={LEASE_TAG: owner} if step is None else {LEASE_TAG: owner, AGAIN_TAG: "true"},
+                tags={
+                    LEASE_TAG: owner,
+                    REPOSITORY_TAG: REPOSITORY,
+                    **({} if step is None else {AGAIN_TAG: "true"}),
+                },
                 run_config=self.run_config | _options(step),
                 asset_selection=None if step is None else [AssetKey(name) for name in step.assets],
             )

@@ -8,6 +8,7 @@ stage under Dagster Pipes.  Does not belong here: what a stage does
 import os
 import signal
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from dagster import (
     InitResourceContext,
     PipesTempFileContextInjector,
     PipesTempFileMessageReader,
+    PreviewWarning,
     open_pipes_session,
 )
 
@@ -46,6 +48,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 ENTRY_MODULE = "contimg_assets.cli"
 #: Whether the code of stages is loaded once for all stages of a run.
 LOADS = True
+#: Of Dagster's own call of itself, in the log of every step.
+warnings.filterwarnings("ignore", r".*PipesMessageReader\.expected_writer_count", PreviewWarning)
 
 
 def _message(messages: Sequence[Any], name: str) -> dict[str, Any] | None:

@@ -14,9 +14,12 @@ from typing import TypeVar
 
 from dagster import DagsterInstance
 
+from contimg_assets.resources.daemon import is_ending
+
 #: A tick waits for this long at most, s: it ends before the daemon looks for sensors that are due, which
-#: it does every 5 s, so that the gap is small.  The daemon, when told to end, waits for its ticks.
-LONGEST_WAIT_S = 13.0
+#: it does every 5 s, so that the gap is small.  Dagster gives up a tick after 60 s.  The daemon, when told to
+#: end, waits for its ticks: they see that and wait no longer.
+LONGEST_WAIT_S = 28.0
 #: Time between two looks at the station database, s.
 LOOK_S = 2.0
 #: A sensor whose ticks wait is due again as soon as one has ended.
@@ -52,6 +55,6 @@ def first_found(
     while True:
         found = look()
         left = end - time.monotonic()
-        if found is not None or left <= 0:
+        if found is not None or left <= 0 or is_ending(instance):
             return found
         wait(min(LOOK_S, left))

@@ -14,6 +14,8 @@ class FlagInputs(Inputs):
     ms: Path
     out: Path
     """Folder for the flags, their summary and the picture."""
+    bad_antennas: tuple[str, ...] = ()
+    """Names of antennas that a person has marked as bad."""
 
 
 class FlagResult(Result):
@@ -43,6 +45,6 @@ def run(inputs: FlagInputs, options: FlaggingOptions, context: StageContext) -> 
     from contimg_assets.radio.flagging.flag import SUMMARY_NAME, flag
     from contimg_assets.radio.plots.flags import plot_flags
 
-    result = flag(inputs.ms, inputs.out, options)
+    result = flag(inputs.ms, inputs.out, options, inputs.bad_antennas)
     plot_flags(inputs.out / "thumbnail.png", json.loads((inputs.out / SUMMARY_NAME).read_text()))
     return FlagResult.model_validate(result)

@@ -25,6 +25,8 @@ class QualityInputs(Inputs):
     product: Path
     out: Path
     """Folder for the numbers, pictures and, of an image, the report."""
+    surroundings: Path | None = None
+    """Of an image: JSON of the group's other products and of earlier groups, for the report."""
 
 
 class QualityResult(Result):
@@ -55,5 +57,7 @@ def _numbers(inputs: QualityInputs, options: CatalogueOptions, context: StageCon
 
         return calibration_numbers(inputs.product, inputs.out)
     from contimg_assets.radio.quality.image import image_numbers
+    from contimg_assets.radio.quality.surroundings import read_surroundings
 
-    return image_numbers(inputs.product, inputs.out, context.catalogues, options)
+    around = read_surroundings(inputs.surroundings) if inputs.surroundings else None
+    return image_numbers(inputs.product, inputs.out, context.catalogues, options, around)

@@ -50,7 +50,7 @@ STATION, DAGSTER, FILES = PARTS = ("station", "dagster", "files")
 #: The copy of the station database, by its kind.
 STATION_FILES = {"sqlite": "catalogue.sqlite", "postgresql": "station.dump"}
 #: Small files of the home that nothing makes again: settings, the web server's tokens, alerts.
-HOME_FILES = (SETTINGS_FILE, "tokens.json", "alerts.jsonl")
+HOME_FILES = (SETTINGS_FILE, "tokens.json", "alerts.jsonl", "antennas.json")
 #: In the home: when the newest backup was made, and where it is.
 LAST = "last_backup.json"
 #: Source catalogues are in a backup up to this size, bytes: they can be fetched again.

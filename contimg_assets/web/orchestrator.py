@@ -21,6 +21,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster_graphql.schema import create_schema
 from starlette.requests import HTTPConnection
 
+from contimg_assets.assets.publishing import CALIBRATION, CONVERSION, IMAGING
 from contimg_assets.partitions import PARTITION_TAG, add_keys
 from contimg_assets.resources.dagster_runs import UNFINISHED, DagsterRuns, pool_limit_of, slots_of
 from contimg_assets.web.problems import ProblemError
@@ -41,14 +42,31 @@ TERMINATE = """mutation Terminate($runId: String!) {
     ... on Error { message }
   }
 }"""
+# Without a time, Dagster finds no tick once its code server has been started anew: it looks ticks up by where
+# that server was when the sensor was first seen.
 SENSORS = """query Sensors($repository: RepositorySelector!) {
   sensorsOrError(repositorySelector: $repository) {
     __typename
-    ... on Sensors { results { name sensorState { status ticks(limit: 1) { status timestamp } } } }
+    ... on Sensors {
+      results { name sensorState { id status ticks(limit: 1, afterTimestamp: 1) { status timestamp } } }
+    }
     ... on Error { message }
   }
 }"""
-DOCUMENTS = (LAUNCH, TERMINATE, SENSORS)
+START_SENSOR = """mutation StartSensor($sensor: SensorSelector!) {
+  startSensor(sensorSelector: $sensor) { __typename ... on Error { message } }
+}"""
+STOP_SENSOR = """mutation StopSensor($id: String!) {
+  stopSensor(id: $id) { __typename ... on Error { message } }
+}"""
+SET_POOL = """mutation SetPool($pool: String!, $limit: Int!) {
+  setConcurrencyLimit(concurrencyKey: $pool, limit: $limit)
+}"""
+DOCUMENTS = (LAUNCH, TERMINATE, SENSORS, START_SENSOR, STOP_SENSOR, SET_POOL)
+#: Steps of one pool at once, at most: beyond, a typing error.
+MOST_STEPS = 64
+#: Classes of memory that stages may need.
+POOLS = (CONVERSION, CALIBRATION, IMAGING)
 #: As Dagster names what our definitions are in.
 REPOSITORY = "__repository__"
 
@@ -242,11 +260,8 @@ class Orchestrator:
 
     def sensors(self, source: HTTPConnection) -> list[dict[str, Any]]:
         """Each sensor, whether it is switched on, and its last tick."""
-        answer = self._ask(SENSORS, {"repository": self.repository}, source)["sensorsOrError"]
-        if answer["__typename"] != "Sensors":
-            raise self._unexpected(answer)
         found = []
-        for sensor in answer["results"]:
+        for sensor in self._sensors(source):
             state = sensor["sensorState"]
             tick = (state["ticks"] or [None])[0]
             found.append(
@@ -258,6 +273,50 @@ class Orchestrator:
                 }
             )
         return found
+
+    def _sensors(self, source: HTTPConnection) -> list[dict[str, Any]]:
+        answer = self._ask(SENSORS, {"repository": self.repository}, source)["sensorsOrError"]
+        if answer["__typename"] != "Sensors":
+            raise self._unexpected(answer)
+        return answer["results"]
+
+    def switch_sensor(self, name: str, on: bool, source: HTTPConnection) -> None:
+        """Switch a sensor on or off, for good.
+
+        Raises
+        ------
+        ProblemError
+            404 if there is none of that name, 502 as for :meth:`launch`.
+        """
+        known = {sensor["name"]: sensor["sensorState"]["id"] for sensor in self._sensors(source)}
+        if name not in known:
+            raise ProblemError(404, f"found no sensor {name[:64]!r}; there are {', '.join(sorted(known))}")
+        if on:
+            selector = {**self.repository, "sensorName": name}
+            answer = self._ask(START_SENSOR, {"sensor": selector}, source)["startSensor"]
+        else:
+            answer = self._ask(STOP_SENSOR, {"id": known[name]}, source)["stopSensor"]
+        if answer["__typename"] not in ("Sensor", "StopSensorMutationResult"):
+            raise self._unexpected(answer)
+
+    def pools(self) -> dict[str, int | None]:
+        """How many steps of each class of memory may work at once; None: as many as there are runs."""
+        given = {pool.name: pool.limit for pool in self.instance.event_log_storage.get_pool_limits()}
+        return {name: given.get(name, pool_limit_of(self.instance)) for name in POOLS}
+
+    def set_pool(self, name: str, limit: int, source: HTTPConnection) -> None:
+        """Let so many steps of a pool work at once, from the next one on.
+
+        Raises
+        ------
+        ProblemError
+            404 if there is no such pool, 422 if the number makes no sense.
+        """
+        if name not in POOLS:
+            raise ProblemError(404, f"found no pool {name[:64]!r}; there are {', '.join(POOLS)}")
+        if not 1 <= limit <= MOST_STEPS:
+            raise ProblemError(422, f"limit: found {limit}; expected 1 to {MOST_STEPS}")
+        self._ask(SET_POOL, {"pool": name, "limit": limit}, source)
 
     def busy_keys(self) -> set[str]:
         """Groups that have a run that waits or works."""

@@ -8,9 +8,12 @@ looked where that led.
 """
 
 import stat
+from io import BytesIO
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
+from PIL import Image
 from starlette.responses import FileResponse
 
 from contimg_assets.resources.dagster_resources import PRODUCTS_URL
@@ -33,6 +36,8 @@ CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     "sandbox allow-popups; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
+#: Widths that a picture can be had in, pixels.
+LEAST_WIDTH, MOST_WIDTH = 64, 1024
 #: A product that is made again has the same address.
 CACHE = "no-cache"
 _NOT_THERE = "no such file of a product; served are " + ", ".join(SUFFIXES)
@@ -67,6 +72,24 @@ def served_file(root: Path, path: str) -> Path:
     return found
 
 
+def narrowed(path: Path, width: int) -> bytes:
+    """A picture at most so wide.
+
+    Raises
+    ------
+    ProblemError
+        404 if the file is no picture.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            picture.thumbnail((width, width * 4))
+            content = BytesIO()
+            picture.save(content, "PNG")
+    except OSError as error:
+        raise ProblemError(404, _NOT_THERE) from error
+    return content.getvalue()
+
+
 def products_router(products: Path) -> APIRouter:
     """The route to the files of a home's products.
 
@@ -79,7 +102,11 @@ def products_router(products: Path) -> APIRouter:
     root = products.resolve()
 
     @router.api_route(f"{PRODUCTS_URL}/{{path:path}}", methods=["GET", "HEAD"], include_in_schema=False)
-    def product(path: str, request: Request) -> Response:
+    def product(
+        path: str,
+        request: Request,
+        width: Annotated[int | None, Query(ge=LEAST_WIDTH, le=MOST_WIDTH)] = None,
+    ) -> Response:
         found = served_file(root, path)
         try:
             status = found.stat()
@@ -93,6 +120,8 @@ def products_router(products: Path) -> APIRouter:
         known = request.headers.get("if-none-match", "")
         if response.headers["etag"] in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
             return Response(status_code=304, headers=headers | {"ETag": response.headers["etag"]})
+        if width is not None and found.suffix == ".png":
+            return Response(narrowed(found, width), headers=headers, media_type=media_type)
         return response
 
     return router

@@ -1,7 +1,9 @@
 """The assets through the real jobs, with stages that make small files in CASA's place."""
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ from dagster import AssetKey, AssetMaterialization, DagsterInstance, ExecuteInPr
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
+from contimg_assets.radio.group_key import key_time
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.settings import get_settings
+from contimg_assets.station.antenna_marks import AntennaMarks
 from contimg_assets.station.calibration_registry import CalibrationRegistry
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
@@ -155,6 +159,26 @@ def test_measurements_are_of_the_versions_that_were_judged(station: Station) -> 
     assert station.records.verdicts(TARGET, "photometry")["chi_squared_median"].status == "PASS"
 
 
+def test_a_products_verdict_is_the_first_of_its_metadata(station: Station) -> None:
+    station.ready_to_image()
+    metadata = materialization(station.run("image_group", TARGET), "image_qa").metadata
+    assert next(iter(metadata)) == "verdict"
+    assert str(metadata["verdict"].value).startswith("✓ good")
+    assert "verdict" not in materialization(station.run("image_group", TARGET), "image").metadata
+
+
+def test_what_a_person_marks_is_left_out_by_flagging_and_kept_with_the_flags(station: Station) -> None:
+    marks, since = AntennaMarks(get_settings().home), key_time(TARGET)
+    marks.add("24", "oscillates", since, since + timedelta(hours=1), "ann")
+    marks.add("7", "another day", since + timedelta(days=1), None, "ann")
+    station.ready_to_image()
+    (call,) = [each for each in calls() if each["stage"] == "flag" and each["key"] == TARGET]
+    assert call["parameters"]["bad_antennas"] == ["24"]
+    assert station.records.product(TARGET, "flags").settings["asked"] == {
+        "bad_antennas": {"24": "oscillates"}
+    }
+
+
 def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Station, home: Path) -> None:
     station.ready_to_image()
     metadata = materialization(station.run("image_group", TARGET), "image").metadata
@@ -162,9 +186,11 @@ def test_metadata_are_the_stages_numbers_and_a_picture_that_exists(station: Stat
     assert "not_a_number" not in metadata
     picture = str(metadata["picture"].value)
     assert len(picture) < 1000
-    prefix = "![image](/products/"
-    assert picture.startswith(prefix)
-    assert (home / "products" / picture.removeprefix(prefix).removesuffix(")")).is_file()
+    # As wide as a column, and it leads to the whole.
+    found = re.fullmatch(r"\[!\[image\]\(/products/(.+)\?width=320\)\]\(/products/(.+)\)", picture)
+    assert found
+    assert found[1] == found[2]
+    assert (home / "products" / found[2]).is_file()
     assert Path(str(metadata["beam_corrected_image"].value)).name == "20260115T030000.pbcor.fits"
     assert Path(str(metadata["beam_corrected_image"].value)).is_file()
 

@@ -9,6 +9,7 @@ import pytest
 from dagster import DagsterInstance, SensorResult, SkipReason
 from dagster._core.test_utils import instance_for_test
 
+from contimg_assets.resources.daemon import ENDING
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.resources.instance import instance_configuration
 from contimg_assets.sensors import waiting
@@ -68,6 +69,15 @@ def test_a_tick_ends_though_nothing_comes(instance: DagsterInstance, monkeypatch
     began = time.monotonic()
     assert isinstance(tick(images_due, instance), SkipReason)
     assert time.monotonic() - began >= 1.5
+
+
+@pytest.mark.usefixtures("records")
+def test_a_tick_waits_no_longer_once_the_daemon_is_told_to_end(instance: DagsterInstance) -> None:
+    """Else the command that runs it would take half a minute to end."""
+    Path(instance.root_directory, ENDING).touch()
+    began = time.monotonic()
+    assert isinstance(tick(images_due, instance), SkipReason)
+    assert time.monotonic() - began < LONG_S / 2
 
 
 @pytest.mark.usefixtures("records")

@@ -147,6 +147,21 @@ def test_dead_antennas_are_found_from_the_data_alone(flagged: Flagger) -> None:
     assert max(coherence[name] for name in dead) < 0.2 < min(v for k, v in coherence.items() if k not in dead)
 
 
+def test_an_antenna_that_a_person_marked_is_flagged_whole_and_the_others_as_before(
+    flagged: Flagger, tmp_path: Path
+) -> None:
+    """Of a clean group: what is flagged of the others does not change by a thousandth."""
+    before = flagged(UNCORRUPTED)
+    ms, name = tmp_path / "group.ms", before.shape.antenna_names[before.shape.antennas[3]]
+    result = flag(ms, tmp_path / "marked", FlaggingOptions(), [name, "not there"])
+    flags = read_flags(tmp_path / "marked", before.shape.data_shape)
+    ends = (before.shape.antenna_1, before.shape.antenna_2)
+    of_it = np.any([np.array(before.shape.antenna_names)[end] == name for end in ends], axis=0)
+    assert flags[:, of_it].all()
+    assert result["marked_antennas"] == [name]
+    assert abs(flags[:, ~of_it].mean() - before.flags[:, ~of_it].mean()) < 1e-3
+
+
 def test_antennas_of_zeros_are_flagged_and_counted_as_dead(flagged: Flagger) -> None:
     """Exact zeros are no data: two antennas go, and the zero fraction is theirs."""
     silent = (str(TINY.stations[0]), str(TINY.stations[-1]))

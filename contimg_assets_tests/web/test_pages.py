@@ -1,5 +1,6 @@
 """Pages say what there is, whoever looks: in every state, escaped, without script in them, by their role."""
 
+import csv
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -11,11 +12,13 @@ from starlette.testclient import TestClient
 
 from contimg_assets.settings import WebOptions, get_settings
 from contimg_assets.station.alarms import Condition, take_conditions
+from contimg_assets.station.antenna_marks import AntennaMarks
 from contimg_assets.station.columns import now
 from contimg_assets.station.database import transaction
 from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.station.reviews import reviews_of
 from contimg_assets.web.app import guarded_app, own_app
+from contimg_assets.web.pages.group_rows import cell
 from contimg_assets.web.principals import Access, Mode
 from contimg_assets.web.roles import Role
 from contimg_assets.web.tokens import Tokens
@@ -203,6 +206,49 @@ def test_a_set_is_retired_with_a_reason_and_what_it_touched_is_named(
     assert "retired already" in again.text
 
 
+def test_an_antenna_is_marked_as_bad_with_times_and_reason_and_the_mark_is_ended(
+    nights: Nights, client: TestClient
+) -> None:
+    address, marks = f"/antennas/{ANTENNAS[0]}", AntennaMarks(nights.installation.settings.home)
+    sent = urlencode({"reason": "oscillates <b>", "since": "2025-06-01T12:00", "until": "2099-01-01"})
+    answer = client.post(f"{address}/marks", content=sent, headers=FORM)
+    assert answer.status_code == 200
+    assert "oscillates &lt;b&gt;" in answer.text
+    assert marks.during("2025-06-01T12:00:00") == {ANTENNAS[0]: "oscillates <b>"}
+    (mark,) = marks.known()
+    assert mark.user == "local"
+    assert client.post(f"{address}/marks/{mark.id}/end", content="x=", headers=FORM).status_code == 200
+    assert marks.during("2098-01-01T00:00:00") == {}
+    for wrong in ("reason=&since=", "reason=x&since=yesterday", "reason=x&since=2025-01-02&until=2025-01-01"):
+        assert client.post(f"{address}/marks", content=wrong, headers=FORM).status_code == 422, wrong
+    (action, *_), _ = OperatorActions(nights.installation.engine).recent(1)
+    assert action.target == f"{address}/marks"
+
+
+def test_rows_of_the_groups_are_had_as_csv_all_that_a_query_finds(nights: Nights, client: TestClient) -> None:
+    answer = client.get("/groups.csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(answer.text.splitlines()))
+    assert [row["key"] for row in rows] == sorted(nights.keys, reverse=True)
+    few = list(csv.DictReader(client.get("/groups.csv?verdict=ERROR&sort=group").text.splitlines()))
+    assert few
+    assert {row["verdict"] for row in few} == {"ERROR"}
+    assert [row["key"] for row in few] == sorted(row["key"] for row in few)
+    assert client.get("/groups.csv?sort=colour").status_code == 422
+
+
+def test_a_cell_of_a_csv_is_no_formula() -> None:
+    assert [cell(value) for value in ("=1+1", "+x", "-x", "@x", "x=1", -1.5, None)] == [
+        "'=1+1",
+        "'+x",
+        "'-x",
+        "'@x",
+        "x=1",
+        "-1.5",
+        "",
+    ]
+
+
 def test_viewers_see_no_buttons_and_cannot_write(nights: Nights) -> None:
     token, _ = Tokens(nights.installation.settings.home).add("vi", Role.VIEWER, None)
     client = client_of(nights, Mode.TOKENS)
@@ -216,6 +262,9 @@ def test_viewers_see_no_buttons_and_cannot_write(nights: Nights) -> None:
     for path in (
         f"/groups/{nights.keys[0]}/review",
         f"/calibration/{nights.set_ids[1]}/retire",
+        f"/antennas/{ANTENNAS[0]}/marks",
+        "/system/sensors",
+        "/system/pools",
         "/batch/plan",
     ):
         assert client.post(path, content="verdict=PASS", headers=FORM).status_code == 403

@@ -12,6 +12,7 @@ business of what images, not of the flags.
 
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.flagging.slabs import Slabs
 from contimg_assets.radio.flagging.summary import summarise
-from contimg_assets.radio.measurement_set import read_shape
+from contimg_assets.radio.measurement_set import GroupShape, read_shape
 
 #: Channels of a block at the telescope's resolution: 2 MHz, over which
 #: a source 1.5° off on the longest baseline turns half a cycle.
@@ -49,7 +50,7 @@ class _Found:
     products: AntennaProducts
 
 
-def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
+def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] = ()) -> dict[str, Any]:
     """Flag a group and write the sidecar and its summary.
 
     Parameters
@@ -59,6 +60,8 @@ def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
     out : Path
         Folder for ``flags.h5`` and ``summary.json``.
     options : FlaggingOptions
+    marked : collection of str
+        Names of antennas that a person says are bad: nothing of them is used, or looked at.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
             np.zeros((shape.n_times, shape.n_channels), bool),
             AntennaProducts.of(shape),
         )
-        known, zero_fraction = _look_at_the_array(slabs, found, options)
+        known, zero_fraction = _look_at_the_array(slabs, found, options, _of_antennas(shape, marked))
         before = _flagged(ms, found.flags, cross)
         _look_at_baselines(slabs, found, options)
     rfi_fraction = _flagged(ms, found.flags, cross) - before
@@ -90,6 +93,7 @@ def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
     numbers = {
         "flag_fraction": _flagged(ms, found.flags, cross),
         "known_bad_fraction": known,
+        "marked_antennas": [name for name in shape.antenna_names if name in marked],
         "zero_fraction": zero_fraction,
         "rfi_fraction": rfi_fraction,
         "common_rfi_fraction": float(found.common.mean()),
@@ -102,13 +106,22 @@ def flag(ms: Path, out: Path, options: FlaggingOptions) -> dict[str, Any]:
     return {**numbers, "wall_seconds": time.monotonic() - began}
 
 
-def _look_at_the_array(slabs: Slabs, found: _Found, options: FlaggingOptions) -> tuple[float, float]:
+def _of_antennas(shape: GroupShape, names: Collection[str]) -> NDArray[np.bool_]:
+    """Whether each baseline has one of some antennas."""
+    wanted = [k for k, name in enumerate(shape.antenna_names) if name in names]
+    return np.isin(shape.antenna_1, wanted) | np.isin(shape.antenna_2, wanted)
+
+
+def _look_at_the_array(
+    slabs: Slabs, found: _Found, options: FlaggingOptions, marked: NDArray[np.bool_]
+) -> tuple[float, float]:
     """Levels of all baselines, and what the whole array hears; fractions known bad, and zero."""
     shape = slabs.shape
     sums = np.zeros((3, shape.n_times, shape.n_channels, shape.n_polarisations))
     known = zeros = 0
     for part, data, flags in slabs.read():
         cross = shape.cross[part]
+        flags[:, marked[part]] = True
         before, new = statistics.flag_unusable(data, flags)
         known += int(before[cross].sum())
         zeros += int(new[cross].sum())

@@ -1,6 +1,5 @@
-"""Pictures of an image: coordinates, colour bar, restoring beam; and its brightest sources."""
+"""The picture of an image: coordinates, colour bar, restoring beam."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,11 @@ from astropy.visualization import AsinhStretch, ImageNormalize
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
-from numpy.typing import NDArray
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.noise import shrunk
 from contimg_assets.radio.images.planes import opened
-from contimg_assets.radio.plots.figures import figure, save_small
+from contimg_assets.radio.plots.figures import save_small
 
 #: A picture shows at most this many pixels a side.
 LARGEST = 1000
@@ -69,37 +67,3 @@ def plot_image(path: Path, image: Path, rms_jy: float) -> None:
         fontsize=9,
     )
     save_small(made, path, dpi=140)
-
-
-def plot_cutouts(
-    path: Path,
-    pixels: NDArray[np.floating],
-    places: Sequence[tuple[float, float, str]],
-    rms_jy: float,
-    beam_pixels: float,
-) -> None:
-    """Draw the surroundings of up to eight sources, twenty beams wide, from −5 to 20 times the noise.
-
-    Parameters
-    ----------
-    path : Path
-    pixels : ndarray, shape (ny, nx)
-    places : sequence of (x, y, label)
-        Zero-based pixels.
-    rms_jy, beam_pixels : float
-    """
-    made, axes = figure(2, 4, (10, 5.4))
-    half = int(np.ceil(10 * beam_pixels))
-    for ax in axes:
-        ax.set_axis_off()
-    shown = None
-    for ax, (x, y, label) in zip(axes, places, strict=False):
-        x0, y0 = max(round(x) - half, 0), max(round(y) - half, 0)
-        cut = pixels[y0 : round(y) + half + 1, x0 : round(x) + half + 1]
-        shown = ax.imshow(
-            cut / rms_jy, origin="lower", cmap="cividis", vmin=-5, vmax=20, interpolation="none"
-        )
-        ax.set_title(label, fontsize=9)
-    if shown is not None:
-        made.colorbar(shown, ax=axes, label="over the noise", shrink=0.8)
-    save_small(made, path)

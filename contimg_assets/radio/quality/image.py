@@ -1,6 +1,7 @@
 """All numbers about an image, its sources against a survey, and the report."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,12 @@ from contimg_assets.radio.images.source_finding import (
     read_plane,
 )
 from contimg_assets.radio.images.source_table import source_table
-from contimg_assets.radio.plots.image import plot_cutouts
-from contimg_assets.radio.plots.quality import plot_comparison, plot_residual
 from contimg_assets.radio.quality.artefacts import around_bright, beam_shape, stripe_fraction
 from contimg_assets.radio.quality.products import THUMBNAIL, basic_numbers
-from contimg_assets.radio.quality.report import Report, write_report
+from contimg_assets.radio.quality.report.image_part import Pictured
+from contimg_assets.radio.quality.report.page import Report, write_report
+from contimg_assets.radio.quality.surroundings import Surroundings
+from contimg_assets.radio.quality.visibility_sample import sample_visibilities
 from contimg_assets.radio.robust import mad_sigma
 
 #: Power of the beam between which noise is stated, by name.
@@ -41,7 +43,13 @@ _RESOLVED_SIGMA, _RESOLVED_LEAST = 20.0, 10
 _NEGATIVES_LEAST = 10
 
 
-def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueOptions) -> dict[str, Any]:
+def image_numbers(
+    folder: Path,
+    out: Path,
+    catalogues: Path,
+    choices: CatalogueOptions,
+    around: Surroundings | None = None,
+) -> dict[str, Any]:
     """Look an image's products over.
 
     Parameters
@@ -49,10 +57,12 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     folder : Path
         Products of one image.
     out : Path
-        Folder for ``sources.fits``, pictures and ``report.html``.
+        Folder for ``sources.fits``, the picture and ``report.html``.
     catalogues : Path
         Folder of the installed catalogues.
     choices : CatalogueOptions
+    around : Surroundings, optional
+        The group's other products and earlier groups, for the report.
 
     Returns
     -------
@@ -105,27 +115,54 @@ def image_numbers(folder: Path, out: Path, catalogues: Path, choices: CatalogueO
     numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
     _write_sources(out / "sources.fits", sources, header, summary, comparison, choices)
     shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
-    pictures: dict[str, Path] = {}
-    if sources:
-        _draw_brightest(out / "brightest.png", plane, sources, numbers["rms_mjy_beam"] / 1e3)
-        pictures["The brightest sources, over the noise"] = out / "brightest.png"
-    if recovery:
-        pictures |= plot_residual(out, residual, noise, numbers)
-    if comparison and "ratio" in comparison.matched:
-        pictures |= plot_comparison(out, comparison)
-    write_report(
-        out / "report.html",
-        Report(numbers, summary, dict(header), sources, out / THUMBNAIL, pictures, recovery, comparison),
-    )
+    _report(folder, out, numbers, planes, (summary, header, sources, recovery, comparison), around)
     # Databases know no NaN; a number that is None is judged as bad.
     return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 
 
-def _draw_brightest(path: Path, plane: ImagePlane, sources: list[Found], rms_jy: float) -> None:
-    """Cut-outs of the sources that stand out most in the image."""
-    brightest = sorted(sources, key=lambda s: -s.point.flux_jy)[:8]
-    labels = [(s.point.x, s.point.y, f"{1e3 * s.point.flux_jy:.0f} mJy/beam") for s in brightest]
-    plot_cutouts(path, plane.pixels, labels, rms_jy, plane.major_pixels)
+def _report(
+    folder: Path,
+    out: Path,
+    numbers: dict[str, Any],
+    planes: dict[str, ImagePlane],
+    found: tuple[dict[str, Any], fits.Header, list[Found], Recovery | None, Comparison | None],
+    around: Surroundings | None,
+) -> None:
+    """Write the page about all that was found."""
+    summary, header, sources, recovery, comparison = found
+    around = around or Surroundings()
+    drawn, sample = None, None
+    # Of a blank image there is nothing to draw.
+    if recovery:
+        psf, residual, noise = (planes[name].pixels for name in ("psf", "residual", "noise"))
+        expected = float(numbers["expected_rms_mjy_beam"]) / 1e3
+        drawn = Pictured(planes["image"], psf, residual, noise, expected)
+    # Retention may have removed it.
+    if around.calibrated_ms is not None and around.calibrated_ms.is_dir():
+        sample = sample_visibilities(around.calibrated_ms)
+    files = _files(folder, around.files or os.path.relpath(folder.absolute(), out.absolute()))
+    write_report(
+        out / "report.html",
+        Report(
+            numbers,
+            summary,
+            dict(header),
+            sources,
+            out / THUMBNAIL,
+            files,
+            drawn,
+            recovery,
+            comparison,
+            sample,
+            around,
+        ),
+    )
+
+
+def _files(folder: Path, address: str) -> dict[str, str]:
+    """The files of an image that the report leads to."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return {name: f"{address}/{name}" for name in names}
 
 
 def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, Any]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Belongs here: routes.  Does not belong here: gathering (``station/status_views.py``, …).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
@@ -19,7 +19,7 @@ from contimg_assets.station.group_list import completed_by_verdict
 from contimg_assets.station.group_listing import GroupFilter, list_groups
 from contimg_assets.station.group_states import kind_of
 from contimg_assets.web.api.groups import Since, group_row
-from contimg_assets.web.api.parts import API, Parts, principal_of, require
+from contimg_assets.web.api.parts import API, Model, Parts, principal_of, require
 from contimg_assets.web.api.system_models import (
     ActionEntry,
     ActionPage,
@@ -50,6 +50,7 @@ from contimg_assets.web.problems import ProblemError
 from contimg_assets.web.roles import Role
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Model)
 #: Several pages that ask at once cost one look, s.
 CACHED_S = 1.0
 RECENT_GROUPS = 20
@@ -176,13 +177,16 @@ def gather_status(parts: Parts, request: Request) -> Status:
         queue=told("queue", lambda: _queue(parts)),
         completed_by_verdict=told("verdicts", lambda: completed_by_verdict(station.records.engine)),
         recent_groups=told("recent groups", lambda: _recent(parts)),
-        calibration_sets=told("calibration sets", lambda: _sets(parts)),
+        calibration_sets=told(
+            "calibration sets",
+            lambda: _briefly(SetBrief, station.registry.list("active")[::-1][:RECENT_GROUPS]),
+        ),
         ingest=told("ingest", lambda: Ingest.model_validate(status_views.ingest(station.engine))),
         latency_s=None
         if pace is None
         else Latency(median=pace.median_latency_s, worst=pace.worst_latency_s, n_images=pace.n_images),
         real_time_factor=None if pace is None else pace.real_time_factor,
-        waiting=told("waiting", lambda: _waiting(parts)),
+        waiting=told("waiting", lambda: _briefly(Waiting, status_views.waiting(station.engine))),
         daemon=None if daemon is None else Daemon(alive=daemon[0], age_s=daemon[1]),
         sensors=told("sensors", lambda: [Sensor(**each) for each in parts.dagster.sensors(request)]),
         disk=told("disk", lambda: Disk.model_validate(status_views.room(station.engine, station.settings))),
@@ -210,35 +214,9 @@ def _recent(parts: Parts) -> list[RecentGroup]:
     ]
 
 
-def _sets(parts: Parts) -> list[SetBrief]:
-    found = parts.station.registry.list("active")[::-1]
-    return [
-        SetBrief(
-            id=item.id,
-            group=item.group_key,
-            status=item.status,
-            calibrator=item.calibrator,
-            refant=item.refant,
-            valid_from_mjd=item.valid_from_mjd,
-            valid_to_mjd=item.valid_to_mjd,
-            declination_deg=item.declination_deg,
-        )
-        for item in found[:RECENT_GROUPS]
-    ]
-
-
-def _waiting(parts: Parts) -> list[Waiting]:
-    return [
-        Waiting(
-            group=each.key,
-            state=each.state,
-            verdict=each.verdict,
-            reason=each.reason,
-            since=each.since,
-            deadline=each.deadline,
-        )
-        for each in status_views.waiting(parts.station.engine)
-    ]
+def _briefly(model: type[M], found: Iterable[object]) -> list[M]:
+    """What the station knows, as far as the model has it."""
+    return [model.model_validate(each) for each in found]
 
 
 def check_health(parts: Parts) -> Health:

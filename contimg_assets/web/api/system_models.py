@@ -5,7 +5,7 @@ Belongs here: models.  Does not belong here: routes (``system.py``).
 
 from datetime import datetime
 
-from pydantic import ConfigDict
+from pydantic import AliasChoices, ConfigDict, Field
 
 from contimg_assets.web.api.group_models import GroupRow, State, Verdict
 from contimg_assets.web.api.parts import Model
@@ -55,7 +55,7 @@ class SetBrief(Model):
     """A calibration set in brief."""
 
     id: str
-    group: str
+    group: str = Field(validation_alias=AliasChoices("group", "group_key"))
     status: str
     calibrator: str
     refant: str
@@ -86,7 +86,7 @@ class Latency(Model):
 class Waiting(Model):
     """A group that waits for its calibration."""
 
-    group: str
+    group: str = Field(validation_alias=AliasChoices("group", "key"))
     state: State
     verdict: Verdict
     reason: str

@@ -1,21 +1,25 @@
-"""``/antennas`` and ``/antennas/{name}``: how the array stands, and what has changed.
+"""``/antennas`` and ``/antennas/{name}``: how the array stands, what has changed, marking one as bad.
 
 Belongs here: the pages.  Does not belong here: what flags and solutions say (``station/antenna_views.py``).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi import Path as PathParameter
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
+from contimg_assets.station.antenna_marks import AntennaMarks
 from contimg_assets.station.antenna_views import AntennaMatrix, antenna_in_sets, antenna_matrix, station_map
-from contimg_assets.web.api.parts import Parts
+from contimg_assets.web.api.parts import Parts, require
 from contimg_assets.web.cache import Lately
-from contimg_assets.web.pages.rendering import page
+from contimg_assets.web.pages.rendering import Form, form_of, go_to, page
 from contimg_assets.web.problems import ProblemError
+from contimg_assets.web.roles import Role
 
 #: Groups of the matrix, and sets of an antenna's page.
 GROUPS, SETS = 36, 20
@@ -23,6 +27,10 @@ GROUPS, SETS = 36, 20
 SHARED_S = 30.0
 #: Class of a flagged fraction, by its lower bound.
 STEPS = (0.0, 0.1, 0.25, 0.5, 0.75)
+
+Name = Annotated[str, PathParameter(max_length=16)]
+Identity = Annotated[str, PathParameter(pattern="^[0-9a-f]{12}$")]
+Sent = Annotated[Form, Depends(form_of)]
 
 
 def antennas_router(parts: Parts) -> APIRouter:
@@ -52,7 +60,7 @@ def antennas_router(parts: Parts) -> APIRouter:
         )
 
     @router.api_route("/antennas/{name}", methods=["GET", "HEAD"])
-    def antenna(name: Annotated[str, PathParameter(max_length=16)], request: Request) -> HTMLResponse:
+    def antenna(name: Name, request: Request) -> HTMLResponse:
         found = matrix("")
         of_group = found.antennas.get(name, {})
         sets = antenna_in_sets(parts.station, name, SETS)
@@ -61,9 +69,46 @@ def antennas_router(parts: Parts) -> APIRouter:
                 404, f"no antenna {name[:16]!r} is in the newest groups or in a calibration set"
             )
         history = next((each for each in found.histories if each.antenna == name), None)
-        return page(request, "antenna.html", name=name, of_group=of_group, sets=sets, history=history)
+        known = marks().known(name)[::-1]
+        return page(
+            request, "antenna.html", name=name, of_group=of_group, sets=sets, history=history, marks=known
+        )
+
+    def marks() -> AntennaMarks:
+        return AntennaMarks(parts.station.settings.home)
+
+    @router.post("/antennas/{name}/marks")
+    def mark(name: Name, request: Request, form: Sent) -> RedirectResponse:
+        user = require(request, Role.OPERATOR).name
+        since, until = time_of(form, "since") or datetime.now(UTC), time_of(form, "until")
+        marks().add(name, form.one("reason"), since.replace(microsecond=0), until, user)
+        return go_to(f"/antennas/{quote(name)}")
+
+    @router.post("/antennas/{name}/marks/{identity}/end")
+    def end(name: Name, identity: Identity, request: Request) -> RedirectResponse:
+        require(request, Role.OPERATOR)
+        marks().end(identity, datetime.now(UTC).replace(microsecond=0))
+        return go_to(f"/antennas/{quote(name)}")
 
     return router
+
+
+def time_of(form: Form, name: str) -> datetime | None:
+    """A time of a form, UTC; None if it was left empty.
+
+    Raises
+    ------
+    ProblemError
+        422 if it is none.
+    """
+    told = form.one(name).removesuffix("Z")
+    if not told:
+        return None
+    try:
+        return datetime.fromisoformat(told).replace(tzinfo=UTC)
+    except ValueError as error:
+        expected = "expected a time UTC such as 2025-06-01T12:00"
+        raise ProblemError(422, f"{name}: found {told[:40]!r}; {expected}") from error
 
 
 @dataclass(frozen=True)

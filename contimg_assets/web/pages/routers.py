@@ -12,6 +12,7 @@ from contimg_assets.web.pages.batches import batches_router
 from contimg_assets.web.pages.calibration import calibration_router
 from contimg_assets.web.pages.group import group_router
 from contimg_assets.web.pages.group_forms import group_forms_router
+from contimg_assets.web.pages.group_rows import rows_router
 from contimg_assets.web.pages.groups import groups_router
 from contimg_assets.web.pages.jobs import jobs_router
 from contimg_assets.web.pages.limits import limits_router
@@ -24,6 +25,7 @@ from contimg_assets.web.pages.tonight import tonight_router
 _ROUTERS = (
     tonight_router,
     groups_router,
+    rows_router,
     group_router,
     group_forms_router,
     calibration_router,

@@ -1,0 +1,106 @@
+"""A sample of a group's calibrated visibilities, for pictures: what no table of flags or image shows.
+
+Belongs here: choosing and averaging.  Does not belong here: drawing, or numbers that are judged: those are
+taken from all data, where these are read anyway.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg_assets.radio.measurement_set import GroupShape, read_shape
+from contimg_assets.radio.telescope import visibility_sigma_jy
+
+#: The sample: so many runs of neighbouring rows of every integration, spread over the baselines.
+#: Neighbours lie in one tile of the table, which is read whole.
+_RUNS, _ROWS = 8, 40
+#: Channels are averaged to at most these.
+_CHANNELS = 96
+
+
+@dataclass(frozen=True)
+class VisibilitySample:
+    """Visibilities of some baselines, averaged over neighbouring channels, and the uvw of all."""
+
+    values: NDArray[np.complex64]
+    """[integration, baseline, channel, feed], Jy; NaN where all is flagged."""
+    column: str
+    """Where they are from."""
+    uv_m: NDArray[np.float64]
+    """Of the sample: [integration, baseline]."""
+    seconds: NDArray[np.float64]
+    """Centres of integrations since the first began."""
+    frequencies_hz: NDArray[np.float64]
+    """Of averaged channels."""
+    noise_jy: float
+    """Expected in the real part of a value of which nothing is flagged."""
+    n_baselines: int
+    """In the data, without autocorrelations."""
+    uvw_m: NDArray[np.float64]
+    """u and v of all baselines: [integration, baseline, 2]."""
+
+    @property
+    def n_sampled(self) -> int:
+        """Baselines of the sample."""
+        return self.values.shape[1]
+
+
+def sample_visibilities(ms: Path) -> VisibilitySample:
+    """Read a sample of a Measurement Set: its calibrated data, or else its data.
+
+    Raises
+    ------
+    ConversionError
+        If its rows are not integrations of the same baselines.
+    """
+    from casacore.tables import table
+
+    shape = read_shape(ms)
+    runs = _runs(shape)
+    step = max(1, -(-shape.n_channels // _CHANNELS))
+    n_channels = shape.n_channels // step
+    chosen = np.concatenate([np.arange(a, b) for a, b in runs])
+    cross = shape.cross[chosen]
+    out = np.empty((shape.n_times, int(cross.sum()), n_channels, shape.n_polarisations), np.complex64)
+    with table(str(ms), ack=False) as main:
+        column = "CORRECTED_DATA" if "CORRECTED_DATA" in main.colnames() else "DATA"
+        for t in range(shape.n_times):
+            data, flags = (
+                np.concatenate([main.getcol(name, t * shape.n_baselines + a, b - a) for a, b in runs])[cross]
+                for name in (column, "FLAG")
+            )
+            out[t] = _averaged(data, flags, step, n_channels)
+        uvw = main.getcol("UVW").reshape(shape.n_times, shape.n_baselines, 3)
+    averaged = shape.frequencies_hz[: n_channels * step].reshape(n_channels, step).mean(axis=1)
+    return VisibilitySample(
+        out,
+        column,
+        np.hypot(uvw[:, chosen[cross], 0], uvw[:, chosen[cross], 1]),
+        (shape.times_jd - shape.times_jd[0]) * 86400.0 + shape.integration_s / 2,
+        averaged,
+        visibility_sigma_jy(shape.channel_width_hz * step, shape.integration_s),
+        int(shape.cross.sum()),
+        uvw[:, shape.cross, :2],
+    )
+
+
+def _runs(shape: GroupShape) -> list[tuple[int, int]]:
+    """First and last rows of an integration's runs; all rows, if there are few."""
+    if shape.n_baselines <= _RUNS * _ROWS:
+        return [(0, shape.n_baselines)]
+    starts = np.linspace(0, shape.n_baselines - _ROWS, _RUNS).astype(int)
+    return [(int(start), int(start) + _ROWS) for start in starts]
+
+
+def _averaged(
+    data: NDArray[np.complex64], flags: NDArray[np.bool_], step: int, n_channels: int
+) -> NDArray[np.complex64]:
+    """Means of unflagged samples over ``step`` channels."""
+    parts = (len(data), n_channels, step, data.shape[2])
+    good = ~flags[:, : n_channels * step] & np.isfinite(data[:, : n_channels * step])
+    sums = np.where(good, data[:, : n_channels * step], 0).reshape(parts).sum(axis=2)
+    numbers = good.reshape(parts).sum(axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(numbers > 0, sums / numbers, np.nan + 0j).astype(np.complex64)
