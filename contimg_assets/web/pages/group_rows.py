@@ -5,6 +5,7 @@ Belongs here: rows as text.  Does not belong here: the query (``groups.py``), or
 
 import csv
 from collections.abc import Iterator
+from datetime import date
 from io import StringIO
 from typing import Any
 
@@ -58,7 +59,7 @@ def cell(value: object) -> str:
     """A value as a cell: never a formula."""
     if value is None:
         return ""
-    told = value.isoformat() if hasattr(value, "isoformat") else str(value)
+    told = value.isoformat() if isinstance(value, date) else str(value)
     return f"'{told}" if isinstance(value, str) and told.startswith(_FORMULA) else told
 
 
