@@ -43,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reconcile": ("backup", "Hold the station database against the disk and against..."),
     "metrics": ("metrics", "Print what Prometheus is told of this installation, in its..."),
     "night": ("night", "Make the report of the night DATE, a day UTC such as..."),
-    "notify": ("notify", "Alarms: to whom they go, which there are, and who has seen to..."),
+    "notify": ("notify", "Alarms: to whom they go, which there are, and who has seen..."),
     "daemon": ("daemon", "Run Dagster's daemon, or wait while another one works on..."),
     "ui": ("serve", "Serve pages, products and Dagster's web UI on one port, and..."),
     "serve": ("serve", "Serve pages, products and Dagster's web UI on one port,..."),

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, delete, update
 
 from contimg_assets.radio.group_key import KEY_FORMAT
 from contimg_assets.settings import Settings
@@ -15,8 +15,9 @@ from contimg_assets.station.alarm_rules import conditions
 from contimg_assets.station.alarms import Condition, take_conditions
 from contimg_assets.station.columns import now
 from contimg_assets.station.database import transaction
-from contimg_assets.station.models import CalibrationWait, GroupSummary, GroupTransition, ObservationGroup
+from contimg_assets.station.models import CalibrationWait, GroupTransition, ObservationGroup
 from contimg_assets.station.products import StationRecords
+from contimg_assets.station.space_models import SpaceSample
 from contimg_assets_tests.fake_stages import record_verdict, registration
 
 Usage = namedtuple("Usage", "total used free")
@@ -173,17 +174,14 @@ def test_a_declination_without_calibrators(
 def test_a_disk_that_fills_up_wants_somebody_by_daylight_or_now(
     emptied: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (key,) = keys_until(now(), 1)
-    enter(emptied, key)
-    product(emptied, key, "measurement_set", size_bytes=70_000_000_000)
-    product(emptied, key, "image", rms_mjy_beam=1.0)
-    with transaction(emptied) as session:
-        session.execute(update(GroupSummary).values(measurement_set_bytes=70_000_000_000))
     told = []
-    for free in (900e9, 80e9, 35e9, 5e9):  # 20 GB a day
-        for module in ("alarm_rules", "status_views"):
-            name = f"contimg_assets.station.{module}.shutil.disk_usage"
-            monkeypatch.setattr(name, lambda _, free=free: Usage(1000e9, 0, free))
+    for free in (900e9, 80e9, 35e9, 5e9):
+        monkeypatch.setattr(alarm_rules.shutil, "disk_usage", lambda _, free=free: Usage(1000e9, 0, free))
+        with transaction(emptied) as session:
+            session.execute(delete(SpaceSample))
+            for days in (2, 1, 0):  # 20 GB a day
+                sample = {"free_bytes": int(free + 20e9 * days), "total_bytes": 10**12}
+                session.add(SpaceSample(at=now() - timedelta(days=days), **sample))
         told.append([each.severity for each in found(emptied, settings, "disk")])
     assert told == [[], ["tell"], ["page"], ["page"]]
 

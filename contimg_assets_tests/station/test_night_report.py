@@ -100,7 +100,7 @@ def test_a_report_is_a_product_with_versions_inputs_and_no_litter(nights: Nights
     assert rows[0].superseded_at is not None
     assert report_of(station, FIRST).resolve().parent == station.store.path(FIRST, NIGHT_REPORT).resolve()
     assert [row.key for row in reports(station)] == [FIRST]
-    assert not list((station.store.products / "20250601" / ".staging").iterdir())
+    assert not list((station.store.products / FIRST / ".staging").iterdir())
     assert not [each for each in examine(station) if NIGHT_REPORT in str(vars(each))]
     (removal,) = [each for each in plan(station.engine, station.store, 0.0) if NIGHT_REPORT in each.reason]
     assert removal.version_id == first.id

@@ -63,7 +63,8 @@ def opened(path: Path) -> Iterator[Any]:
     astropy.io.fits.PrimaryHDU or CompImageHDU
     """
     with fits.open(path, memmap=True) as hdus:
-        yield hdus[0] if hdus[0].header["NAXIS"] else hdus[1]
+        compressed = hdus[0].header["NAXIS"] == 0 and len(hdus) > 1
+        yield hdus[1 if compressed else 0]
 
 
 def plane_header(path: Path) -> fits.Header:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from contimg_assets import __version__
 from contimg_assets.radio.errors import CatalogueError, MissingInputError
 from contimg_assets.radio.files import tree_sha256
-from contimg_assets.radio.images.planes import plane_header
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -106,6 +105,9 @@ def read_provenance(image: Path) -> dict[str, Any]:
         If it is not one of our images.
     """
     # Every run loads this module for the versions that it keeps, and few need astropy.
+
+    # Every run loads this module for the versions that it keeps, and few need astropy.
+    from contimg_assets.radio.images.planes import plane_header
 
     if not image.is_file():
         raise MissingInputError(f"{image}: found no file; expected a FITS image")
