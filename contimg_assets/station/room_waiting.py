@@ -41,10 +41,10 @@ def wait_for_room(engine: Engine, settings: Settings, tell: Callable[[str], None
     while space.stopped:
         removals = everything(engine, settings, wanted_bytes=space.wanted_bytes)
         if not carry_out(engine, Store(settings.home, settings.scratch), removals):
-            if time.monotonic() > deadline:
-                raise StorageError(space.text, settings.home)
             if not told:
                 tell(f"waiting for room: {space.text}")
                 told = True
+            if time.monotonic() > deadline:
+                raise StorageError(space.text, settings.home)
             time.sleep(LOOK_S)
         space = guard.judge(notifier)

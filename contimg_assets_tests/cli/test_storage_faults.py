@@ -18,8 +18,11 @@ from contimg_assets_tests.fake_stages import CALIBRATOR, calls
 from contimg_assets_tests.mounts import full, small_disk
 
 
-def test_a_home_that_is_full_for_a_while_costs_no_attempt(home: Path) -> None:
+def test_a_home_that_is_full_for_a_while_costs_no_attempt(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the databases cannot be written meanwhile: both are SQLite files in that home."""
+    monkeypatch.setenv("CONTIMG_SPACE__RESERVE_GB", "0")
     with small_disk(home, 192):
         folder = make_data(home, target=False)
         process = start("process", folder, slow="image")

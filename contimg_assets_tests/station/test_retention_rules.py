@@ -227,5 +227,5 @@ def test_old_logs_go_and_new_ones_stay(home: Path) -> None:
 
 def test_a_bad_verdict_that_comes_later_counts(records: StationRecords, store: Store) -> None:
     finish(records, store)
-    record_verdict(records, TARGET, "image_qa", "rms_ratio", status="ERROR", **(JUDGED | {"value": 9.0}))
+    record_verdict(records, TARGET, "image_qa", "rms_ratio", status="ERROR", **JUDGED)
     assert classes(records, store, 1.0) == []

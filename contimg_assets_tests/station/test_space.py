@@ -82,6 +82,7 @@ def test_the_forecast_is_of_the_last_weeks_pace(emptied: Engine, tmp_path: Path)
             at = now() - timedelta(hours=48 - hours)
             session.add(SpaceSample(at=at, free_bytes=free - per_day * hours // 24, total_bytes=free))
     left = guard.look().days_left
+    assert left is not None
     assert left == pytest.approx(free / per_day, rel=0.05)
     values = {metric.name: metric for metric in station_metrics(emptied, settings)}
     (sample,) = values["contimg_disk_full_seconds"].samples

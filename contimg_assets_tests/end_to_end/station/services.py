@@ -167,6 +167,8 @@ class Station:
             **SHORT,
             "CONTIMG_INGEST__DEAD_AFTER_S": str(dead_after_s),
             "CONTIMG_HOME": str(home),
+            # Its disk may be a small one.
+            "CONTIMG_SPACE__RESERVE_GB": "0",
             "CONTIMG_INCOMING": str(home.parent / "incoming"),
             "DAGSTER_HOME": str(home / "dagster"),
             "CONTIMG_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
