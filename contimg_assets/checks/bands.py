@@ -131,8 +131,8 @@ def _observation(product: str, key: str, records: StationRecords) -> AssetObserv
     """How the group stands now, beside the numbers of its asset, which judge nothing."""
     stands = standing(records, key)
     metadata = {
-        "state": stands.state,
         "verdict": stands.verdict,
+        "state": stands.state,
         "checks_warn": stands.n_warn,
         "checks_error": stands.n_error,
         "worst_check": stands.worst_check or "none",

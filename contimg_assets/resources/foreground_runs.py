@@ -17,8 +17,8 @@ from contimg_assets.resources.dagster_runs import AGAIN_TAG, LEASE_TAG, DagsterR
 from contimg_assets.station.make_again import Step
 from contimg_assets.station.operations import RunResult
 
-#: By this tag the web UI finds a job's runs, and what belongs on the time line: the daemon's have it from
-#: where they were asked for.
+#: By this tag the web UI finds a job's runs: the daemon's have it from where they were asked for.  Its
+#: time line wants that place itself, which a run in this process has none of.
 REPOSITORY_TAG, REPOSITORY = ".dagster/repository", f"__repository__@{LOCATION}"
 
 
