@@ -20,13 +20,10 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
     done = _call("mount", "-t", "tmpfs", "-o", f"size={mib}m", "contimg-test", folder)
     if done.returncode:
         pytest.skip(f"NOT TESTED: mounting a small disk is not permitted here: {done.stderr.strip()}")
-    with pytest.MonkeyPatch.context() as patch:
-        # The disk is to be full, and not kept from it by the room that groups may not use.
-        patch.setenv("CONTIMG_SPACE__RESERVE_GB", "0")
-        try:
-            yield folder
-        finally:
-            _call("umount", "-l", folder)
+    try:
+        yield folder
+    finally:
+        _call("umount", "-l", folder)
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from dagster import DagsterInstance
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from contimg_assets.resources.dagster_doctor import SILENT_S
-from contimg_assets.resources.dagster_metrics import sensor_ticks
+from contimg_assets.resources.dagster_metrics import SILENT_S, sensor_ticks
 from contimg_assets.station.alarms import Condition
 from contimg_assets.station.alerts import PAGE
 

@@ -22,8 +22,6 @@ from contimg_assets.radio.errors import StateError
 from contimg_assets.resources.workers import StationWorkers, control_app
 from contimg_assets.station.doctor import Finding
 
-#: A daemon or sensor that has been silent for this long does not work, s.
-SILENT_S = 180.0
 #: State of a socket that listens, in Linux's table.
 _LISTENS = "0A"
 

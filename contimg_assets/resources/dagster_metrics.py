@@ -19,6 +19,9 @@ from contimg_assets.settings import Settings
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.metrics import station_metrics
 
+#: A daemon or sensor that has been silent for this long does not work, s.
+SILENT_S = 180.0
+
 
 class InstallationCollector(Collector):
     """Everything that is told of an installation, read when Prometheus asks.

@@ -63,8 +63,6 @@ def hunted(small_disk: Path, postgres_server: PostgresServer) -> Iterator[Statio
     with station(small_disk, postgres_server, slots=2, dead_after_s=DEAD_AFTER_S) as made:
         # As often as faults come: a group that is given up shows nothing of what comes after.
         made.environment["CONTIMG_INGEST__ATTEMPTS"] = "1000"
-        # The small disk is to be full at times.
-        made.environment["CONTIMG_SPACE__RESERVE_GB"] = "0"
         yield made
     assert processes_of(small_disk) == []
 
