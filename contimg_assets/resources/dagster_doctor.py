@@ -19,6 +19,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster_celery.launcher import CeleryRunLauncher
 
 from contimg_assets.radio.errors import StateError
+from contimg_assets.resources.dagster_metrics import SILENT_S
 from contimg_assets.resources.workers import StationWorkers, control_app
 from contimg_assets.station.doctor import Finding
 
