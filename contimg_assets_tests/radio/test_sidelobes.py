@@ -1,6 +1,7 @@
 """What errors of calibration leave around bright sources must not become sources."""
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from contimg_assets.radio.images.fits import celestial_wcs
@@ -73,6 +74,7 @@ def test_the_ring_that_clean_leaves_around_a_bright_source_counts_as_nothing() -
     assert len(negative_peaks(plane, LEVEL, ONE, 5.0, 0.1)) == 0
 
 
+@pytest.mark.long
 def test_a_fit_that_runs_up_a_slope_is_not_a_source() -> None:
     """One high pixel on a steep wing: the beam fitted there lies beyond the pixels it was fitted to."""
     xx = np.mgrid[:N, :N][1].astype(float)

@@ -30,7 +30,7 @@ ASSETS = (
 ROWS = 10
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def instance(request: pytest.FixtureRequest, settings: Settings) -> Iterator[DagsterInstance]:
     """Dagster's storage, of each kind."""
     configured = yaml.safe_load(instance_configuration() + NO_COMPUTE_LOGS)

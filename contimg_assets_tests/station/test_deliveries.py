@@ -48,6 +48,7 @@ def rows(engine: Engine) -> list[Delivery]:
         return list(session.scalars(select(Delivery).order_by(Delivery.id)))
 
 
+@pytest.mark.long
 def test_a_thousand_failures_within_a_minute_are_few_messages_to_mail_and_web(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

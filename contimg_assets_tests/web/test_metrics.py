@@ -78,6 +78,7 @@ def test_the_text_is_what_prometheus_wants(settings: Settings) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.long
 def test_rules_hold_and_fire_when_they_should() -> None:
     for command in (
         ["check", "config", DEPLOY / "prometheus" / "prometheus.yml"],
