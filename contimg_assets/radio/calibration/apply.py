@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.applied_delays import changed_delays, delays_of
 from contimg_assets.radio.calibration.interpolation import interpolate
-from contimg_assets.radio.calibration.solve import TABLES
+from contimg_assets.radio.calibration.solve import SIDECAR, TABLES
 from contimg_assets.radio.caltables.jones import Jones, read_jones
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree
@@ -23,8 +23,6 @@ from contimg_assets.radio.measurement_set import GroupShape, add_column_like_dat
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
 _INTEGRATIONS, _CHANNELS = 7, 5
-#: What is kept with a set's tables.
-SIDECAR = "solutions.json"
 #: The correlator's delays may have changed for this part of the antennas, which are flagged.
 MOST_OTHER = 0.5
 

@@ -19,7 +19,7 @@ from astropy.coordinates import SkyCoord
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.calibration.solve import SIDECAR, solve
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
@@ -119,7 +119,7 @@ def solve_with_field(
             for s in used
         ],
     }
-    (out / "solutions.json").write_text(json.dumps(kept, indent=1))
+    (out / SIDECAR).write_text(json.dumps(kept, indent=1))
     return kept
 
 

@@ -31,6 +31,8 @@ from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import Source
 
+#: What is kept with a set's tables.
+SIDECAR = "solutions.json"
 #: Type, order of application, file name.
 TABLES = (("K", 10, "K.cal"), ("BA", 20, "B.cal"), ("GA", 40, "G.cal"))
 #: A set in which fewer antennas than this part of the live ones have solutions is no set.
@@ -140,7 +142,7 @@ def solve(
         "phases_deg": found.phases_deg,
         "wall_seconds": time.monotonic() - began,
     }
-    (out / "solutions.json").write_text(json.dumps(sidecar, indent=1))
+    (out / SIDECAR).write_text(json.dumps(sidecar, indent=1))
     return sidecar
 
 
