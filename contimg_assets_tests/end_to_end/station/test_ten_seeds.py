@@ -10,7 +10,6 @@ import pytest
 
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.settings import Settings
 from contimg_assets.station.store import Store
 from contimg_assets_tests.conftest import PostgresServer
 from contimg_assets_tests.end_to_end.station.checker import (
@@ -52,11 +51,12 @@ def test_a_machine_is_lost_at_a_moment_of_chance(sharing: Station, seed: int) ->
     records, store = DatabaseResource().records(), Store(sharing.home)
     watch_publications(records.engine)
     for name in ("one", "two"):
-        # A scratch folder of each machine's own, where there is such a setting.
-        if "scratch" in Settings.model_fields:
-            sharing.environment["CONTIMG_SCRATCH"] = str(sharing.home.parent / f"scratch-{name}")
+        # A scratch folder of each machine's own.
+        scratch = sharing.home.parent / f"scratch-{name}"
+        scratch.mkdir()
+        sharing.environment["CONTIMG_SCRATCH"] = str(scratch)
         sharing.start_worker(name)
-    sharing.environment.pop("CONTIMG_SCRATCH", None)
+    sharing.environment.pop("CONTIMG_SCRATCH")
     sharing.start_daemon()
     # At any number of groups done, and any moment after that.
     n_done, later_s = rng.randrange(1, GROUPS - 4), rng.uniform(0.0, 10.0)
