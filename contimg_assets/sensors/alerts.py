@@ -1,6 +1,7 @@
 """Alerts: failed runs, bad verdicts, the telescope's moves; each told once, not too many at a time."""
 
 from dagster import (
+    DagsterEventType,
     DagsterRunStatus,
     DefaultSensorStatus,
     RunFailureSensorContext,
@@ -12,7 +13,7 @@ from dagster import (
     sensor,
 )
 
-from contimg_assets.jobs import convert_group, process_group
+from contimg_assets.jobs import convert_group, image_group, process_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, TERMINATED
@@ -63,7 +64,7 @@ def failed_runs(
         if held.owner == run.run_id:
             Judge(leases, storage.store()).hand_back(group.key, held, told)
         return
-    # Nor could a run that ended before its first step, or whose checks condemned what it made.
+    # Nor could a run that ended before its first step took the group, or whose checks condemned what it made.
     record = context.instance.get_run_record_by_id(run.run_id)
     if record is None or LEFT_ALONE_TAG in record.dagster_run.tags:
         return
@@ -72,8 +73,16 @@ def failed_runs(
         return
     if group.state == "pending" and run.job_name in (convert_group.name, process_group.name):
         leases.could_not_begin(group.key, run.run_id, told)
-    elif group.state == "in_progress":
+    elif group.state == "in_progress" and _failed_itself(context):
         records.fail(group.key, told)
+    elif group.state == "in_progress" and run.job_name == image_group.name:
+        leases.could_not_begin(group.key, run.run_id, told)
+
+
+def _failed_itself(context: RunFailureSensorContext) -> bool:
+    """Whether a step of the run failed: not one that was killed, or lost with its machine, between steps."""
+    run, failed = context.dagster_run, DagsterEventType.STEP_FAILURE
+    return bool(context.instance.get_records_for_run(run.run_id, of_type=failed, limit=1).records)
 
 
 def _was_broken_off(context: RunFailureSensorContext, database: DatabaseResource, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from dagster import DefaultSensorStatus, SensorEvaluationContext, SkipReason, sensor
 
+from contimg_assets.jobs import image_group
 from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.dagster_runs import DagsterRuns
@@ -53,7 +54,8 @@ def lost_runs(
         runs.end(run.run_id, message)
         key = run.tags.get(PARTITION_TAG)
         group = database.records().find(key) if key else None
-        if group is not None:
+        # Between two runs a group is in progress and nobody's: only the run that was to image it counts then.
+        if group is not None and (group.state == "pending" or run.job_name == image_group.name):
             leases.could_not_begin(group.key, run.run_id, message)
         alerts.notifier().send("run_lost", key or run.run_id, message)
     return SkipReason(f"{len(found)} runs were lost")

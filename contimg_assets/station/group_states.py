@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import ColumnElement, CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import MissingInputError, StateError
@@ -100,13 +100,28 @@ def begin_for(session: Session, group: ObservationGroup, run: str) -> bool:
         Whether it was moved to ``in_progress``: once for each run, since several look for such runs.
     """
     reason = f"run {run} was made for it"
-    again = select(GroupTransition.id).where(
-        GroupTransition.key == group.key, GroupTransition.reason == reason
-    )
-    if session.scalars(again.limit(1)).first() is not None:
+    if _was_said(session, group.key, GroupTransition.reason == reason) or _has_ended(session, group.key, run):
         return False
     move(session, group, "in_progress", reason)
     return True
+
+
+def ended_early(session: Session, key: str, run: str, reason: str) -> str | None:
+    """What to say of a run that ended before a step of it took a group in progress; None: it was said."""
+    return None if _has_ended(session, key, run) else f"{_ended(run)}: {reason}"
+
+
+def _has_ended(session: Session, key: str, run: str) -> bool:
+    return _was_said(session, key, GroupTransition.reason.startswith(_ended(run), autoescape=True))
+
+
+def _ended(run: str) -> str:
+    return f"run {run} ended before it took the group"
+
+
+def _was_said(session: Session, key: str, condition: ColumnElement[bool]) -> bool:
+    found = select(GroupTransition.id).where(GroupTransition.key == key, condition)
+    return session.scalars(found.limit(1)).first() is not None
 
 
 def move(

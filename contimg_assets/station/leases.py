@@ -26,7 +26,7 @@ from contimg_assets.radio.errors import StateError
 from contimg_assets.radio.process_marks import process_identity
 from contimg_assets.settings import IngestOptions
 from contimg_assets.station.database import database_now, reading, transaction
-from contimg_assets.station.group_states import begin_for, get_group, move
+from contimg_assets.station.group_states import begin_for, ended_early, get_group, move
 from contimg_assets.station.models import DIED, GroupTransition, Lease, ObservationGroup
 
 #: How the identity of a foreground command begins; any other owner is a run.
@@ -334,11 +334,16 @@ class Leases:
             return self._died(session, key, owner, reason)
 
     def could_not_begin(self, key: str, run: str, reason: str) -> str:
-        """A run of a pending group ended before its first step: counted as a worker that died."""
+        """A run ended before it took the group, which nobody holds: counted as a worker that died."""
         with transaction(self.engine) as session:
             group = get_group(session, key, lock=True)
-            free = group.state == "pending" and lease_of(session, key) is None
-            if free and begin_for(session, group, run):
+            if lease_of(session, key) is not None:
+                return group.state
+            if group.state == "in_progress":
+                # Converted, and to be imaged: what was made of it stands when it is begun again.
+                told = ended_early(session, key, run, reason)
+                return group.state if told is None else self._died(session, key, None, told)
+            if group.state == "pending" and begin_for(session, group, run):
                 return self._died(session, key, None, reason)
             return group.state
 

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 from dagster import (
+    DagsterEvent,
     DagsterInstance,
     RunRequest,
     SensorDefinition,
@@ -18,6 +19,7 @@ from dagster import (
     build_run_status_sensor_context,
     build_sensor_context,
 )
+from dagster._core.execution.plan.objects import StepFailureData
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import CALIBRATOR_SCAN, OBSERVATION_GROUP, add_keys
@@ -732,3 +734,32 @@ def test_a_run_that_failed_because_it_was_interrupted_is_no_alert_and_its_group_
     group = records.group(TARGET)
     assert (group.state, group.reason) == ("pending", "interrupted by SIGTERM")
     assert NotifierResource().notifier().recent() == []
+
+
+@pytest.mark.parametrize("step_failed", [False, True])
+def test_an_imaging_run_that_was_killed_before_it_took_its_group_lets_it_go_on(
+    records: StationRecords, home: Path, instance: DagsterInstance, *, step_failed: bool
+) -> None:
+    """Its group was converted, and nobody's; one whose step failed has failed."""
+    pending(records, home, TARGET)
+    records.begin(TARGET, "convert")
+    DatabaseResource().leases().release("convert")
+    job = build_defs({"stages": FakeStages()}).resolve_job_def("image_group")
+    run = instance.create_run_for_job(job, tags={"dagster/partition": TARGET})
+    if step_failed:
+        failed = StepFailureData(error=None, user_failure_data=None)
+        event = DagsterEvent("STEP_FAILURE", "image_group", event_specific_data=failed)
+        instance.report_dagster_event(event, run.run_id)
+    event = instance.report_run_failed(run, "the run worker is gone")
+    finished = instance.get_run_by_id(run.run_id)
+    assert finished is not None
+    context = build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=finished,
+        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
+    ).for_run_failure()
+    failed_runs(context)
+    group = records.group(TARGET)
+    assert (group.state, group.retries) == (("failed", 0) if step_failed else ("pending", 1))

@@ -193,6 +193,21 @@ def test_a_run_that_cannot_begin_counts_as_an_attempt(records: StationRecords, l
     assert leases.could_not_begin(TARGET, "run 1", "no such module") == "in_progress"
 
 
+def test_a_run_that_is_lost_before_it_takes_a_converted_group_costs_it_an_attempt(
+    records: StationRecords, leases: Leases
+) -> None:
+    """Between two runs a group is in progress and nobody's: it goes back, as if its worker had died."""
+    records.begin(TARGET, "convert")
+    leases.release("convert")
+    told = "neither Redis nor a worker has it"
+    assert leases.could_not_begin(TARGET, "image", told) == "pending"
+    assert records.group(TARGET).retries == 1
+    assert records.group(TARGET).reason.startswith(f"run image ended before it took the group: {told}")
+    # Whoever else finds the run finds it counted.
+    assert leases.could_not_begin(TARGET, "image", "killed") == "pending"
+    assert records.group(TARGET).retries == 1
+
+
 def test_between_runs_nobody_holds_a_group(records: StationRecords, leases: Leases) -> None:
     records.begin(TARGET, "convert")
     with pytest.raises(StateError, match=r"held by run convert on .*, so run image leaves it alone"):
