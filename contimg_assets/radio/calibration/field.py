@@ -19,7 +19,8 @@ from astropy.coordinates import SkyCoord
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.solve import SIDECAR, solve
+from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
