@@ -35,13 +35,13 @@ def main(target: Path, tables: Path, rounds: int, scratch: Path | None) -> None:
             for folder in work.iterdir():
                 if folder.name != "home":
                     shutil.rmtree(folder)
-            raw, flags, calibrated, image = (work / x for x in ("raw.ms", "flags", "calibrated.ms", "image"))
+            raw, flags, image = (work / x for x in ("raw.ms", "flags", "image"))
             for label, arguments in {
                 "conversion": ("convert", target, raw),
                 "its quality": ("qa", "ms", raw, work / "qa_ms"),
                 "flags": ("flag", raw, flags),
-                "calibration applied": ("apply", raw, flags, tables, calibrated),
-                "image": ("image", calibrated, image),
+                "calibration looked at": ("apply", raw, flags, tables),
+                "image": ("image", raw, image, "--calibrate", flags, tables),
                 "its quality ": ("qa", "image", image, work / "qa_image"),
             }.items():
                 costs.setdefault(label, []).append(contimg(*arguments, **home))

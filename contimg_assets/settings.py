@@ -98,8 +98,9 @@ class RetentionOptions(Options):
     """Content of a version stays for this long after another has taken its place, h: longer than any run
     or person that reads it."""
     calibrated_hours: float = Field(default=0.0, ge=0)
-    """The calibrated Measurement Set stays for this long after the image that was made of it, h; it waits for
-    the image's verdict, and for ``measurement_set_days`` if that is no good one."""
+    """A calibrated Measurement Set is written for every group, and stays for this long after the image that
+    was made of it, h; it waits for the image's verdict, and for ``measurement_set_days`` if that is no good
+    one. 0: none is written, and the calibration is applied while the image is made."""
     measurement_set_days: float = Field(default=14.0, ge=0)
     """The Measurement Set of a group with a good image stays for this long after the group was done, days:
     flags are looked at again within two weeks; its files make it again in half a minute."""

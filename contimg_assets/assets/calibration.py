@@ -38,11 +38,9 @@ from contimg_assets.resources.dagster_resources import DatabaseResource, StoreRe
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
 from contimg_assets.station.antenna_marks import AntennaMarks
+from contimg_assets.station.applied_calibration import PROVENANCE
 from contimg_assets.station.calibration_selection import BANDPASS, ChosenSet, Wait, need_of
 from contimg_assets.station.operations import PROCESS
-
-#: What calibrated a group, beside its calibrated Measurement Set.
-PROVENANCE = "provenance.json"
 
 
 @asset(
@@ -130,8 +128,9 @@ def calibration_tables(
 
 @asset(
     description=(
-        "A copy of the group's Measurement Set with flags and the nearest valid calibration applied "
-        "(CORRECTED_DATA), and a note of which tables those were."
+        "The nearest valid calibration of the group, held against its data, and a note of which tables those "
+        "are: flags and tables are applied while the data are imaged. A Measurement Set with both applied "
+        "(CORRECTED_DATA) only if that is asked for, or self-calibration made it."
     ),
     partitions_def=observation_group,
     # Any scan's tables may be the nearest: the registry chooses, the metadata say which it was. In a run that
@@ -190,7 +189,7 @@ def _calibrate(
     """Apply the best set that there is, and publish."""
     key, records, selection = making.key, making.records, database.selection()
     records.refuse_errors(key, "measurement_set_qa")
-    work = _Work(context, stages, making, ms_path(measurement_set, key), flags)
+    work = _Work(context, stages, making, ms_path(measurement_set, key), flags, config.is_kept)
     candidates = selection.candidates(need_of(records.group(key), records), config.calibration_set)
     used = database.registry().used_by(key)
     # What was made with a set that would not be the first choice any more is made again.
@@ -241,6 +240,8 @@ class _Work:
     making: Production
     measurement_set: Path
     flags: Path
+    is_kept: bool
+    """Whether a calibrated Measurement Set is wanted."""
 
     def calibrate(self, chosen: ChosenSet) -> dict[str, Any] | None:
         """Apply a set; None if it needs self-calibration and the field does not bear it."""
@@ -251,7 +252,7 @@ class _Work:
         output = ms_path(built, self.making.key)
         if not (needed or get_settings().calibration.self_calibrate):
             built.mkdir()
-            return self._apply(chosen, output)
+            return self._apply(chosen, output if self.is_kept else None)
         with self.making.storage.store().scratch_folder("applied") as folder:
             applied = ms_path(folder, self.making.key)
             result = self._apply(chosen, applied)
@@ -263,10 +264,11 @@ class _Work:
         told = {name: improved[name] for name in _SELFCAL if name in improved}
         return {**result, "self_calibration_rounds": improved["rounds_kept"], "self_calibration": told}
 
-    def _apply(self, chosen: ChosenSet, output: Path) -> dict[str, Any]:
+    def _apply(self, chosen: ChosenSet, output: Path | None) -> dict[str, Any]:
         options: list[str | Path] = []
         if chosen.other_path is not None:
             options = ["--other", chosen.other_path, "--weight", f"{chosen.weight:.6f}"]
+        written = [] if output is None else [output]
         return self.stages.run(
-            self.context, ["apply"], *options, self.measurement_set, self.flags, chosen.path, output
+            self.context, ["apply"], *options, self.measurement_set, self.flags, chosen.path, *written
         )

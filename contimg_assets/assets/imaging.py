@@ -1,17 +1,27 @@
 """From calibrated visibilities to images."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from dagster import AssetExecutionContext, FreshnessPolicy, MaterializeResult, MetadataValue, asset
 
-from contimg_assets.assets.calibration import PROVENANCE
-from contimg_assets.assets.publishing import IMAGES, IMAGING, OWNERS, RETRY, ms_path, production
+from contimg_assets.assets.publishing import (
+    IMAGES,
+    IMAGING,
+    OWNERS,
+    RETRY,
+    Production,
+    ms_path,
+    production,
+)
 from contimg_assets.assets.run_options import ImageRunOptions
 from contimg_assets.partitions import observation_group
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
+from contimg_assets.station.applied_calibration import PROVENANCE, calibration_of
+from contimg_assets.station.publication import content
 
 #: A usual night leaves no gap longer than this between images.
 FRESH = timedelta(hours=24)
@@ -29,6 +39,8 @@ FRESH = timedelta(hours=24)
     pool=IMAGING,
     retry_policy=RETRY,
     io_manager_key=IMAGES,
+    # Read where no calibrated Measurement Set was written.
+    deps=["measurement_set", "flags"],
     freshness_policy=FreshnessPolicy.time_window(fail_window=FRESH),
 )
 def image(
@@ -39,7 +51,9 @@ def image(
     database: DatabaseResource,
     storage: StoreResource,
 ) -> MaterializeResult[Path]:
-    with production(context, database, storage, calibrated_ms, asked=config.asked) as making:
+    with production(context, database, storage, calibrated_ms, asked=config.asked) as begun:
+        data = _data(begun, calibrated_ms)
+        making = begun.made_also_from(*data.read)
         standing = making.standing()
         if standing is not None:
             return standing
@@ -48,13 +62,39 @@ def image(
         result = stages.run(
             context,
             ["image"],
-            ms_path(calibrated_ms, key),
+            data.ms,
             making.built,
             "--name",
             slug(key),
             "--provenance",
             calibrated_ms / PROVENANCE,
+            *data.calibration,
             *config.arguments,
         )
         corrected = storage.store().path(key, making.product) / f"{slug(key)}.pbcor.fits"
         return making.publish(result, beam_corrected_image=MetadataValue.path(corrected))
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What an image is made of."""
+
+    ms: Path
+    calibration: tuple[str | Path, ...]
+    """Options by which the stage calibrates what it reads; none where that is calibrated."""
+    read: tuple[Path, ...]
+    """Content of further products that is read."""
+
+
+def _data(making: Production, calibrated: Path) -> _Data:
+    """The calibrated Measurement Set, or what it would be made of."""
+    key, records, store = making.key, making.records, making.storage.store()
+    written = ms_path(calibrated, key)
+    if written.is_dir():
+        return _Data(written, (), ())
+    converted, flags = (content(records, store, key, name) for name in ("measurement_set", "flags"))
+    found = calibration_of(records.engine, store, calibrated, flags)
+    options: tuple[str | Path, ...] = ("--calibrate", found.flags, found.tables)
+    if found.other is not None:
+        options = (*options, "--other", found.other, "--weight", f"{found.weight:.6f}")
+    return _Data(ms_path(converted, key), options, (converted, flags))

@@ -7,7 +7,7 @@ here: which stage makes which product (the other modules of this package).
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,11 @@ class Production:
     """Options and software with which it is made, and what its files were if it is made of files."""
     resumes: bool
     """Whether the run goes on with work that was broken off; one that a person starts makes things anew."""
+
+    def made_also_from(self, *paths: Path) -> "Production":
+        """The same, made from further products too; content of theirs, as the store has it."""
+        more = publication.versions_at(self.records, self.storage.store(), paths)
+        return replace(self, inputs=(*self.inputs, *more))
 
     def standing(self, *, sets: Sequence[str] = ()) -> MaterializeResult[Path] | None:
         """The product that was made before the group's work was broken off, if it stands.

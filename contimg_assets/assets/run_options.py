@@ -36,11 +36,19 @@ class ApplyRunOptions(Config):
     calibration_set: str | None = Field(
         default=None, description="Set to apply, whatever else there is; None: the best that fits."
     )
+    keep: bool | None = Field(
+        default=None, description="Write a calibrated Measurement Set; None: as the settings say."
+    )
 
     @property
     def asked(self) -> dict[str, Any]:
         """What was given."""
-        return {} if self.calibration_set is None else {"calibration_set": self.calibration_set}
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a calibrated Measurement Set is written: if it would be removed at once, it is not."""
+        return get_settings().retention.calibrated_hours > 0 if self.keep is None else self.keep
 
 
 class ImageRunOptions(Config):

@@ -10,13 +10,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from contimg_assets.cli.common import exit_code, json_option
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.errors import ContimgError, SettingsError, StorageError
 from contimg_assets.radio.interrupts import Interrupted, raising, tidying
 from contimg_assets.radio.storage import fault_of
@@ -37,7 +38,7 @@ _FOLDER = click.Path(path_type=Path)
 _EXISTING = click.Path(path_type=Path, exists=True)
 
 
-def run_stage(work: Callable[[Settings, StageContext], Result], out: Path, as_json: bool) -> None:
+def run_stage(work: Callable[[Settings, StageContext], Result], out: Path | None, as_json: bool) -> None:
     """Run a stage and hand its result to whoever asked: a person, a program, or Dagster.
 
     Parameters
@@ -45,7 +46,7 @@ def run_stage(work: Callable[[Settings, StageContext], Result], out: Path, as_js
     work : callable
         Takes the settings and the stage's surroundings, returns the result.
     out : Path
-        What it makes: of a stage that fails or is interrupted, nothing stays there.
+        What it makes: of a stage that fails or is interrupted, nothing stays there. None: nothing.
     as_json : bool
         One JSON object on standard output in place of a table.
     """
@@ -57,7 +58,7 @@ def run_stage(work: Callable[[Settings, StageContext], Result], out: Path, as_js
         settings = get_settings()
         context = stage_context(settings)
         context.prepare()
-        with _chatter_to_stderr(), raising(), _nothing_half_made(out):
+        with _chatter_to_stderr(), raising(), nullcontext() if out is None else _nothing_half_made(out):
             message: dict[str, Any] = {"result": work(settings, context).as_json()}
     except Interrupted as interrupt:
         click.echo(str(interrupt), err=True)
@@ -195,24 +196,42 @@ def solve(
     run_stage(work, out, as_json)
 
 
+def _between(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of a second set of tables."""
+    other = click.option(
+        "--other", type=_FOLDER, help="A set on the other side in time, to interpolate towards."
+    )
+    weight = click.option(
+        "--weight",
+        type=click.FloatRange(0.0, 0.5),
+        default=0.0,
+        help="Part of the time between the sets since TABLES.",
+    )
+    return other(weight(command))
+
+
 @click.command()
 @click.argument("ms", type=_FOLDER)
 @click.argument("flags", type=_FOLDER)
 @click.argument("tables", type=_FOLDER)
-@click.argument("out", type=_FOLDER)
-@click.option("--other", type=_FOLDER, help="A set on the other side in time, to interpolate towards.")
-@click.option(
-    "--weight",
-    type=click.FloatRange(0.0, 0.5),
-    default=0.0,
-    help="Part of the time between the sets since TABLES.",
-)
+@click.argument("out", type=_FOLDER, required=False)
+@_between
 @json_option
 def apply(
-    ms: Path, flags: Path, tables: Path, out: Path, other: Path | None, weight: float, as_json: bool
+    ms: Path,
+    flags: Path,
+    tables: Path,
+    out: Path | None,
+    other: Path | None,
+    weight: float,
+    as_json: bool,
 ) -> None:
-    """Apply flags and the calibration set TABLES to a clone of MS, written as OUT."""
-    inputs = apply_stage.ApplyInputs(ms=ms, flags=flags, tables=tables, out=out, other=other, weight=weight)
+    """Apply flags and the calibration set TABLES to a clone of MS, written as OUT.
+
+    Without OUT nothing is written: whether the set fits is checked, and what it would flag is said.
+    """
+    calibration = Calibration(flags=flags, tables=tables, other=other, weight=weight)
+    inputs = apply_stage.ApplyInputs(ms=ms, calibration=calibration, out=out)
     run_stage(lambda settings, at: apply_stage.run(inputs, settings.calibration, at), out, as_json)
 
 
@@ -245,16 +264,32 @@ def selfcal(ms: Path, out: Path, as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what the image will be and need; read no visibility.")
 @click.option(
-    "--table",
-    "tables",
-    multiple=True,
+    "--calibrate",
+    nargs=2,
     type=_FOLDER,
-    help="Calibration table to apply to DATA on the way, instead of reading CORRECTED_DATA.",
+    metavar="FLAGS TABLES",
+    help="Flags and calibration set to apply to DATA on the way, instead of reading CORRECTED_DATA.",
 )
+@_between
 @json_option
-def image(quick: bool, dry_run: bool, as_json: bool, options: str, **named: Any) -> None:
+def image(
+    quick: bool,
+    dry_run: bool,
+    as_json: bool,
+    options: str,
+    calibrate: tuple[Path, Path] | None,
+    other: Path | None,
+    weight: float,
+    **named: Any,
+) -> None:
     """Image the Measurement Set MS; write the FITS products into the folder OUT."""
-    inputs = image_stage.ImageInputs(**named)
+    if calibrate is None and (other is not None or weight):
+        raise click.UsageError("--other and --weight need --calibrate FLAGS TABLES")
+    calibration = None
+    if calibrate is not None:
+        flags, tables = calibrate
+        calibration = Calibration(flags=flags, tables=tables, other=other, weight=weight)
+    inputs = image_stage.ImageInputs(calibration=calibration, **named)
 
     def work(settings: Settings, at: StageContext) -> Result:
         imaging = settings.imaging.replaced(_json_object(options))

@@ -2,7 +2,7 @@
 
 Belongs here: reading them from a file, keeping them with a Measurement Set, and saying which
 have changed.  Does not belong here: what becomes of the antennas concerned
-(``calibration/apply.py``).
+(``radio/corrections``).
 """
 
 import json

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import Field
-
 from contimg_assets.radio.calibration.options import CalibrationOptions
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.stages.base import Inputs, Result, StageContext
 
 
@@ -12,22 +11,18 @@ class ApplyInputs(Inputs):
     """A Measurement Set, its flags, and one set of tables or two to interpolate between."""
 
     ms: Path
-    flags: Path
-    tables: Path
-    """Folder of the calibration set."""
-    out: Path
-    """The copy."""
-    other: Path | None = None
-    """Set on the other side in time, to interpolate towards."""
-    weight: float = Field(default=0.0, ge=0.0, le=0.5)
-    """Part of the time between the sets that has passed since ``tables``."""
+    calibration: Calibration
+    out: Path | None = None
+    """The copy; None: it is only said what would be applied."""
 
 
 class ApplyResult(Result):
-    """What was applied; with two sets also how far they are apart."""
+    """What is applied; with two sets also how far they are apart."""
 
-    flag_fraction: float
-    corrected_median_amplitude_jy: float
+    flag_fraction: float | None = None
+    """Of a copy's cross-correlations."""
+    corrected_median_amplitude_jy: float | None = None
+    """Of a copy."""
     n_antennas_without_solutions: int
     antennas_without_solutions: list[str]
     antennas_jumped: list[str]
@@ -47,22 +42,15 @@ def run(inputs: ApplyInputs, options: CalibrationOptions, context: StageContext)
     CalibrationError
         If a table does not fit the Measurement Set, or the result is no use.
     """
-    from contimg_assets.radio.calibration.apply import apply
+    from contimg_assets.radio.calibration.apply import apply, look
     from contimg_assets.radio.calibration.compatibility import refuse_misfits, shape_coverage
-    from contimg_assets.radio.calibration.solve import TABLES
+    from contimg_assets.radio.caltables.set_files import TABLES
     from contimg_assets.radio.measurement_set import read_shape
 
     files = [name for _, _, name in TABLES]
     needed = shape_coverage(read_shape(inputs.ms))
-    for folder in [inputs.tables, *([inputs.other] if inputs.other else [])]:
+    for folder in inputs.calibration.sets:
         refuse_misfits(folder, files, needed, options)
-    return ApplyResult.model_validate(
-        apply(
-            inputs.ms,
-            inputs.flags,
-            inputs.tables,
-            inputs.out,
-            other_set=inputs.other,
-            weight=inputs.weight,
-        )
-    )
+    if inputs.out is None:
+        return ApplyResult.model_validate(look(inputs.ms, inputs.calibration))
+    return ApplyResult.model_validate(apply(inputs.ms, inputs.calibration, inputs.out))

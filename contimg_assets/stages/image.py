@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from contimg_assets.radio.catalogues.options import CatalogueOptions
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
@@ -20,8 +21,8 @@ class ImageInputs(Inputs):
     """Stem of the products' names."""
     provenance: Path | None = None
     """JSON of what calibrated the data."""
-    tables: tuple[Path, ...] = ()
-    """Calibration tables to apply to DATA on the way, in place of reading CORRECTED_DATA."""
+    calibration: Calibration | None = None
+    """Flags and tables to apply to DATA on the way, in place of reading CORRECTED_DATA."""
 
 
 class ImageOptions(Options):
@@ -89,6 +90,7 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
     ImagingError
         If there is nothing to image, or the engine cannot do what is asked.
     """
+    from contimg_assets.radio.calibration.apply import apply
     from contimg_assets.radio.imaging.image import make_image
     from contimg_assets.radio.imaging.start_model import known_sky
     from contimg_assets.radio.measurement_set import read_shape
@@ -98,15 +100,20 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
     origin = json.loads(inputs.provenance.read_text()) if inputs.provenance else None
     sky = known_sky(context.catalogues, options.catalogues, read_shape(inputs.ms), choices.field_deg)
     with context.scratch_folder("image") as work:
+        ms, calibration = inputs.ms, inputs.calibration
+        if calibration is not None and choices.engine != "wgridder":
+            # The other engines read calibrated data from a Measurement Set.
+            apply(ms, calibration, work / ms.name)
+            ms, calibration = work / ms.name, None
         summary = make_image(
-            inputs.ms,
+            ms,
             inputs.out,
             work,
             choices,
             name=inputs.name,
             provenance=origin,
             threads=context.threads,
-            tables=inputs.tables,
+            calibration=calibration,
             sky=sky,
         )
     completed = complete_products(inputs.out, inputs.name, options.archive)

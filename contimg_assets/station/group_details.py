@@ -102,7 +102,9 @@ def data_columns(station: Installation, key: str) -> dict[str, str]:
         path = station.store.path(key, "calibrated_ms") / name
         used = station.registry.used_by(key)
         by = f"calibrated with set {used.set_id} ({used.fallback})" if used else "calibrated"
-        found["CORRECTED_DATA"] = f"{path}: {by}"
+        make = f"contimg products --make {key} calibrated_ms"
+        written = str(path) if path.is_dir() else f"applied while imaging; `{make}` writes it"
+        found["CORRECTED_DATA"] = f"{written}: {by}"
     return found
 
 

@@ -162,6 +162,8 @@ def _apply(station: Installation, group: ObservationGroup, parameters: JobParame
     assert isinstance(parameters, ApplyParameters)
     _require_converted(station, group)
     config, warnings = _chosen_set(station, group, parameters)
+    # Who asks for this alone wants the data.
+    config = {"calibrated_ms": {**config.get("calibrated_ms", {}), "keep": True}}
     if "image" in station.records.products(group.key):
         warnings = (*warnings, "the image that is there stays, and is older than its data then")
     return JobPlan("apply", group.key, IMAGE, ("calibrated_ms",), config, _is_scan(group), warnings)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError, StateError
+from contimg_assets.radio.group_key import slug
 from contimg_assets.station.calibration_selection import need_of
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.retention_rules import CALIBRATED, CONVERTED, IMAGE
+from contimg_assets.station.store import Store
 
 #: Products that retention removes or compresses, each made of the one before.
 PRODUCTS = (CONVERTED, CALIBRATED, IMAGE)
@@ -52,26 +54,34 @@ def steps_to(station: Installation, key: str, product: str) -> Sequence[Step]:
     if product not in made:
         raise MissingInputError(f"group {key} has never had a {product}: `contimg reprocess` makes it")
     whole = {name: not row.removed and row.compressed_at is None for name, row in made.items()}
-    if whole[product]:
+    is_written = whole.get(CALIBRATED, False) and has_measurement_set(station.store, key)
+    if whole[product] and (product != CALIBRATED or is_written):
         return ()
-    needed = [product]
-    for before in reversed(PRODUCTS[: PRODUCTS.index(product)]):
-        if whole.get(before, False):
-            break
-        needed.insert(0, before)
-    return [_step(station, key, name) for name in needed]
-
-
-def _step(station: Installation, key: str, product: str) -> Step:
-    if product == CALIBRATED:
-        return Step((CALIBRATED,), _same_set(station, key))
+    steps: list[Step] = []
+    # An image needs no calibrated Measurement Set, if there is what that would be made of.
+    if product != CONVERTED and not is_written and not whole.get(CONVERTED, False):
+        steps.append(Step((CONVERTED,)))
+    if product == CALIBRATED or (product == IMAGE and not whole.get(CALIBRATED, False)):
+        steps.append(_calibrate(station, key, keep=product == CALIBRATED))
+    elif product == CONVERTED:
+        steps.append(Step((CONVERTED,)))
     if product == IMAGE:
         # What was said of the image was said of another version.
-        return Step((IMAGE, "image_qa", "photometry"))
-    return Step((CONVERTED,))
+        steps.append(Step((IMAGE, "image_qa", "photometry")))
+    return steps
 
 
-def _same_set(station: Installation, key: str) -> dict[str, Mapping[str, Any]]:
+def has_measurement_set(store: Store, key: str) -> bool:
+    """Whether a calibrated Measurement Set of the group is on the disk, not only what calibrates it."""
+    return (store.path(key, CALIBRATED) / f"{slug(key)}.ms").is_dir()
+
+
+def _calibrate(station: Installation, key: str, *, keep: bool) -> Step:
+    options = {**_same_set(station, key), **({"keep": True} if keep else {})}
+    return Step((CALIBRATED,), {CALIBRATED: options} if options else {})
+
+
+def _same_set(station: Installation, key: str) -> dict[str, Any]:
     """Run options by which the set is applied that was; none where it would be chosen anyhow."""
     used = station.registry.used_by(key)
     if used is None:
@@ -79,4 +89,4 @@ def _same_set(station: Installation, key: str) -> dict[str, Mapping[str, Any]]:
     need = need_of(station.records.group(key), station.records)
     if station.selection.candidates(need, None)[0].set_id == used.set_id:
         return {}
-    return {CALIBRATED: {"calibration_set": used.set_id}}
+    return {"calibration_set": used.set_id}

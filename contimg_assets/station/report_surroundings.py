@@ -4,14 +4,17 @@ Belongs here: finding them in the database and on disk.  Does not belong here: w
 (``radio/quality``).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.quality.surroundings import Earlier, Surroundings
+from contimg_assets.station.applied_calibration import calibration_of
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import CalibrationSet, GroupCalibration, GroupSummary, ProductVersion
 from contimg_assets.station.night_views import COMPARED, NIGHTS_BEFORE
@@ -61,11 +64,15 @@ def surroundings_of(records: StationRecords, store: Store, key: str, image: Prod
     if used is not None:
         links["calibration, large"] = f"{_PRODUCTS}/{slug(used.group_key)}/calibration_qa/{PICTURE}"
         panel |= {f"calibration set {used.id}": f"{_PANEL}/calibration/{used.id}"}
-    calibrated = _there(store, inputs.get("calibrated_ms"))
+    content = {
+        name: _there(store, inputs.get(name)) for name in ("measurement_set", "calibrated_ms", "flags")
+    }
+    measurement_set, calibration = _imaged(records.engine, store, key, content)
     return Surroundings(
         group=key,
-        calibrated_ms=calibrated / f"{slug(key)}.ms" if calibrated else None,
-        flags=_there(store, inputs.get("flags")),
+        measurement_set=measurement_set,
+        calibration=calibration,
+        flags=content["flags"],
         measurement_set_qa=_there(store, quality),
         calibration_set=store.absolute(used.path) if used else None,
         files="../image",
@@ -74,6 +81,21 @@ def surroundings_of(records: StationRecords, store: Store, key: str, image: Prod
         mjd=group.mid_mjd,
         earlier=earlier,
     )
+
+
+def _imaged(
+    engine: Engine, store: Store, key: str, content: Mapping[str, Path | None]
+) -> tuple[Path | None, Calibration | None]:
+    """The Measurement Set that was imaged, if it is there still, and what calibrates it on the way."""
+    converted, calibrated, flags = (content[name] for name in ("measurement_set", "calibrated_ms", "flags"))
+    if calibrated is None:
+        return None, None
+    written = calibrated / f"{slug(key)}.ms"
+    if written.is_dir():
+        return written, None
+    if converted is None or flags is None:
+        return None, None
+    return converted / f"{slug(key)}.ms", calibration_of(engine, store, calibrated, flags)
 
 
 def _calibration(session: Session, key: str, calibrated: ProductVersion | None) -> CalibrationSet | None:

@@ -1,7 +1,8 @@
 """Which content of current versions may go, and when: by class of product, age, size and verdict.
 
 =================  ==========================================================================================
-calibrated_ms      once the image made of it has its verdict; of groups without a good image: with the days
+calibrated_ms      its Measurement Set, if one was written: once the image made of it has its verdict; of
+                   groups without a good image: with the days
 measurement_set    some days after the group was done, if its image is good and its files are there
 image              stays for ever; some days after it was made its planes are compressed
 files              never, unless the setting says after how many days
@@ -23,6 +24,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, exists, select
 from sqlalchemy.orm import aliased
 
+from contimg_assets.radio.group_key import slug
 from contimg_assets.settings import RetentionOptions
 from contimg_assets.station.campaign_models import CampaignGroup
 from contimg_assets.station.database import reading
@@ -147,6 +149,9 @@ def _rule(store: Store, options: RetentionOptions, each: _Candidate) -> tuple[da
     # What was made again on demand is new.
     done = max(each.done, version.made_at)
     if version.product == CALIBRATED:
+        if not (path / f"{slug(version.key)}.ms").exists():
+            # What calibrates the group is kept with its image.
+            return None
         fresh = each.image_made is not None and version.made_at <= each.image_made
         if each.good and fresh and each.image_made is not None:
             hours = timedelta(hours=options.calibrated_hours)

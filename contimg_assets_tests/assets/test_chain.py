@@ -104,9 +104,12 @@ def test_a_target_goes_from_files_to_an_image_with_the_calibrators_tables(statio
     assert used is not None
     assert used.set_id == made.id
     image = next(call for call in calls() if call["stage"] == "image")
-    assert image["arguments"][-4:-2] == ["--name", "20260115T030000"]
-    used_ms = station.store.path(TARGET, "calibrated_ms").resolve()
-    assert image["arguments"][-1] == str(used_ms / "provenance.json")
+    assert image["parameters"]["name"] == "20260115T030000"
+    folders = {name: str(station.store.path(TARGET, name).resolve()) for name in ("calibrated_ms", "flags")}
+    assert image["parameters"]["provenance"] == f"{folders['calibrated_ms']}/provenance.json"
+    # It is calibrated on the way: no calibrated Measurement Set was written.
+    assert image["parameters"]["calibrate"] == [folders["flags"], str(station.store.home / made.path)]
+    assert [path.name for path in Path(folders["calibrated_ms"]).iterdir()] == ["provenance.json"]
 
 
 def test_what_a_product_was_made_from_and_with_is_kept(station: Station) -> None:
@@ -122,12 +125,12 @@ def test_what_a_product_was_made_from_and_with_is_kept(station: Station) -> None
     assert steps == [
         (0, TARGET, "image_qa"),
         (1, TARGET, "image"),
+        (2, TARGET, "measurement_set"),
+        (2, TARGET, "flags"),
         (2, TARGET, "calibrated_ms"),
         (3, CALIBRATOR, "calibration_tables"),
         (4, CALIBRATOR, "measurement_set"),
         (4, CALIBRATOR, "flags"),
-        (3, TARGET, "measurement_set"),
-        (3, TARGET, "flags"),
     ]
     # Of the target's data those that were read then, not those that have taken their place.
     (calibrated,) = versions_of(station.records.engine, TARGET, "calibrated_ms")

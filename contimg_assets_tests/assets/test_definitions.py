@@ -84,6 +84,8 @@ def test_the_graph_is_the_one_that_was_drawn(specs: list[AssetSpec]) -> None:
         ("calibration_tables", "calibrated_ms"),
         ("measurement_set_qa", "calibrated_ms"),
         ("calibrated_ms", "image"),
+        ("measurement_set", "image"),
+        ("flags", "image"),
         ("image", "image_qa"),
         ("image", "photometry"),
         ("image_qa", "photometry"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 import pytest
-from dagster import DagsterInstance
+from dagster import AssetKey, DagsterInstance, Failure
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
@@ -33,11 +33,16 @@ class Target:
         add_keys(instance, TARGET, calibrator=False)
         self.run("convert_group")
 
-    def run(self, job: str) -> None:
+    def run(self, job: str, *assets: str) -> None:
+        """All assets of a job, or some."""
         done = (
             build_defs({"stages": FakeStages()})
             .resolve_job_def(job)
-            .execute_in_process(instance=self.instance, partition_key=TARGET)
+            .execute_in_process(
+                instance=self.instance,
+                partition_key=TARGET,
+                asset_selection=[AssetKey(name) for name in assets] or None,
+            )
         )
         assert done.success
 
@@ -82,7 +87,12 @@ def test_between_two_sets_the_nearer_is_applied_towards_the_other(target: Target
     ms = published.path(TARGET, "measurement_set").resolve() / "20260115T030000.ms"
     assert told["ms"] == str(ms)
     assert told["flags"] == str(published.path(TARGET, "flags").resolve())
-    assert Path(told["out"]).is_relative_to(target.built("calibrated_ms"))
+    # Nothing is written; the image's data are calibrated with the same on the way.
+    assert told["out"] is None
+    imaged = target.told("image")
+    assert imaged["ms"] == str(ms)
+    assert imaged["calibrate"] == [told["flags"], str(after)]
+    assert (imaged["other"], imaged["weight"]) == (str(before), told["weight"])
     assert "selfcal" not in [call["stage"] for call in calls()]
 
 
@@ -91,6 +101,30 @@ def test_a_single_set_is_applied_as_it_is(target: Target) -> None:
     target.run("image_group")
     told = target.told("apply")
     assert (told["tables"], told["other"], told["weight"]) == (str(only), None, 0.0)
+    assert (target.told("image")["other"], target.told("image")["weight"]) == (None, 0.0)
+
+
+def test_a_calibrated_measurement_set_that_is_wanted_is_written_and_imaged(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.enter_set(1)
+    monkeypatch.setenv("CONTIMG_RETENTION__CALIBRATED_HOURS", "24")
+    get_settings.cache_clear()
+    target.run("image_group")
+    assert Path(target.told("apply")["out"]).is_relative_to(target.built("calibrated_ms"))
+    product = target.station.store.path(TARGET, "calibrated_ms").resolve()
+    told = target.told("image")
+    assert (told["ms"], told["calibrate"]) == (str(product / "20260115T030000.ms"), None)
+
+
+def test_an_image_is_not_made_with_other_flags_than_its_calibration_was_chosen_with(target: Target) -> None:
+    """Data and calibration would not belong together: it says what is to be made first."""
+    target.enter_set(1)
+    target.run("image_group")
+    flags = target.station.store.path(TARGET, "flags").resolve()
+    (flags / "flags.h5").write_text("other flags")
+    with pytest.raises(Failure, match="expected calibrated_ms to be made again first"):
+        target.run("image_group", "image")
 
 
 def test_self_calibration_works_on_what_was_calibrated_and_makes_the_product(

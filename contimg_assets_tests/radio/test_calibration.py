@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.applied_delays import keep_delays
-from contimg_assets.radio.calibration.apply import apply
+from contimg_assets.radio.calibration.apply import apply, look
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field, subtract
 from contimg_assets.radio.calibration.model import model_visibilities, visible_sources
@@ -24,6 +24,8 @@ from contimg_assets.radio.calibration.scan import sum_scan, write_averaged
 from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.corrections.applied import Calibration
+from contimg_assets.radio.corrections.corrections import open_corrections
 from contimg_assets.radio.errors import CalibrationError, MissingInputError
 from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.flagging.flag import flag
@@ -31,6 +33,7 @@ from contimg_assets.radio.flagging.flag_file import read_flags, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.measurement_set import (
     GroupShape,
     add_data_column,
@@ -39,6 +42,7 @@ from contimg_assets.radio.measurement_set import (
     write_column,
 )
 from contimg_assets.radio.quality.calibration import calibration_numbers, grade
+from contimg_assets.radio.quality.visibility_sample import sample_visibilities
 from contimg_assets.radio.sky import Source
 from contimg_assets.simulation.corruption import Gains
 from contimg_assets.simulation.night import transit_start
@@ -131,7 +135,9 @@ def solved(scan: Scan) -> dict[str, Any]:
 def calibrated(scan: Scan, solved: dict[str, Any]) -> dict[str, Any]:
     """The scan calibrated by itself."""
     assert solved["calibrator"] == "3C454.3"
-    return apply(scan.ms, scan.flags, scan.folder / "set", scan.folder / "calibrated.ms")
+    return apply(
+        scan.ms, Calibration(flags=scan.flags, tables=scan.folder / "set"), scan.folder / "calibrated.ms"
+    )
 
 
 def true_gains(scan: Scan) -> NDArray[np.complex128]:
@@ -320,7 +326,9 @@ def test_a_dead_antenna_gets_no_solutions_and_is_flagged_in_targets(tmp_path: Pa
     target = scan_of(tmp_path / "b", sources, Corruption(rfi=False), later, seed=2)
     sidecar = calibrator.solve("set", field_sources=[])
     assert dead not in sidecar["antennas"]
-    result = apply(target.ms, target.flags, calibrator.folder / "set", tmp_path / "out.ms")
+    result = apply(
+        target.ms, Calibration(flags=target.flags, tables=calibrator.folder / "set"), tmp_path / "out.ms"
+    )
     assert result["antennas_without_solutions"] == [dead]
     shape = read_shape(tmp_path / "out.ms")
     flags = read_column(shape, "FLAG").astype(bool)
@@ -342,7 +350,7 @@ def test_a_set_without_one_of_its_tables_is_refused(scan: Scan, tmp_path: Path) 
     """The missing table is named, and nothing is written."""
     (tmp_path / "set").mkdir()
     with pytest.raises(MissingInputError, match=r"K\.cal"):
-        apply(scan.ms, scan.flags, tmp_path / "set", tmp_path / "out.ms")
+        apply(scan.ms, Calibration(flags=scan.flags, tables=tmp_path / "set"), tmp_path / "out.ms")
     assert not (tmp_path / "out.ms").exists()
 
 
@@ -442,7 +450,7 @@ def test_an_antenna_that_hears_nothing_has_no_solutions_though_nobody_flagged_it
     index = shape.antenna_names.index(dead)
     assert np.any(solutions.snr[index] > 1.5)
     assert solutions.flags[index].all()
-    result = apply(scan.ms, scan.flags, tmp_path / "set", tmp_path / "out.ms")
+    result = apply(scan.ms, Calibration(flags=scan.flags, tables=tmp_path / "set"), tmp_path / "out.ms")
     assert result["antennas_without_solutions"] == [dead]
 
 
@@ -576,7 +584,7 @@ def test_nothing_of_the_calibrator_is_left_in_what_its_field_is_imaged_from(tmp_
     scan = scan_of(tmp_path, [bright], Corruption(rfi=False))
     scan.solve("set", calibrator=bright, field_sources=[])
     corrected = tmp_path / "field.ms"
-    apply(scan.ms, scan.flags, tmp_path / "set", corrected)
+    apply(scan.ms, Calibration(flags=scan.flags, tables=tmp_path / "set"), corrected)
     shape = read_shape(corrected)
     used = ~read_column(shape, "FLAG").astype(bool) & shape.cross[:, None, None]
     model = model_visibilities(shape, [bright])[..., None]
@@ -643,7 +651,7 @@ def test_an_antenna_of_other_delays_is_flagged_and_told(
     ms = tmp_path / "scan.ms"
     shutil.copytree(scan.ms, ms)
     keep_delays(ms, then | {names[3]: [0.0, 5.0]})
-    result = apply(ms, scan.flags, copy, tmp_path / "one.ms")
+    result = apply(ms, Calibration(flags=scan.flags, tables=copy), tmp_path / "one.ms")
     assert result["antennas_with_other_delays"] == [names[3]]
     assert result["bad_antenna_fraction"] == pytest.approx(
         calibrated["bad_antenna_fraction"] + 1 / len(read_shape(ms).antennas)
@@ -657,4 +665,30 @@ def test_an_antenna_of_other_delays_is_flagged_and_told(
     assert not flags[:, shape.cross & ~concerned].all()
     keep_delays(ms, {name: [20.0 * k, 0.0] for k, name in enumerate(names)})
     with pytest.raises(CalibrationError, match="other correlator delays"):
-        apply(ms, scan.flags, copy, tmp_path / "most.ms")
+        apply(ms, Calibration(flags=scan.flags, tables=copy), tmp_path / "most.ms")
+
+
+def test_applied_on_the_way_is_what_a_calibrated_measurement_set_holds(
+    scan: Scan, calibrated: dict[str, Any]
+) -> None:
+    """Values and flags of what is imaged, and of the report's sample, to the last bit."""
+    calibration = Calibration(flags=scan.flags, tables=scan.folder / "set")
+    assert calibrated["flag_fraction"] > 0
+    written = read_shape(scan.folder / "calibrated.ms")
+    factors = channels_to_average(scan.shape, 0.02)
+    beforehand = read_stokes_i(written, "CORRECTED_DATA", factors)
+    with open_corrections(scan.shape, calibration) as corrections:
+        on_the_way = read_stokes_i(scan.shape, "DATA", factors, corrections)
+    assert np.array_equal(beforehand.counts, on_the_way.counts)
+    assert np.array_equal(beforehand.values, on_the_way.values)
+    one, other = sample_visibilities(written.path), sample_visibilities(scan.ms, calibration)
+    assert one.column == other.column == "CORRECTED_DATA"
+    assert np.array_equal(one.values, other.values, equal_nan=True)
+
+
+def test_a_look_says_what_applying_would(scan: Scan, calibrated: dict[str, Any]) -> None:
+    told = look(scan.ms, Calibration(flags=scan.flags, tables=scan.folder / "set"))
+    written = {"flag_fraction", "corrected_median_amplitude_jy", "wall_seconds"}
+    assert {**told, "wall_seconds": 0} == {
+        name: value for name, value in calibrated.items() if name not in written
+    } | {"wall_seconds": 0}

@@ -15,6 +15,7 @@ from astropy.time import Time
 from contimg_assets.radio import telescope
 from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.corrections.corrections import Corrections
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.source_finding import fit_point, read_plane
 from contimg_assets.radio.imaging import wsclean
@@ -24,7 +25,7 @@ from contimg_assets.radio.imaging.plan import plan
 from contimg_assets.radio.imaging.tclean import lsrk_factor
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.imaging.weights import imaging_weights
-from contimg_assets.radio.measurement_set import read_shape
+from contimg_assets.radio.measurement_set import read_column, read_shape
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED
 from contimg_assets_tests.radio.skies import START, around, observe
@@ -169,7 +170,9 @@ def test_calibration_on_the_way_equals_calibration_beforehand(
     )
     ones = np.ones(int(shape.cross.sum()), np.int64)
     factors = channels_to_average(shape, 0.02)
-    plain, found = read_stokes_i(shape, "DATA", ones), read_stokes_i(shape, "DATA", factors, jones)
+    flags = read_column(shape, "FLAG").astype(bool)
+    plain = read_stokes_i(shape, "DATA", ones)
+    found = read_stokes_i(shape, "DATA", factors, Corrections(lambda t: flags[t], jones, {}))
     without = (shape.antenna_1 == shape.antennas[3]) | (shape.antenna_2 == shape.antennas[3])
     counts = found.counts.reshape(shape.n_times, -1)
     of_slot = np.repeat(np.arange(len(factors)), shape.n_channels // factors)
@@ -178,7 +181,8 @@ def test_calibration_on_the_way_equals_calibration_beforehand(
     both = jones.inverse.copy()
     both[..., 1] = both[..., 0]
     same = Jones(both, jones.solution, jones.antenna_1, jones.antenna_2, jones.hands)
-    calibrated = read_stokes_i(shape, "DATA", ones, same).values.reshape(shape.n_times, -1, shape.n_channels)
+    corrected = read_stokes_i(shape, "DATA", ones, Corrections(lambda t: flags[t], same, {}))
+    calibrated = corrected.values.reshape(shape.n_times, -1, shape.n_channels)
     one, two = both[0, shape.antenna_1[shape.cross]], both[0, shape.antenna_2[shape.cross]]
     expected = plain.values.reshape(calibrated.shape) * one[..., 0] * np.conj(two[..., 0])
     assert np.allclose(calibrated, expected, rtol=1e-4, atol=1e-4 * float(np.abs(expected).max()))

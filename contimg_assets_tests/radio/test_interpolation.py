@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.calibration.interpolation import interpolate
+from contimg_assets.radio.caltables.interpolation import interpolate
 from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.simulation.corruption import random_gains
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 import contimg_assets.stages
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.stages.apply import ApplyInputs
 from contimg_assets.stages.image import ImageInputs, ImageOptions
 from contimg_assets.stages.predict import PredictResult
 
@@ -55,11 +55,12 @@ def test_inputs_do_not_change_and_have_no_other_names() -> None:
     with pytest.raises(ValidationError, match="nmae"):
         ImageInputs.model_validate({**PATHS, "nmae": "x"})
     with pytest.raises(ValidationError, match="less than or equal to"):
-        ApplyInputs(**PATHS, flags=Path("f"), tables=Path("t"), weight=0.7)
+        Calibration(flags=Path("f"), tables=Path("t"), weight=0.7)
 
 
 def test_inputs_and_options_go_to_another_machine_and_back() -> None:
-    inputs = ImageInputs(**PATHS, tables=(Path("K.cal"), Path("B.cal")), provenance=Path("p.json"))
+    calibration = Calibration(flags=Path("f"), tables=Path("t"), other=Path("o"), weight=0.25)
+    inputs = ImageInputs(**PATHS, calibration=calibration, provenance=Path("p.json"))
     assert ImageInputs.model_validate_json(inputs.model_dump_json()) == inputs
     options = ImageOptions(imaging=ImagingOptions(robust=1.0, outside_sigma=None))
     assert ImageOptions.model_validate_json(options.model_dump_json()) == options

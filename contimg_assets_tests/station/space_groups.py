@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.images.fits import write_image
 from contimg_assets.station.leases import Leases
 from contimg_assets.station.make_again import Step
@@ -35,8 +36,9 @@ def make(records: StationRecords, store: Store, key: str, owner: str | None, ver
     """What stages make of a group, on the disk, and the verdict on its image."""
     for product, size in (("measurement_set", CONVERTED_BYTES), ("calibrated_ms", CALIBRATED_BYTES)):
         with store.staging(key, product) as folder:
-            (folder / "built").mkdir()
-            (folder / "built" / "data").write_bytes(bytes(size))
+            ms = folder / "built" / f"{slug(key)}.ms"
+            ms.mkdir(parents=True)
+            (ms / "data").write_bytes(bytes(size))
             publish(records, store, folder / "built", key, product, {}, owner=owner)
     with store.staging(key, "image") as folder:
         _write_planes(folder / "built")

@@ -22,7 +22,7 @@ from contimg_assets.station.make_again import steps_to
 from contimg_assets.station.models import now
 from contimg_assets.station.old_logs import old_logs
 from contimg_assets.station.products import StationRecords
-from contimg_assets.station.publication import content, put_link_right
+from contimg_assets.station.publication import content, publish, put_link_right
 from contimg_assets.station.retention import carry_out, everything, put_links_right
 from contimg_assets.station.retention_rules import due
 from contimg_assets.station.store import Store
@@ -213,6 +213,28 @@ def test_the_way_back_is_as_short_as_it_can_be(records: StationRecords, store: S
     carry_out(records.engine, store, due(records.engine, store, RetentionOptions(), now() + 15 * DAY))
     wanted = [step.assets[0] for step in steps_to(station, TARGET, "calibrated_ms")]
     assert wanted == ["measurement_set", "calibrated_ms"]
+
+
+def test_what_calibrates_a_group_stays_and_its_data_are_written_when_they_are_asked_for(
+    records: StationRecords, store: Store
+) -> None:
+    """Without a calibrated Measurement Set there is nothing to remove, and an image needs none."""
+    settings = Settings(home=store.home, database_url=records.engine.url.render_as_string(False))
+    station = Installation(settings)
+    finish(records, store)
+    with store.staging(TARGET, "calibrated_ms") as folder:
+        (folder / "built").mkdir()
+        (folder / "built" / "provenance.json").write_text("{}")
+        publish(records, store, folder / "built", TARGET, "calibrated_ms", {}, owner=None)
+    assert classes(records, store, 2.1) == ["compress image"]
+    (step,) = steps_to(station, TARGET, "calibrated_ms")
+    assert (step.assets, step.config) == (("calibrated_ms",), {"calibrated_ms": {"keep": True}})
+    carry_out(records.engine, store, due(records.engine, store, RetentionOptions(), now() + 3 * DAY))
+    assert [step.assets[0] for step in steps_to(station, TARGET, "image")] == ["image"]
+    carry_out(records.engine, store, due(records.engine, store, RetentionOptions(), now() + 15 * DAY))
+    assert records.product(TARGET, "measurement_set").removed
+    assert not records.product(TARGET, "calibrated_ms").removed
+    assert [step.assets[0] for step in steps_to(station, TARGET, "image")] == ["measurement_set", "image"]
 
 
 def test_old_logs_go_and_new_ones_stay(home: Path) -> None:

@@ -38,7 +38,13 @@ def post(served: Served, path: str, body: dict[str, Any]) -> Answer:
             {"calibration_tables": {"reference_antenna": "31", "fast": True}},
             None,
         ),
-        ("apply", {"group": TARGET}, "image_group", {}, {"calibrated_ms"}),
+        (
+            "apply",
+            {"group": TARGET},
+            "image_group",
+            {"calibrated_ms": {"keep": True}},
+            {"calibrated_ms"},
+        ),
         (
             "image",
             {"ms_path": "/a/20260115T030000.ms", "params": {"quick": True, "options": {"robust": 0.5}}},
@@ -82,7 +88,7 @@ def test_a_set_that_is_named_is_applied_and_one_that_does_not_fit_is_told(served
     body = {"group": TARGET, "params": {"calibration_set": served.set_id}}
     told = post(served, "/api/jobs/apply", body).json()
     config: Any = served.orchestrator.run(told["id"]).dagster_run.run_config
-    assert config["ops"]["calibrated_ms"]["config"] == {"calibration_set": served.set_id}
+    assert config["ops"]["calibrated_ms"]["config"] == {"calibration_set": served.set_id, "keep": True}
     assert any("older than its data" in warning for warning in told["warnings"])
     body["params"]["calibration_set"] = "20260115T050000-00000000"
     assert post(served, "/api/jobs/apply", body).status == 404

@@ -1,8 +1,6 @@
 """Applying a calibration set to a clone of a group, and proving that it was."""
 
-import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,54 +8,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio.applied_delays import changed_delays, delays_of
-from contimg_assets.radio.calibration.interpolation import interpolate
-from contimg_assets.radio.calibration.solve import SIDECAR, TABLES
-from contimg_assets.radio.caltables.jones import Jones, read_jones
+from contimg_assets.radio.corrections.applied import Calibration
+from contimg_assets.radio.corrections.corrections import Corrections, open_corrections
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree
-from contimg_assets.radio.flagging.antenna_spans import Span
-from contimg_assets.radio.flagging.bad_antennas import beyond_jumps, flag_integration
-from contimg_assets.radio.flagging.flag_file import open_flags, read_summary
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
 _INTEGRATIONS, _CHANNELS = 7, 5
-#: The correlator's delays may have changed for this part of the antennas, which are flagged.
-MOST_OTHER = 0.5
 
 
-def apply(
-    ms: Path,
-    flags_folder: Path,
-    set_folder: Path,
-    out: Path,
-    *,
-    other_set: Path | None = None,
-    weight: float = 0.0,
-) -> dict[str, Any]:
+def look(ms: Path, calibration: Calibration) -> dict[str, Any]:
+    """Say what a calibration does to a group, without reading its data.
+
+    Parameters
+    ----------
+    ms : Path
+        The group's Measurement Set.
+    calibration : Calibration
+        Flags and tables.
+
+    Returns
+    -------
+    dict
+        Antennas without solutions, with gains that jumped, of other delays, and the part that is bad.
+
+    Raises
+    ------
+    MissingInputError
+        If a table or the flags are not there.
+    CalibrationError
+        If nothing of it has solutions; if the correlator's delays are others for more than half of the
+        antennas.
+    """
+    began = time.monotonic()
+    shape = read_shape(ms)
+    with open_corrections(shape, calibration) as corrections:
+        if corrections.numbers["n_antennas_without_solutions"] >= len(shape.antennas) - 1:
+            raise CalibrationError(_nothing_left(ms, calibration))
+        return {**corrections.numbers, "wall_seconds": time.monotonic() - began}
+
+
+def apply(ms: Path, calibration: Calibration, out: Path) -> dict[str, Any]:
     """Make the calibrated Measurement Set of a group, integration by integration.
 
     Weights are not calibrated: they count samples, and after calibration every
-    baseline has the noise of one SEFD.  Data without solutions are flagged, and
-    so are autocorrelations, which are never imaged, antennas whose gain has jumped between the
-    calibration and the integration, and those for which the correlator takes out another delay than
-    it did for the calibrator.
+    baseline has the noise of one SEFD.  Autocorrelations, which are never imaged, are flagged.
 
     Parameters
     ----------
     ms : Path
         The group's Measurement Set; not touched.
-    flags_folder : Path
-        Its flags.
-    set_folder : Path
-        Calibration tables, from :func:`solve.solve`.
+    calibration : Calibration
+        Flags and tables.
     out : Path
         The new Measurement Set, with FLAG and CORRECTED_DATA.
-    other_set : Path, optional
-        A set on the other side of the group in time, to interpolate towards.
-    weight : float
-        Part of the time between the sets that has passed since the first.
 
     Returns
     -------
@@ -74,77 +79,25 @@ def apply(
     """
     began = time.monotonic()
     shape = read_shape(ms)
-    jones = read_jones([set_folder / name for _, _, name in TABLES], shape)
-    drift: dict[str, float] = {}
-    if other_set is not None:
-        other = read_jones([other_set / name for _, _, name in TABLES], shape)
-        jones, drift = interpolate(jones, other, weight)
-    told = read_summary(flags_folder)
-    jumped = beyond_jumps(told.get("jumps", []), shape, _solved_mjd(set_folder))
-    others = _other_delays(shape, [set_folder, *([other_set] if other_set is not None else [])])
-    delayed = [
-        Span(place, feed, 0, shape.n_times - 1, "delay changed")
-        for place, antenna in enumerate(shape.antennas)
-        for feed in (0, 1)
-        if shape.antenna_names[antenna] in others
-    ]
-    with open_flags(flags_folder, shape.data_shape) as flags_of:
+    with open_corrections(shape, calibration) as corrections:
         clone_tree(ms, out)
-        n_flagged = _write(out, shape, jones, flags_of, [*jumped, *delayed])
+        n_flagged = _write(out, shape, corrections)
     n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
     if n_flagged == n_cross:
-        raise CalibrationError(f"{out}: every visibility is flagged after applying {set_folder}")
-    without = [shape.antenna_names[a] for a in shape.antennas if jones.unsolved[a]]
+        raise CalibrationError(_nothing_left(out, calibration))
     return {
         "flag_fraction": n_flagged / n_cross,
-        "corrected_median_amplitude_jy": _verify(out, shape, set_folder),
-        "n_antennas_without_solutions": len(without),
-        "antennas_without_solutions": without,
-        "antennas_jumped": sorted({shape.antenna_names[shape.antennas[s.antenna]] for s in jumped}),
-        "antennas_with_other_delays": others,
-        "bad_antenna_fraction": told.get("bad_span_fraction", 0.0) + _part([*jumped, *delayed], shape),
-        **drift,
+        "corrected_median_amplitude_jy": _verify(out, shape, calibration.tables),
+        **corrections.numbers,
         "wall_seconds": time.monotonic() - began,
     }
 
 
-def _solved_mjd(set_folder: Path) -> float:
-    """When a set's gains were solved."""
-    from casacore.tables import table
-
-    with table(str(set_folder / TABLES[-1][2]), ack=False) as rows:
-        return float(np.mean(rows.getcol("TIME"))) / 86400.0
+def _nothing_left(ms: Path, calibration: Calibration) -> str:
+    return f"{ms}: every visibility is flagged after applying {calibration.tables}"
 
 
-def _other_delays(shape: GroupShape, sets: list[Path]) -> list[str]:
-    """Antennas for which the correlator takes out other delays than when sets were observed."""
-    now, found = delays_of(shape.path), set[str]()
-    for folder in sets:
-        # Tables that were made elsewhere have none: nobody knows then.
-        if (folder / SIDECAR).exists():
-            then = json.loads((folder / SIDECAR).read_text(encoding="utf-8")).get("applied_delays_ns")
-            found |= set(changed_delays(then, now))
-    others = sorted(found & {shape.antenna_names[a] for a in shape.antennas}, key=lambda n: (len(n), n))
-    if len(others) > MOST_OTHER * len(shape.antennas):
-        raise CalibrationError(
-            f"{shape.path}: found other correlator delays for {len(others)} of {len(shape.antennas)} "
-            f"antennas than in {sets[0]}; expected the same for at least half"
-        )
-    return others
-
-
-def _part(spans: list[Span], shape: GroupShape) -> float:
-    """Part of all antennas' time and feeds that spans of one feed are."""
-    return sum(s.last + 1 - s.first for s in spans) / (2.0 * shape.n_times * len(shape.antennas))
-
-
-def _write(
-    out: Path,
-    shape: GroupShape,
-    jones: Jones,
-    flags_of: Callable[[int], NDArray[np.bool_]],
-    jumped: list[Span],
-) -> int:
+def _write(out: Path, shape: GroupShape, corrections: Corrections) -> int:
     """Fill CORRECTED_DATA and FLAG; returns how many cross-correlations are flagged."""
     from casacore.tables import table
 
@@ -156,7 +109,7 @@ def _write(
 
         def read(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
             main.getcolnp("DATA", buffers[t % 2], t * shape.n_baselines, shape.n_baselines)
-            return buffers[t % 2], flags_of(t)
+            return buffers[t % 2], corrections.flags_of(t)
 
         def write(t: int, corrected: NDArray[np.complex64], flags: NDArray[np.bool_]) -> None:
             main.putcol("CORRECTED_DATA", corrected, t * shape.n_baselines, shape.n_baselines)
@@ -167,10 +120,7 @@ def _write(
             data, flags = reading.result()
             if t + 1 < shape.n_times:
                 reading = files.submit(read, t + 1)
-            corrected, flags = jones.apply(t, data, flags)
-            for span in jumped:
-                if span.first <= t <= span.last:
-                    flag_integration(shape, flags, span)
+            corrected, flags = corrections.jones.apply(t, data, flags)
             n_flagged += int(np.count_nonzero(flags[cross]))
             flags[~cross] = True
             if writing:

@@ -19,7 +19,9 @@ from astropy.coordinates import SkyCoord
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.solve import SIDECAR, solve
+from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.caltables.set_files import SIDECAR
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
@@ -140,7 +142,7 @@ def _sources_around(
 ) -> list[Source]:
     corrected, folder, scratch = work / "field.ms", work / "field", work / "field.work"
     scratch.mkdir()
-    apply(ms, flags_folder, set_folder, corrected)
+    apply(ms, Calibration(flags=flags_folder, tables=set_folder), corrected)
     subtract(corrected, calibrator)
     make_image(
         corrected,

@@ -25,16 +25,13 @@ from contimg_assets.radio.calibration.model import visible_sources
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
+from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import Source
 
-#: What is kept with a set's tables.
-SIDECAR = "solutions.json"
-#: Type, order of application, file name.
-TABLES = (("K", 10, "K.cal"), ("BA", 20, "B.cal"), ("GA", 40, "G.cal"))
 #: A set in which fewer antennas than this part of the live ones have solutions is no set.
 _LEAST_SOLVED = 0.5
 #: An antenna is solved if more than this part of the channels of its better feed are.

@@ -9,7 +9,7 @@ on over any number of channels, and so makes a bandpass of a single one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numba
@@ -62,6 +62,10 @@ class Jones:
         factors = self.inverse[self.solution[integration]]
         _apply(data, flags, factors, self.antenna_1, self.antenna_2, self.hands, corrected, out_flags)
         return corrected, out_flags
+
+    def of_baselines(self, rows: NDArray[np.int64]) -> "Jones":
+        """The same for some of the baselines, in the order of ``rows``."""
+        return replace(self, antenna_1=self.antenna_1[rows], antenna_2=self.antenna_2[rows])
 
     @property
     def unsolved(self) -> NDArray[np.bool_]:

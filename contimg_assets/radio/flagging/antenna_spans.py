@@ -7,7 +7,7 @@ whether its coherence changes as well tells which of them.  A gain that jumps in
 the antenna's baselines between two integrations.
 
 Belongs here: where spans begin and end.  Does not belong here: products over the data (``statistics.py``),
-what becomes of a jump, for which the calibration has to be known (``calibration/apply.py``).
+what becomes of a jump, for which the calibration has to be known (``radio/corrections``).
 """
 
 import warnings

@@ -4,6 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
-from contimg_assets.radio.caltables.jones import read_jones
+from contimg_assets.radio.corrections.applied import Calibration
+from contimg_assets.radio.corrections.corrections import open_corrections
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import components, points_image
 from contimg_assets.radio.images.fits import Quantity, celestial_wcs, image_header, write_image
@@ -146,7 +148,7 @@ def make_image(
     name: str,
     provenance: dict[str, Any] | None,
     threads: int,
-    tables: Sequence[Path] = (),
+    calibration: Calibration | None = None,
     sky: Sequence[Source] = (),
 ) -> dict[str, Any]:
     """Image a group and write its products.
@@ -166,8 +168,8 @@ def make_image(
         What calibrated the data.
     threads : int
         That gridding may use.
-    tables : sequence of Path
-        Calibration tables to apply to DATA on the way, instead of reading
+    calibration : Calibration, optional
+        Flags and tables to apply to DATA on the way, instead of reading
         CORRECTED_DATA; our own engine only.
     sky : sequence of Source
         Known sources in and around the field, from which CLEAN may start and of which
@@ -185,7 +187,7 @@ def make_image(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    imaging = _read(ms, work, options, provenance, threads, tables, sky)
+    imaging = _read(ms, work, options, provenance, threads, calibration, sky)
     weights = imaging.weights
     result = imaging.run(imaging.data.values)
     if not np.isfinite(result.image).all():
@@ -218,19 +220,17 @@ def _read(
     options: ImagingOptions,
     provenance: dict[str, Any] | None,
     threads: int,
-    tables: Sequence[Path],
+    calibration: Calibration | None,
     sky: Sequence[Source],
 ) -> _Imaging:
     """Plan an image, read the visibilities and weigh them."""
     shape = read_shape(ms)
-    column = _column(ms, options, provenance, tables)
+    column = _column(ms, options, provenance, calibration)
     planned = plan(shape, options)
-    data = read_stokes_i(
-        shape,
-        "CORRECTED_DATA" if column == "corrected" else "DATA",
-        planned.factors,
-        read_jones(tables, shape) if tables else None,
-    )
+    with nullcontext() if calibration is None else open_corrections(shape, calibration) as corrections:
+        data = read_stokes_i(
+            shape, "CORRECTED_DATA" if column == "corrected" else "DATA", planned.factors, corrections
+        )
     weights = weigh(shape, data, options)
     return _Imaging(
         ms=ms,
@@ -246,20 +246,20 @@ def _read(
 
 
 def _column(
-    ms: Path, options: ImagingOptions, provenance: dict[str, Any] | None, tables: Sequence[Path]
+    ms: Path, options: ImagingOptions, provenance: dict[str, Any] | None, calibration: Calibration | None
 ) -> str:
     """Column to image, as CASA calls it; ImagingError where what is asked for does not go together."""
     from casacore.tables import table
 
     with table(str(ms), ack=False) as main:
         column = "corrected" if "CORRECTED_DATA" in main.colnames() else "data"
-    if tables:
+    if calibration is not None:
         if options.engine != "wgridder":
-            raise ImagingError(f"{ms}: {options.engine} cannot apply tables; expected the engine wgridder")
+            raise ImagingError(f"{ms}: {options.engine} applies no tables; expected the engine wgridder")
         column = "data"
     if options.inject and options.engine != "wgridder":
         raise ImagingError(f"{ms}: {options.engine} cannot inject sources; expected the engine wgridder")
-    if not tables and provenance is not None and column == "data":
+    if calibration is None and provenance is not None and column == "data":
         raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
     return column
 

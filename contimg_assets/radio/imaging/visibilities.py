@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
 
 from contimg_assets.radio import phasing
-from contimg_assets.radio.caltables.jones import Jones
+from contimg_assets.radio.corrections.corrections import Corrections
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.prefetch import prefetch
@@ -127,7 +127,7 @@ def _average(
 
 
 def read_stokes_i(
-    shape: GroupShape, column: str, factors: NDArray[np.int64], jones: Jones | None = None
+    shape: GroupShape, column: str, factors: NDArray[np.int64], corrections: Corrections | None = None
 ) -> StokesI:
     """Read a group integration by integration, averaging channels.
 
@@ -137,8 +137,8 @@ def read_stokes_i(
     column : {"DATA", "CORRECTED_DATA"}
     factors : ndarray of int, shape (n_cross,)
         Channels of each baseline to average into one; 0: left out.
-    jones : Jones, optional
-        Calibration to apply on the way.
+    corrections : Corrections, optional
+        Flags and gains to apply on the way; the flags are then these, not the column's.
 
     Returns
     -------
@@ -161,12 +161,14 @@ def read_stokes_i(
 
         def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
             data, flags = buffers[t % 2]
-            main.getcolnp("FLAG", flags, t * shape.n_baselines, shape.n_baselines)
             main.getcolnp(column, data, t * shape.n_baselines, shape.n_baselines)
+            if corrections is not None:
+                return data, corrections.flags_of(t)
+            main.getcolnp("FLAG", flags, t * shape.n_baselines, shape.n_baselines)
             return data, flags
 
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
-            used = (data, flags) if jones is None else jones.apply(t, data, flags)
+            used = (data, flags) if corrections is None else corrections.jones.apply(t, data, flags)
             _average(*used, rows, factors, starts, values[t], counts[t])
     samples = float(counts.sum(dtype=np.float64))
     if samples == 0:

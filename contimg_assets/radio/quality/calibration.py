@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.limits import judge, worst
@@ -52,7 +53,7 @@ def calibration_numbers(set_folder: Path, out: Path) -> dict[str, Any]:
     MissingInputError
         If the folder is not that of a calibration set.
     """
-    sidecar_path = set_folder / "solutions.json"
+    sidecar_path = set_folder / SIDECAR
     if not sidecar_path.exists():
         raise MissingInputError(f"{sidecar_path}: found no sidecar; expected that of a calibration set")
     sidecar = json.loads(sidecar_path.read_text())

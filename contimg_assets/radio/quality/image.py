@@ -138,8 +138,8 @@ def _report(
         expected = float(numbers["expected_rms_mjy_beam"]) / 1e3
         drawn = Pictured(planes["image"], psf, residual, noise, expected)
     # Retention may have removed it.
-    if around.calibrated_ms is not None and around.calibrated_ms.is_dir():
-        sample = sample_visibilities(around.calibrated_ms)
+    if around.measurement_set is not None and around.measurement_set.is_dir():
+        sample = sample_visibilities(around.measurement_set, around.calibration)
     files = _files(folder, around.files or os.path.relpath(folder.absolute(), out.absolute()))
     write_report(
         out / "report.html",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.errors import MissingInputError
 
 
@@ -29,8 +30,9 @@ class Surroundings(_Told):
     """Products that the report looks into (None: not there any more), and places that it leads to."""
 
     group: str = ""
-    calibrated_ms: Path | None = None
-    """The Measurement Set itself."""
+    measurement_set: Path | None = None
+    """The Measurement Set that was imaged: calibrated, or to be so by ``calibration``."""
+    calibration: Calibration | None = None
     flags: Path | None = None
     measurement_set_qa: Path | None = None
     calibration_set: Path | None = None

@@ -4,12 +4,16 @@ Belongs here: choosing and averaging.  Does not belong here: drawing, or numbers
 taken from all data, where these are read anyway.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.corrections.applied import Calibration
+from contimg_assets.radio.corrections.corrections import Corrections, open_corrections
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.telescope import visibility_sigma_jy
 
@@ -47,36 +51,56 @@ class VisibilitySample:
         return self.values.shape[1]
 
 
-def sample_visibilities(ms: Path) -> VisibilitySample:
+def sample_visibilities(ms: Path, calibration: Calibration | None = None) -> VisibilitySample:
     """Read a sample of a Measurement Set: its calibrated data, or else its data.
+
+    Parameters
+    ----------
+    ms : Path
+    calibration : Calibration, optional
+        Flags and tables to apply to its data on the way.
 
     Raises
     ------
     ConversionError
         If its rows are not integrations of the same baselines.
+    MissingInputError
+        If a table or the flags are not there.
     """
+    shape = read_shape(ms)
+    with nullcontext() if calibration is None else open_corrections(shape, calibration) as corrections:
+        return _sample(shape, corrections)
+
+
+def _sample(shape: GroupShape, corrections: Corrections | None) -> VisibilitySample:
     from casacore.tables import table
 
-    shape = read_shape(ms)
     runs = _runs(shape)
     step = max(1, -(-shape.n_channels // _CHANNELS))
     n_channels = shape.n_channels // step
     chosen = np.concatenate([np.arange(a, b) for a, b in runs])
     cross = shape.cross[chosen]
     out = np.empty((shape.n_times, int(cross.sum()), n_channels, shape.n_polarisations), np.complex64)
-    with table(str(ms), ack=False) as main:
-        column = "CORRECTED_DATA" if "CORRECTED_DATA" in main.colnames() else "DATA"
+    jones = None if corrections is None else corrections.jones.of_baselines(chosen)
+    with table(str(shape.path), ack=False) as main:
+        written = "CORRECTED_DATA" in main.colnames()
+        column = "CORRECTED_DATA" if written and corrections is None else "DATA"
+
+        def some(name: str, t: int) -> NDArray[Any]:
+            return np.concatenate([main.getcol(name, t * shape.n_baselines + a, b - a) for a, b in runs])
+
         for t in range(shape.n_times):
-            data, flags = (
-                np.concatenate([main.getcol(name, t * shape.n_baselines + a, b - a) for a, b in runs])[cross]
-                for name in (column, "FLAG")
-            )
-            out[t] = _averaged(data, flags, step, n_channels)
+            data = some(column, t)
+            if corrections is None or jones is None:
+                flags = some("FLAG", t)
+            else:
+                data, flags = jones.apply(t, data, corrections.flags_of(t)[chosen])
+            out[t] = _averaged(data[cross], flags[cross], step, n_channels)
         uvw = main.getcol("UVW").reshape(shape.n_times, shape.n_baselines, 3)
     averaged = shape.frequencies_hz[: n_channels * step].reshape(n_channels, step).mean(axis=1)
     return VisibilitySample(
         out,
-        column,
+        column if corrections is None else "CORRECTED_DATA",
         np.hypot(uvw[:, chosen[cross], 0], uvw[:, chosen[cross], 1]),
         (shape.times_jd - shape.times_jd[0]) * 86400.0 + shape.integration_s / 2,
         averaged,

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.caltables.arrays import ARRAYS_NAME, read_arrays
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.plots.heat import heat_png
 from contimg_assets.radio.plots.svg import Axis, Chart
 from contimg_assets.radio.quality.report.parts import figure, panels, shown, table, text
 
-SIDECAR = "solutions.json"
 _FEEDS = ("XX", "YY")
 #: Columns of a picture of solutions, and the height of an antenna's row.
 _COLUMNS, _ROW = 128, 8.0

@@ -175,7 +175,7 @@ def _data(report: Report) -> str:
     if report.visibilities is not None:
         inside += [data_part.visibilities(report.visibilities)]
     elif around.group:
-        inside += ["<p>The calibrated Measurement Set was not there any more when this page was written.</p>"]
+        inside += ["<p>The Measurement Set was not there any more when this page was written.</p>"]
     if around.flags is not None and (around.flags / SUMMARY_NAME).is_file():
         inside += ["<h3>Flags</h3>", data_part.flags(read_summary(around.flags))]
     return section("data", "Data", *inside)

@@ -1,0 +1,1 @@
+"""Flags and gains of a group, put together to be applied."""
