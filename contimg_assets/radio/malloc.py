@@ -1,9 +1,10 @@
-"""How a stage's process handles its memory.
+"""How a stage's process handles its memory, and its threads while they have nothing to do.
 
 Belongs here: what concerns the whole process.  What each computation needs is its own business.
 """
 
 import ctypes
+import os
 import platform
 
 #: ``mallopt``'s parameters (malloc.h).
@@ -22,3 +23,12 @@ def keep_memory() -> None:
     library = ctypes.CDLL(None)
     library.mallopt(_MMAP_MAX, 0)
     library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def idle_quietly() -> None:
+    """Let threads of compiled loops sleep while they wait for the next loop; before numba starts any.
+
+    GNU's OpenMP has them turn in a circle for milliseconds, as if nobody else wanted the core: a third of
+    a conversion's CPU time, and in its way the thread that writes.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

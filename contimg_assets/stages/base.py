@@ -53,7 +53,8 @@ class StageContext:
     def prepare(self) -> None:
         """Make the process ready for stages; before anything imports CASA or casacore."""
         from contimg_assets.radio import casa
-        from contimg_assets.radio.malloc import keep_memory
+        from contimg_assets.radio.malloc import idle_quietly, keep_memory
 
         keep_memory()
+        idle_quietly()
         casa.configure(self.casa)

@@ -55,9 +55,10 @@ def load(folder: Path) -> None:
         Of CASA's data, log and cache, which CASA looks for when it is loaded.
     """
     from contimg_assets.radio import casa
-    from contimg_assets.radio.malloc import keep_memory
+    from contimg_assets.radio.malloc import idle_quietly, keep_memory
 
     keep_memory()
+    idle_quietly()
     casa.configure(folder)
     for name in MODULES:
         import_module(name)

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from contimg_assets.radio import telescope
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.errors import FlaggingError, MissingInputError
+from contimg_assets.radio.flagging import medians, windows
 from contimg_assets.radio.flagging.baselines import chance_thresholds, flag_baselines, longest_window
 from contimg_assets.radio.flagging.common import common_interference
 from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.radio.flagging.flag_file import read_flags, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
+from contimg_assets.radio.robust import MAD_TO_SIGMA
 from contimg_assets.simulation.corruption import Interference, random_interference
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import PRESETS, UNCORRUPTED, Corruption, Preset
@@ -358,3 +360,55 @@ def test_a_set_that_is_flagged_whole_is_refused(tmp_path: Path) -> None:
     convert(sorted(tmp_path.glob("*.hdf5")), tmp_path / "group.ms")
     with pytest.raises(FlaggingError, match="every visibility is flagged"):
         flag(tmp_path / "group.ms", tmp_path / "flags", FlaggingOptions())
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 24, 1000, 9000])
+@pytest.mark.parametrize("kind", ["noise", "wide", "steps", "amplitudes"])
+def test_medians_are_exact(kind: str, n: int) -> None:
+    rng = np.random.default_rng(n)
+    values = rng.normal(0.0, 1.0, (3, n)).astype(np.float32)
+    if kind == "wide":
+        values *= np.float32(10) ** rng.integers(-30, 30, values.shape).astype(np.float32)
+    elif kind == "steps":
+        values = values.round(1)
+    elif kind == "amplitudes":
+        values = np.abs(values)
+    flags = rng.random(values.shape) < 0.3
+    flags[0, 0] = False
+    step = max(1, values.size // medians.ENOUGH_SAMPLES)
+    used = values[~flags][::step]
+    middle = float(np.median(used))
+    spread = float(np.median(np.abs(used.astype(np.float64) - middle)))
+    level, found = medians.level_and_spread(values, flags)
+    assert level == middle
+    assert float(found) == pytest.approx(MAD_TO_SIGMA * spread, rel=1e-6)
+
+
+def test_sums_over_windows_find_what_sums_from_scratch_find() -> None:
+    rng = np.random.default_rng(5)
+    n_times, n_channels = 13, 70
+    power = rng.exponential(2.0, (n_times, n_channels)).astype(np.float32)
+    power[3, 20:29] += 8
+    power[4:, 50] += 8
+    count = np.full(power.shape, 2, np.int32)
+    bad = rng.random(power.shape) < 0.05
+    thresholds = chance_thresholds(longest_window(n_times, 2), 3e-4)
+    expected = bad | (power > thresholds[0][count])
+    for turned in (False, True):
+        lengths = [2, 4, 8, n_times] if turned else [2, 4, 8, 16]
+        for window in lengths:
+            lines, sums = (expected.T, power.T) if turned else (expected, power)
+            step, found = max(1, window // 2), []
+            for i, k in np.ndindex(len(lines), (lines.shape[1] - window) // step + 1):
+                inside = slice(k * step, k * step + window)
+                good = ~lines[i, inside]
+                found.append((i, inside, sums[i, inside][good].sum(), 2 * np.count_nonzero(good)))
+            means = np.array([total / max(n, 1) for *_, total, n in found], np.float32)
+            level, spread = medians.level_and_spread(means[None], np.array([[n == 0 for *_, n in found]]))
+            for (i, inside, total, n), mean in zip(found, means, strict=True):
+                if total > thresholds[1][n] and mean > level + 8 * spread:
+                    lines[i, inside] = True
+    windows.flag_sums(power, count, bad, *thresholds)
+    assert expected[3, 20:29].sum() > 4
+    assert expected[4:, 50].sum() > 4
+    np.testing.assert_array_equal(bad, expected)

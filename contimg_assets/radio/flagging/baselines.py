@@ -21,15 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainccinv
 
-from contimg_assets.radio.flagging.statistics import amplitudes, level_and_spread
+from contimg_assets.radio.flagging.medians import level_and_spread, median
+from contimg_assets.radio.flagging.windows import LONGEST_CHANNELS, close_gaps, flag_sums
 
 #: Samples of a block in which the residual's noise is taken as uniform: its median is good to 4 %.
 _NOISE_SAMPLES = 1024
-#: Longest window of sums along frequency, channels.
-_LONGEST_CHANNELS = 16
-#: A window's sum must lie this many robust deviations above the baseline's own
-#: windows as well: fringes that the mean over neighbours leaves are no interference.
-_WINDOW_SIGMA = 8.0
 #: Integrations of the running median that follows the sky's drift through the beam.
 _DRIFT_INTEGRATIONS = 7
 #: The neighbours' centre may be this many channels aside.
@@ -55,7 +51,7 @@ def chance_thresholds(n_most: int, false_alarm: float) -> NDArray[np.float32]:
 
 def longest_window(n_times: int, n_polarisations: int) -> int:
     """Most samples of one window, for :func:`chance_thresholds`."""
-    return max(n_times, _LONGEST_CHANNELS) * n_polarisations
+    return max(n_times, LONGEST_CHANNELS) * n_polarisations
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)
@@ -91,24 +87,22 @@ def flag_baselines(
     """
     n_times, n_baselines, n_channels, n_pols = data.shape
     for b in numba.prange(n_baselines):
-        known = flags[:, b].copy()
+        real, imag, known = _planes(data[:, b], flags[:, b])
         bad = np.ones((n_times, n_channels), np.bool_)
-        for t in range(n_times):
-            for c in range(n_channels):
-                for p in range(n_pols):
-                    bad[t, c] &= known[t, c, p]
+        for p in range(n_pols):
+            bad &= known[p]
         if bad.all():
             continue
         before = bad.copy()
-        plane = data[:, b].copy()
         if not cross[b]:
-            _divide_by_channel(plane, known)
-        _flag_amplitudes(plane, known, bad, sigma)
+            _divide_by_channel(real, imag, known)
+        for p in range(n_pols):
+            _flag_amplitudes(real[p], imag[p], known[p], bad, sigma)
         if half > 0:
-            power, count = _residual_power(plane, known, bad, half, cross[b])
-            _flag_sums(power, count, bad, thresholds[0], thresholds[1])
-        _flag_smooth(plane, known, bad, block, thresholds[1])
-        _close_gaps(bad, before, growth_fraction)
+            power, count = _residual_power(real, imag, known, bad, half, cross[b])
+            flag_sums(power, count, bad, thresholds[0], thresholds[1])
+        _flag_smooth(real, imag, known, bad, block, thresholds[1])
+        close_gaps(bad, before, growth_fraction)
         for t in range(n_times):
             for c in range(n_channels):
                 if bad[t, c] and not before[t, c]:
@@ -116,45 +110,69 @@ def flag_baselines(
 
 
 @numba.njit(cache=True)
-def _divide_by_channel(plane: NDArray[np.complex64], known: NDArray[np.bool_]) -> None:
+def _planes(
+    data: NDArray[np.complex64], flags: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Real and imaginary parts and flags of a baseline, shape (n_polarisations, n_times, n_channels)."""
+    n_times, n_channels, n_pols = data.shape
+    shape = (n_pols, n_times, n_channels)
+    real, imag, known = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.bool_)
+    for p in range(n_pols):
+        for t in range(n_times):
+            for c in range(n_channels):
+                real[p, t, c] = data[t, c, p].real
+                imag[p, t, c] = data[t, c, p].imag
+                known[p, t, c] = flags[t, c, p]
+    return real, imag, known
+
+
+@numba.njit(cache=True)
+def _divide_by_channel(
+    real: NDArray[np.float32], imag: NDArray[np.float32], known: NDArray[np.bool_]
+) -> None:
     """Divide an autocorrelation by the median over time of each channel.
 
     Its signal is a thousand times its noise, so that the bandpass would hide
     everything; a constant carrier is left to the cross-correlations.
     """
-    n_times, n_channels, n_pols = plane.shape
+    n_pols, n_times, n_channels = real.shape
     values = np.empty(n_times, np.float32)
     for p in range(n_pols):
         for c in range(n_channels):
             n = 0
             for t in range(n_times):
-                if not known[t, c, p]:
-                    values[n] = abs(plane[t, c, p])
+                if not known[p, t, c]:
+                    values[n] = np.hypot(real[p, t, c], imag[p, t, c])
                     n += 1
             if n > 0:
-                plane[:, c, p] /= np.median(values[:n])
+                middle = median(values[:n])
+                real[p, :, c] /= middle
+                imag[p, :, c] /= middle
 
 
 @numba.njit(cache=True)
 def _flag_amplitudes(
-    plane: NDArray[np.complex64], known: NDArray[np.bool_], bad: NDArray[np.bool_], sigma: float
+    real: NDArray[np.float32],
+    imag: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    bad: NDArray[np.bool_],
+    sigma: float,
 ) -> None:
-    n_times, n_channels, n_pols = plane.shape
-    for p in range(n_pols):
-        amplitude = amplitudes(plane[:, :, p])
-        level, spread = level_and_spread(amplitude, known[:, :, p])
-        if spread <= 0:
-            continue
-        limit = level + sigma * spread
-        for t in range(n_times):
-            for c in range(n_channels):
-                if amplitude[t, c] > limit and not known[t, c, p]:
-                    bad[t, c] = True
+    amplitude = np.sqrt(real * real + imag * imag)
+    level, spread = level_and_spread(amplitude, known)
+    if spread <= 0:
+        return
+    limit = level + sigma * spread
+    n_times, n_channels = real.shape
+    for t in range(n_times):
+        for c in range(n_channels):
+            bad[t, c] |= amplitude[t, c] > limit and not known[t, c]
 
 
 @numba.njit(cache=True)
 def _residual_power(
-    plane: NDArray[np.complex64],
+    real: NDArray[np.float32],
+    imag: NDArray[np.float32],
     known: NDArray[np.bool_],
     bad: NDArray[np.bool_],
     half: int,
@@ -162,125 +180,74 @@ def _residual_power(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """|sample − mean of its neighbours|² in units of its mean for noise, summed over
     polarisations, and how many polarisations are in each sum."""
-    n_times, n_channels, n_pols = plane.shape
+    n_pols, n_times, n_channels = real.shape
     power = np.zeros((n_times, n_channels), np.float32)
     count = np.zeros((n_times, n_channels), np.int32)
-    square = np.zeros((n_times, n_channels), np.float32)
+    square = np.empty((n_times, n_channels), np.float32)
     n_blocks = max(1, n_times * n_channels // _NOISE_SAMPLES)
-    kept = np.empty(n_times * n_channels, np.float32)
+    kept = np.empty(n_times * n_channels + 1, np.float32)
     for p in range(n_pols):
         for t in range(n_times):
-            total, n, places = np.complex128(0), 0, 0
-            for c in range(min(half, n_channels)):
-                if not (bad[t, c] or known[t, c, p]):
-                    total += plane[t, c, p]
-                    n += 1
-                    places += c
-            for c in range(n_channels):
-                new, old = c + half, c - half - 1
-                if new < n_channels and not (bad[t, new] or known[t, new, p]):
-                    total += plane[t, new, p]
-                    n += 1
-                    places += new
-                if old >= 0 and not (bad[t, old] or known[t, old, p]):
-                    total -= plane[t, old, p]
-                    n -= 1
-                    places -= old
-                square[t, c] = -1.0
-                if known[t, c, p]:
-                    continue
-                others, m, aside = total, n, places
-                if not bad[t, c]:
-                    others -= plane[t, c, p]
-                    m -= 1
-                    aside -= c
-                # One-sided neighbours foretell badly what turns: at the band's edges, beside carriers.
-                if m >= half and abs(aside - m * c) <= _MOST_ASIDE * m:
-                    rest = plane[t, c, p] - others / m
-                    square[t, c] = (rest.real**2 + rest.imag**2) / (1.0 + 1.0 / m)
+            _squares(real[p, t], imag[p, t], known[p, t], bad[t], half, square[t])
         for k in range(n_blocks):
             first, last = k * n_channels // n_blocks, (k + 1) * n_channels // n_blocks
-            n = 0
+            n_kept = 0
             for t in range(n_times):
                 for c in range(first, last):
-                    if square[t, c] >= 0 and not bad[t, c]:
-                        kept[n] = square[t, c]
-                        n += 1
-            if n == 0:
+                    kept[n_kept] = square[t, c]
+                    n_kept += 1 if square[t, c] >= 0 and not bad[t, c] else 0
+            if n_kept == 0:
                 continue
-            middle = np.median(kept[:n])
+            middle = median(kept[:n_kept])
             if middle <= 0:
                 continue
             # In either case the sum's unit is twice the variance of one part.
             mean = middle / _MEDIAN_COMPLEX if is_cross else 2.0 * middle / _MEDIAN_REAL
             for t in range(n_times):
                 for c in range(first, last):
-                    if square[t, c] >= 0:
-                        power[t, c] += square[t, c] / mean
-                        count[t, c] += 1
+                    power[t, c] += square[t, c] / mean if square[t, c] >= 0 else 0.0
+                    count[t, c] += np.int32(1) if square[t, c] >= 0 else np.int32(0)
     return power, count
 
 
 @numba.njit(cache=True)
-def _flag_sums(
-    power: NDArray[np.float32],
-    count: NDArray[np.int32],
+def _squares(
+    real: NDArray[np.float32],
+    imag: NDArray[np.float32],
+    known: NDArray[np.bool_],
     bad: NDArray[np.bool_],
-    of_samples: NDArray[np.float32],
-    of_windows: NDArray[np.float32],
+    half: int,
+    square: NDArray[np.float32],
 ) -> None:
-    n_times, n_channels = power.shape
-    for t in range(n_times):
-        for c in range(n_channels):
-            if power[t, c] > of_samples[count[t, c]]:
-                bad[t, c] = True
-    window = 2
-    while window <= min(_LONGEST_CHANNELS, n_channels):
-        _flag_windows(power, count, bad, of_windows, window)
-        window *= 2
-    # Transposed views: the same along time, and at last each channel as a whole.
-    window = 2
-    while window < n_times:
-        _flag_windows(power.T, count.T, bad.T, of_windows, window)
-        window *= 2
-    _flag_windows(power.T, count.T, bad.T, of_windows, n_times)
-
-
-@numba.njit(cache=True)
-def _flag_windows(
-    power: NDArray[np.float32],
-    count: NDArray[np.int32],
-    bad: NDArray[np.bool_],
-    threshold: NDArray[np.float32],
-    window: int,
-) -> None:
-    n_lines, length = power.shape
-    step = max(1, window // 2)
-    n_windows = (length - window) // step + 1
-    number = np.zeros((n_lines, n_windows), np.int32)
-    total = np.zeros((n_lines, n_windows), np.float32)
-    unlikely = False
-    for i in range(n_lines):
-        for k in range(n_windows):
-            for j in range(k * step, k * step + window):
-                if not bad[i, j]:
-                    total[i, k] += power[i, j]
-                    number[i, k] += count[i, j]
-            unlikely |= total[i, k] > threshold[number[i, k]]
-    if not unlikely:
-        return
-    mean = total / np.maximum(number, 1).astype(np.float32)
-    level, spread = level_and_spread(mean, number == 0)
-    for i in range(n_lines):
-        for k in range(n_windows):
-            if total[i, k] > threshold[number[i, k]] and mean[i, k] > level + _WINDOW_SIGMA * spread:
-                for j in range(k * step, k * step + window):
-                    bad[i, j] = True
+    """Square of each sample of a line less the mean of its good neighbours; −1 where that tells nothing."""
+    n_channels = len(real)
+    # Sums over all channels below: of real and imaginary parts, the number, and the channels' numbers.
+    by_real, by_imag, numbers, places = np.zeros((4, n_channels + 2 * half + 1))
+    total_real, total_imag, number, place = 0.0, 0.0, 0.0, 0.0
+    for c in range(n_channels + half):
+        if c < n_channels and not (bad[c] or known[c]):
+            total_real += real[c]
+            total_imag += imag[c]
+            number += 1.0
+            place += c
+        at = half + c + 1
+        by_real[at], by_imag[at], numbers[at], places[at] = total_real, total_imag, number, place
+    for c in range(n_channels):
+        end, own = c + 2 * half + 1, 0.0 if bad[c] or known[c] else 1.0
+        n = numbers[end] - numbers[c] - own
+        aside = places[end] - places[c] - own * c - n * c
+        # One-sided neighbours foretell badly what turns: at the band's edges, beside carriers.
+        usable = not known[c] and n >= half and abs(aside) <= _MOST_ASIDE * n
+        part = 1.0 / max(n, 1.0)
+        rest_real = real[c] - (by_real[end] - by_real[c] - own * real[c]) * part
+        rest_imag = imag[c] - (by_imag[end] - by_imag[c] - own * imag[c]) * part
+        square[c] = (rest_real**2 + rest_imag**2) / (1.0 + part) if usable else -1.0
 
 
 @numba.njit(cache=True)
 def _flag_smooth(
-    plane: NDArray[np.complex64],
+    real: NDArray[np.float32],
+    imag: NDArray[np.float32],
     known: NDArray[np.bool_],
     bad: NDArray[np.bool_],
     block: int,
@@ -291,7 +258,7 @@ def _flag_smooth(
     Larger or smaller: what adds to a bright calibrator in opposite phase takes
     from it.  The squares of the deviations are summed like the residual's.
     """
-    n_times, n_channels, n_pols = plane.shape
+    n_pols, n_times, n_channels = real.shape
     n_blocks = n_channels // block
     power = np.zeros((n_times, n_blocks), np.float32)
     count = np.zeros((n_times, n_blocks), np.int32)
@@ -300,13 +267,15 @@ def _flag_smooth(
     for p in range(n_pols):
         for t in range(n_times):
             for k in range(n_blocks):
-                total, n = np.complex128(0), 0
+                total_real, total_imag, n = 0.0, 0.0, 0
                 for c in range(k * block, (k + 1) * block):
-                    if not (bad[t, c] or known[t, c, p]):
-                        total += plane[t, c, p]
-                        n += 1
+                    use = not (bad[t, c] or known[p, t, c])
+                    total_real += real[p, t, c] if use else np.float32(0)
+                    total_imag += imag[p, t, c] if use else np.float32(0)
+                    n += 1 if use else 0
                 lacking[t, k] = 2 * n < block or n == 0
-                amplitude[t, k] = 0.0 if lacking[t, k] else abs(total) / n
+                mean = np.sqrt(total_real**2 + total_imag**2) / max(n, 1)
+                amplitude[t, k] = 0.0 if lacking[t, k] else mean
         _follow_sky(amplitude, lacking)
         level, spread = level_and_spread(amplitude, lacking)
         if spread <= 0:
@@ -317,7 +286,7 @@ def _flag_smooth(
                     power[t, k] += 0.5 * ((amplitude[t, k] - level) / spread) ** 2
                     count[t, k] += 1
     found = np.zeros((n_times, n_blocks), np.bool_)
-    _flag_sums(power, count, found, thresholds, thresholds)
+    flag_sums(power, count, found, thresholds, thresholds)
     for t in range(n_times):
         for k in range(n_blocks):
             if found[t, k]:
@@ -345,36 +314,3 @@ def _follow_sky(amplitude: NDArray[np.float32], lacking: NDArray[np.bool_]) -> N
         known = ~np.isnan(near[0])
         if known.any():
             amplitude[t] = (amplitude[t] - np.median(near[0][known])) / np.median(near[1][known])
-
-
-@numba.njit(cache=True)
-def _close_gaps(bad: NDArray[np.bool_], before: NDArray[np.bool_], growth_fraction: float) -> None:
-    """Flag every run along frequency, then along time, of which more than the fraction is flagged.
-
-    What was flagged before counts neither way: a known burst over a quarter of
-    the band says nothing about the channels beside it.
-    """
-    _close_lines(bad, before, growth_fraction)
-    _close_lines(bad.T, before.T, growth_fraction)
-
-
-@numba.njit(cache=True)
-def _close_lines(bad: NDArray[np.bool_], before: NDArray[np.bool_], growth_fraction: float) -> None:
-    n_lines, length = bad.shape
-    total = np.zeros(length + 1)
-    best_end = np.empty(length + 1)
-    for i in range(n_lines):
-        # A run [a, b) qualifies if the sum of (flag − fraction) over it is positive. It begins and
-        # ends with a flag, so that gaps are closed and nothing grows into what is clean.
-        for j in range(length):
-            weight = 0.0 if before[i, j] else (1.0 if bad[i, j] else 0.0) - growth_fraction
-            total[j + 1] = total[j] + weight
-        best_end[length] = -np.inf
-        for j in range(length - 1, -1, -1):
-            best_end[j] = max(total[j + 1], best_end[j + 1]) if bad[i, j] else best_end[j + 1]
-        lowest = np.inf
-        for j in range(length):
-            if bad[i, j]:
-                lowest = min(lowest, total[j])
-            elif best_end[j] - lowest > 1e-6:
-                bad[i, j] = True
