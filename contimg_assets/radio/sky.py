@@ -63,6 +63,8 @@ class Source:
     """α of S ∝ ν^α; ignored where ``scale_name`` is given."""
     scale_name: str | None = None
     """Name on the Perley–Butler scale, for primary calibrators."""
+    measured_days: float | None = None
+    """How far the flux density's date is from the time that it is wanted for; None: no date is known."""
 
     def flux(self, frequency_hz: ArrayLike) -> NDArray[np.float64]:
         """Flux density at the given frequencies, Jy."""

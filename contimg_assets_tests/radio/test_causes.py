@@ -43,7 +43,8 @@ def good() -> dict[str, Any]:
             ["Sun"],
         ),
         ({"flag_fraction": 0.43}, ["(43% is flagged)"], ["bad antennas", "Sun"]),
-        ({"flux_ratio": 0.95, "flux_ratio_excess": 0.04}, ["calibrator's own"], ["beam", "Sun"]),
+        ({"flux_ratio": 0.95, "flux_ratio_excess": 0.04}, ["calibrator's own"], ["beam", "Sun", "vary"]),
+        ({"flux_ratio_excess": 0.04, "calibrator_may_vary": 1.0}, ["it may vary"], ["beam"]),
         (
             {"flux_ratio_trend_excess": 0.06, "flux_ratio_excess": 0.04},
             ["beam of another width"],

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
-from contimg_assets.radio.calibration.calibrators import LEAST_POWER, beam_weighted, calibrators
+from contimg_assets.radio.calibration.calibrators import LEAST_POWER, beam_weighted, calibrators_at
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.sky import Source
 
@@ -101,7 +101,7 @@ def transits(
     # a degree more covers precession since J2000.
     near = [
         s
-        for s in calibrators(settings.calibrator_list)
+        for s in calibrators_at(settings, 0.5 * (start_mjd + end_mjd))
         if abs(s.dec_deg - declination_deg) < 2.5 and s.flux_jy >= settings.backup_calibrator_jy / 2
     ]
     found: list[Transit] = []

@@ -49,7 +49,8 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
     if bad & _TREND:
         causes.append("a beam of another width than the model's, or dishes that point elsewhere")
     elif bad & _SCALE:
-        causes.append("gains that moved since the calibrator, or the calibrator's own flux density")
+        varies = " (its spectrum is flat, so it may vary)" if numbers.get("calibrator_may_vary") else ""
+        causes.append(f"gains that moved since the calibrator, or the calibrator's own flux density{varies}")
     if bad & _NOISE:
         causes += _of_noise(numbers)
     if "short_spacing_excess" in bad and not (bad & _NOISE):

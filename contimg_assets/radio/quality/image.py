@@ -137,6 +137,9 @@ def _known_numbers(summary: dict[str, Any]) -> dict[str, float]:
     if summary.get("system_noise_ratio") is not None:
         numbers["system_noise_ratio"] = float(summary["system_noise_ratio"])
         numbers["n_noisy_antennas"] = float(len(summary["noisy_antennas"]))
+    model = (summary.get("calibration") or {}).get("flux_model") or {}
+    if "may_vary" in model:
+        numbers["calibrator_may_vary"] = float(model["may_vary"])
     for one in summary.get("strong_sources") or ():
         numbers[f"{STRONG}{one['name'].lower()}_jy"] = float(one["apparent_jy"])
     return numbers
