@@ -24,6 +24,7 @@ from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.interrupts import noted, tidying
 from contimg_assets.radio.limits import judge, load_limits, worst
+from contimg_assets.radio.quality.causes import likely_causes
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.dagster_runs import (
     LEASE_TAG,
@@ -312,6 +313,9 @@ def verdict_of(product: str, numbers: Mapping[str, Any]) -> dict[str, str]:
     status = worst(found.status for found in measured)
     bad = [f"{found.metric} {_shown(found.value)}" for found in measured if found.status == status != "PASS"]
     told = ", ".join(bad) or f"all {len(measured)} numbers within their limits"
+    causes = likely_causes(product, numbers)
+    if causes:
+        told += f". Likely: {'; '.join(causes)}"
     return {"verdict": f"{_FACES[status]}: {told}"}
 
 

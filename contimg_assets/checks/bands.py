@@ -22,6 +22,7 @@ from dagster import (
 )
 
 from contimg_assets.radio.limits import Judgement, Limits, judge, load_limits
+from contimg_assets.radio.quality.causes import likely_causes
 from contimg_assets.resources.dagster_resources import DatabaseResource
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.views import standing
@@ -121,8 +122,10 @@ def band_checks(
         context.op_execution_context.log_event(
             _observation(product, context.partition_key, database.records())
         )
+        numbers = database.records().product(context.partition_key, product).numbers
+        causes = likely_causes(product, numbers)
         for judgement in judgements:
-            yield _result(product, judgement)
+            yield _result(product, judgement, causes)
 
     return checks
 
@@ -140,7 +143,7 @@ def _observation(product: str, key: str, records: StationRecords) -> AssetObserv
     return AssetObservation(product, partition=key, metadata=metadata)
 
 
-def _result(product: str, judgement: Judgement) -> AssetCheckResult:
+def _result(product: str, judgement: Judgement, causes: tuple[str, ...]) -> AssetCheckResult:
     metadata: dict[str, Any] = {
         "soft_limit": judgement.limit.soft,
         "hard_limit": judgement.limit.hard,
@@ -150,11 +153,14 @@ def _result(product: str, judgement: Judgement) -> AssetCheckResult:
     }
     if judgement.value is not None:
         metadata["value"] = judgement.value
+    told = judgement.text
+    if judgement.status != "PASS" and causes:
+        told += f" Likely: {'; '.join(causes)}."
     return AssetCheckResult(
         asset_key=product,
         check_name=judgement.metric,
         passed=judgement.status == "PASS",
         severity=SEVERITY[judgement.status],
-        description=judgement.text,
+        description=told,
         metadata=metadata,
     )

@@ -86,6 +86,7 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
             "beam_power": transit.beam_power,
             "apparent_jy": transit.apparent_jy,
             "expected_snr": transit.expected_snr,
+            "strong_sources": [one.text for one in transit.strong],
             "groups": held[index],
         }
         for index, transit in enumerate(found)
@@ -110,10 +111,10 @@ def calibrators(declination: float, date: datetime | None, as_json: bool) -> Non
 
 def _transit_table(title: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=title)
-    for column in ("calibrator", "role", "transit", "off axis", "apparent, Jy", "S/N", "groups"):
+    for column in ("calibrator", "role", "transit", "off axis", "apparent, Jy", "S/N", "groups", "beware of"):
         table.add_column(
             column,
-            justify="left" if column in ("calibrator", "role", "groups") else "right",
+            justify="left" if column in ("calibrator", "role", "groups", "beware of") else "right",
         )
     for row in rows:
         table.add_row(
@@ -128,6 +129,7 @@ def _transit_table(title: str, rows: list[dict[str, Any]]) -> Table:
                 for g in row["groups"]
             )
             or "none",
+            "\n".join(row["strong_sources"]),
         )
     return table
 

@@ -217,6 +217,8 @@ def _print_products(group: dict[str, Any]) -> None:
             click.echo(f"    {label} = {value:.6g}")
         for check, verdict in group["verdicts"].get(name, {}).items():
             click.echo(f"    {verdict['status']} {check}")
+    for cause in group["likely_causes"]:
+        click.echo(f"  likely: {cause}")
     for name, gone in group["removed"].items():
         click.echo(f"  {name}: removed {gone['at']} ({gone['why']}); `{gone['again']}` makes it again")
     if group["calibration"]:

@@ -28,6 +28,10 @@ PERLEY_BUTLER_2017: dict[str, tuple[float, ...]] = {
     "3C295": (1.4701, -0.7658, -0.2780, -0.0347, 0.0399),
     "3C123": (1.8017, -0.7884, -0.1035, -0.0248, 0.0090),
     "CygA": (3.3498, -1.0022, -0.2246, 0.0227, 0.0425),
+    # Of 2016; Cas A fades by half a per cent a year, Tau A by a sixth.
+    "CasA": (3.3584, -0.7518, -0.035, -0.071),
+    "TauA": (2.9516, -0.217, -0.047, -0.067),
+    "VirA": (2.4466, -0.8116, -0.048),
 }
 
 
@@ -59,6 +63,8 @@ class Source:
     """α of S ∝ ν^α; ignored where ``scale_name`` is given."""
     scale_name: str | None = None
     """Name on the Perley–Butler scale, for primary calibrators."""
+    measured_days: float | None = None
+    """How far the flux density's date is from the time that it is wanted for; None: no date is known."""
 
     def flux(self, frequency_hz: ArrayLike) -> NDArray[np.float64]:
         """Flux density at the given frequencies, Jy."""

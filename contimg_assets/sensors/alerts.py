@@ -15,13 +15,15 @@ from dagster import (
 
 from contimg_assets.jobs import convert_group, image_group, process_group
 from contimg_assets.partitions import PARTITION_TAG
+from contimg_assets.radio.quality.causes import likely_causes
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
 from contimg_assets.resources.dagster_runs import LEFT_ALONE_TAG, TERMINATED
 from contimg_assets.station.alarms import mark_of, set_mark
 from contimg_assets.station.alerts import LOG, TELL
 from contimg_assets.station.group_states import kind_of
 from contimg_assets.station.lease_judge import Judge
-from contimg_assets.station.models import INTERRUPTED, STORAGE
+from contimg_assets.station.models import INTERRUPTED, STORAGE, Verdict
+from contimg_assets.station.products import StationRecords
 from contimg_assets.station.storage import of_words
 from contimg_assets.station.views import standings
 
@@ -124,6 +126,13 @@ def cancelled_runs(context: RunStatusSensorContext, database: DatabaseResource) 
     database.interruptions().give_back(group.key, run.run_id, TERMINATED, INTERRUPTED)
 
 
+def _likely(records: StationRecords, verdict: Verdict) -> str:
+    """Likely causes, from all numbers of the product that was judged."""
+    product = records.products(verdict.key).get(verdict.product)
+    causes = likely_causes(verdict.product, product.numbers) if product is not None else ()
+    return f"; likely {'; '.join(causes)}" if causes else ""
+
+
 @sensor(
     minimum_interval_seconds=60,
     default_status=DefaultSensorStatus.RUNNING,
@@ -147,7 +156,8 @@ def failed_checks(
             verdict.key,
             f"{stands[verdict.key].text}: {verdict.product}: "
             f"{verdict.check} is {verdict.value}: {verdict.status} "
-            f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})",
+            f"(soft {verdict.soft:g}, hard {verdict.hard:g}, limits {verdict.limits_version})"
+            f"{_likely(database.records(), verdict)}",
             cause=f"{verdict.product}.{verdict.check}",
             # One WARN is no alarm; ten in succession are (``alarm_rules.py``).
             severity=TELL if verdict.status == "ERROR" else LOG,

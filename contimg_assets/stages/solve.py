@@ -108,12 +108,13 @@ def _calibrator(inputs: SolveInputs, choices: CalibrationOptions, shape: "GroupS
     """The calibrator that is named, or the brightest in the beam."""
     import numpy as np
 
-    from contimg_assets.radio.calibration.calibrators import find_calibrator, named_calibrator
+    from contimg_assets.radio.calibration.calibrators import as_measured, find_calibrator, named_calibrator
     from contimg_assets.radio.phasing import JD_OF_MJD_0
 
-    if inputs.calibrator is not None:
-        return named_calibrator(inputs.calibrator, choices.calibrator_list)
     middle_mjd = float(np.mean(shape.times_jd[[0, -1]])) - JD_OF_MJD_0
+    if inputs.calibrator is not None:
+        named = named_calibrator(inputs.calibrator, choices.calibrator_list)
+        return as_measured(named, choices, middle_mjd)
     scan = find_calibrator(float(np.rad2deg(shape.declination_rad)), middle_mjd, choices)
     if scan is None:
         raise NoCalibratorError(

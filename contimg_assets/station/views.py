@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from contimg_assets.radio.quality.causes import likely_causes
 from contimg_assets.station.arrivals import Arrivals
 from contimg_assets.station.calibration_registry import CalibrationRegistry, table_entries
 from contimg_assets.station.database import reading
@@ -201,6 +202,8 @@ def describe_products(
         for name in QA_PRODUCTS
         if name in products
     }
+    judged = products.get("image_qa", {}).get("numbers")
+    described["likely_causes"] = list(likely_causes("image_qa", judged)) if judged else []
     used = registry.used_by(group.key)
     described["calibration"] = None
     if used is not None:

@@ -96,6 +96,9 @@ def write_image_folder(
         "outside_sources": [],
         "beam_major_arcsec": BEAM_PIXELS[0] * CELL_ARCSEC,
         "beam_minor_arcsec": BEAM_PIXELS[1] * CELL_ARCSEC,
+        "system_noise_ratio": 1.02,
+        "noisy_antennas": {},
+        "strong_sources": [{"name": "Sun", "apparent_jy": 150.0}],
         "settings": {"threshold_sigma": 3.0},
         "calibration": {"flags": {"bad_antenna_fraction": 0.01}},
     }

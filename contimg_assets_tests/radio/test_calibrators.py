@@ -278,6 +278,19 @@ def test_the_day_s_transits_are_ranked_by_what_the_beam_lets_through() -> None:
     assert all(start <= t.mjd < start + 1 for t in found)
 
 
+def test_a_calibrator_beside_the_sun_is_a_back_up() -> None:
+    """In the middle of June the Sun is 7° from 3C138, whose 8 Jy stand before thousands through sidelobes;
+    half a year later it is not even up."""
+    for day, role, near in (("2025-06-13", "back-up", True), ("2025-12-13", "calibrator", False)):
+        start = Time(day, scale="utc").mjd
+        found = {t.source.name: t for t in transits(16.27, start, start + 1, CalibrationOptions())}
+        assert found["3C138"].role == role
+        assert any(one.name == "Sun" for one in found["3C138"].strong) == near
+        if near:
+            assert found["3C138"].strong[0].separation_deg == pytest.approx(7.2, abs=0.2)
+            assert found["3C454.3"].role == "calibrator"
+
+
 def test_entries_of_a_list_that_repeat_ours_are_left_out_across_0h() -> None:
     """A list's entry 7″ from one of ours, on the other side of 0h, is the same source."""
     own = [Source("ours", 359.999, 16.27, 5.0)]

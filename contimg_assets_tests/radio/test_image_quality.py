@@ -17,6 +17,7 @@ from contimg_assets.radio.images.crossmatch import compare_with_survey
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
 from contimg_assets.radio.limits import judge, load_limits
+from contimg_assets.radio.quality.artefacts import short_spacing_excess, stripe_fraction
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.radio.sky import Source
@@ -96,6 +97,33 @@ def test_wrong_scale_and_place_are_measured_and_corrected_only_on_request(tmp_pa
     assert float(np.median(corrected["flux_jy"] / raw["flux_jy"])) == pytest.approx(1.25, abs=0.03)
     moved = (corrected["ra_deg"] - raw["ra_deg"]) * np.cos(np.deg2rad(raw["dec_deg"])) * 3600
     assert float(np.median(moved)) == pytest.approx(6.0, abs=0.5)
+
+
+def test_noise_of_few_antennas_has_no_stripes() -> None:
+    """Cells with few data have more noise for their weight with Briggs weighting; a bad baseline is seen."""
+    rng = np.random.default_rng(2)
+    n = 512
+    u = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None, :])
+    # Data in each cell, from a core to few; weights of robust 0, and their noise.
+    data = np.where(u < 0.2, 200 * np.exp(-((u / 0.05) ** 2)) + 0.5, 0.0)
+    weight = data / (1.0 + 0.5 * data)
+    amplitude = np.sqrt(weight / (1.0 + 0.5 * data)) * rng.normal(size=(2, *data.shape))
+    noise = np.fft.irfft2(amplitude[0] + 1j * amplitude[1], s=(n, n)).astype(np.float32)
+    psf = np.fft.fftshift(np.fft.irfft2(weight, s=(n, n))).astype(np.float32)
+    assert stripe_fraction(noise, psf) < 0.005
+    x = np.arange(n)
+    striped = noise + noise.std() * np.cos(2 * np.pi * 0.11 * (x[:, None] + x[None, :]))
+    assert stripe_fraction(striped.astype(np.float32), psf) > 0.2
+    # Half a degree and more across: what the shortest spacings see of the Sun.
+    cell = np.deg2rad(15 / 3600)
+    few = np.fft.rfft2(rng.normal(size=(n, n))) * (u / cell < 100)
+    wide = np.fft.irfft2(few, s=(n, n))
+    both = noise + noise.std() * wide / wide.std()
+    quiet, loud = (short_spacing_excess(p.astype(np.float32), psf, cell) for p in (noise, both))
+    assert quiet is not None
+    assert loud is not None
+    assert quiet < 1.0
+    assert loud > 10
 
 
 def test_sources_near_the_beams_edge_are_held_against_the_survey_too(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def test_natural_weighting_has_the_noise_of_the_radiometer_equation(noise: Path)
     expected = telescope.SEFD_JY / np.sqrt(2 * n * (n - 1) * bandwidth * seconds)
     for factor in (1, 2, 8):
         found = weights_of(shape, "natural", factor=factor)
-        assert found.expected_noise_jy == pytest.approx(expected, rel=1e-6)
+        assert found.nominal_noise_jy == pytest.approx(expected, rel=1e-3)
+        # What the data tell of their own noise.
+        assert found.expected_noise_jy == pytest.approx(expected, rel=0.01)
         assert found.n_visibilities == n * (n - 1) // 2 * TINY.n_integrations * shape.n_channels * 2
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
+from contimg_assets.radio.calibration.flux_densities import at_time, may_vary, read_measurements
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.catalogues.vla_calibrators import read_vla_calibrators
 from contimg_assets.radio.errors import NoCalibratorError
@@ -65,6 +66,18 @@ def calibrators(extra_list: Path | None = None) -> tuple[Source, ...]:
     return tuple(own if extra_list is None else merged(own, read_vla_calibrators(extra_list)))
 
 
+def calibrators_at(settings: CalibrationOptions, mjd: float) -> tuple[Source, ...]:
+    """All calibrators known, with the flux densities that they had at a time where those were measured."""
+    return tuple(as_measured(source, settings, mjd) for source in calibrators(settings.calibrator_list))
+
+
+def as_measured(source: Source, settings: CalibrationOptions, mjd: float) -> Source:
+    """A calibrator with the flux density that it had at a time, if the user's file tells it."""
+    if settings.flux_densities is None:
+        return source
+    return at_time(source, read_measurements(settings.flux_densities), mjd)
+
+
 def merged(own: Sequence[Source], others: Sequence[Source]) -> list[Source]:
     """Our sources, then those of another list that are not the same as one of ours."""
     known = np.array([[s.ra_deg, s.dec_deg] for s in own])
@@ -97,7 +110,7 @@ def find_calibrator(
     -------
     CalibratorScan or None
     """
-    known = calibrators(settings.calibrator_list)
+    known = calibrators_at(settings, mid_mjd)
     power, apparent = beam_weighted(known, declination_deg, mid_mjd)
     apparent = np.where(power >= LEAST_POWER, apparent, 0.0)
     best = int(np.argmax(apparent))
@@ -165,8 +178,11 @@ def flux_model(source: Source) -> dict[str, object]:
             "coefficients": list(PERLEY_BUTLER_2017[source.scale_name]),
             "flux_jy_at_1.4ghz": float(perley_butler(source.scale_name, 1.4e9)),
         }
+    measured = source.measured_days is not None
     return {
-        "source": "calibrator table, 20 cm",
+        "source": "measured, with dates" if measured else "calibrator table, 20 cm",
         "flux_jy_at_1.4ghz": source.flux_jy,
         "spectral_index": source.spectral_index,
+        **({"days_from_measurement": source.measured_days} if measured else {}),
+        "may_vary": may_vary(source),
     }

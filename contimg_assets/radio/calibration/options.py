@@ -17,6 +17,9 @@ class CalibrationOptions(Options):
     (S/N of 18 for one antenna in one channel)."""
     calibrator_list: Path | None = None
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
+    flux_densities: Path | None = None
+    """CSV of calibrators' flux densities with dates (name, date, flux_jy at 1.4 GHz[, spectral_index]):
+    compact sources vary.  Between two dates on a line, else the nearest; primary calibrators keep theirs."""
     sky_catalogue: Path | None = None
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the model of the
     calibrator's field."""

@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing, telescope
-from contimg_assets.radio.calibration.calibrators import LEAST_POWER, beam_weighted, calibrators
+from contimg_assets.radio.calibration.calibrators import LEAST_POWER, beam_weighted, calibrators_at
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.sky import Source
+from contimg_assets.radio.strong_sources import StrongSource, strong_sources
 
+#: A scan in whose sidelobes a strong source appears so bright, Jy, is a back-up: the Sun within 10°.
+_SPOILED_JY = 1000.0
 #: Rotation of the Earth against the apparent sky, rad a day (UTC): 2π × 366.2422 / 365.2422.
 _RAD_PER_DAY = 2.0 * np.pi * 1.00273790935
 
@@ -37,7 +40,9 @@ class Transit:
     expected_snr: float
     """Of one antenna's gain in one channel and polarisation, from that group."""
     role: Literal["calibrator", "back-up"]
-    """A back-up is fainter than ``minimum_calibrator_jy``."""
+    """A back-up is fainter than ``minimum_calibrator_jy``, or near the Sun or its like."""
+    strong: tuple[StrongSource, ...] = ()
+    """The Sun and its like, as they may show in the dishes' sidelobes then."""
 
 
 def expected_snr(apparent_jy: float, n_antennas: int = telescope.N_ACTIVE_ANTENNAS) -> float:
@@ -80,7 +85,7 @@ def _hour_angles(
 def transits(
     declination_deg: float, start_mjd: float, end_mjd: float, settings: CalibrationOptions
 ) -> list[Transit]:
-    """Usable calibrators that cross the beam, brightest through the beam first.
+    """Usable calibrators that cross the beam, brightest through the beam first, back-ups last.
 
     Parameters
     ----------
@@ -101,7 +106,7 @@ def transits(
     # a degree more covers precession since J2000.
     near = [
         s
-        for s in calibrators(settings.calibrator_list)
+        for s in calibrators_at(settings, 0.5 * (start_mjd + end_mjd))
         if abs(s.dec_deg - declination_deg) < 2.5 and s.flux_jy >= settings.backup_calibrator_jy / 2
     ]
     found: list[Transit] = []
@@ -125,7 +130,18 @@ def transits(
                     power,
                     apparent,
                     expected_snr(apparent),
-                    "calibrator" if apparent >= settings.minimum_calibrator_jy else "back-up",
+                    *_role(float(mjd), declination_deg, apparent, settings),
                 )
             )
-    return sorted(found, key=lambda transit: -transit.apparent_jy)
+    return sorted(found, key=lambda transit: (transit.role == "back-up", -transit.apparent_jy))
+
+
+def _role(
+    mjd: float, declination_deg: float, apparent_jy: float, settings: CalibrationOptions
+) -> tuple[Literal["calibrator", "back-up"], tuple[StrongSource, ...]]:
+    """What a transit is good for, and the strong sources that it may show."""
+    centre_hz = float(telescope.band_frequencies().mean())
+    strong = tuple(strong_sources(mjd, np.deg2rad(declination_deg), centre_hz))
+    bright = apparent_jy >= settings.minimum_calibrator_jy
+    spoiled = bool(strong) and strong[0].apparent_jy >= _SPOILED_JY
+    return "calibrator" if bright and not spoiled else "back-up", strong

@@ -19,6 +19,8 @@ SCALE_SIGMA = 20.0
 COUNT_SIGMA = 7.0
 #: Fewer sources than these give no median worth a verdict, and no slope.
 _LEAST, _LEAST_SLOPE = 5, 10
+#: A deviation counts as far as it is beyond so many times its error.
+_SURE = 2.0
 #: A neighbour nearer than this (in beams of the coarser of the two) with a tenth of the flux
 #: density spoils a comparison.
 _ISOLATED_BEAMS, _ISOLATED_PART = 1.5, 0.1
@@ -245,18 +247,37 @@ def _scale(
         return numbers
     scatter = mad_sigma(ratio)
     middle = float(np.median(ratio))
+    error = float(1.2533 * _least_scatter(scatter, matched["snr"]) / np.sqrt(n))
     numbers |= {
         "flux_ratio": middle,
-        "flux_ratio_error": float(1.2533 * scatter / np.sqrt(n)),
+        "flux_ratio_error": error,
         "flux_ratio_scatter": scatter,
         "flux_ratio_deviation": abs(middle - 1),
     }
+    if n >= _LEAST_SLOPE:
+        numbers["flux_ratio_excess"] = max(0.0, abs(middle - 1) - _SURE * error)
     within = matched["radius_deg"] <= 1.2 * half_power_deg
     if within.sum() >= _LEAST_SLOPE:
-        slope = ratio_slope(matched["radius_deg"][within] / half_power_deg, ratio[within])
+        radius = matched["radius_deg"][within] / half_power_deg
+        slope = ratio_slope(radius, ratio[within])
+        error = _slope_error(radius, ratio[within], matched["snr"][within])
         numbers["flux_ratio_slope"] = slope
+        numbers["flux_ratio_slope_error"] = error
         numbers["flux_ratio_trend"] = abs(slope)
+        numbers["flux_ratio_trend_excess"] = max(0.0, abs(slope) - _SURE * error)
     return numbers
+
+
+def _least_scatter(scatter: float, snr: NDArray[np.float64]) -> float:
+    """A scatter, or what the image's own noise makes it, if that is more: few ratios may agree by chance."""
+    return max(scatter, float(np.median(1.0 / snr)))
+
+
+def _slope_error(radius: NDArray[np.float64], ratio: NDArray[np.float64], snr: NDArray[np.float64]) -> float:
+    """Standard error of the slope."""
+    line = np.polyval(np.polyfit(radius, ratio, 1), radius)
+    scatter = _least_scatter(mad_sigma(ratio - line), snr)
+    return float(scatter / (np.std(radius) * np.sqrt(len(radius))))
 
 
 def ratio_slope(radius: NDArray[np.float64], ratio: NDArray[np.float64]) -> float:

@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,13 @@ from contimg_assets.radio.imaging.wgridder import run_wgridder
 from contimg_assets.radio.imaging.wsclean import run_wsclean
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
+from contimg_assets.radio.strong_sources import StrongSource, strong_sources
 
 #: Outlier sources that appear this many times the noise are named: a hundredth of that, which the
 #: dirty beam has along the array's arms, is the noise.
 _NAMED_SIGMA = 100.0
+#: Antennas with this many times the noise of the array are named.
+_NOISY = 2.0
 
 
 @dataclass(frozen=True)
@@ -195,12 +198,17 @@ def make_image(
     power = drift_beam(imaging.shape, weights.bin_frequencies_hz, weights.by_time_frequency, imaging.grid)
     power *= imaging.smearing.over(imaging.grid)
     settings = _settings(imaging)
+    strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
+    if strong:
+        header["STRONG"] = ("; ".join(one.text for one in strong), "strong sources above the horizon")
     _write_images(out, name, result, power, header, options.beam_cutoff)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
     injected = _inject(imaging, result, power, out / f"{name}.image.fits") if options.inject else {}
     summary = {
         **_numbers(imaging, result),
+        **_system_noise(imaging),
+        "strong_sources": [asdict(one) for one in strong],
         "outside_sources": _outlier_numbers(imaging, result) if sky else None,
         "spectra": _on_the_sky(result.spectra, header, imaging.grid),
         **injected,
@@ -360,6 +368,7 @@ def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
         "group_centre": phasing.centre_name(*imaging.shape.centre),
         "rms_mjy_beam": 1e3 * robust_rms(result.residual),
         "expected_rms_mjy_beam": 1e3 * weights.expected_noise_jy,
+        "nominal_rms_mjy_beam": 1e3 * weights.nominal_noise_jy,
         "peak_jy_beam": float(result.image.max()),
         "beam_major_arcsec": result.beam.major_arcsec,
         "beam_minor_arcsec": result.beam.minor_arcsec,
@@ -372,6 +381,28 @@ def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(imaging.start),
+    }
+
+
+def _strong_sources(imaging: _Imaging) -> list[StrongSource]:
+    """The Sun and its like, where they may show in the sidelobes of the dishes."""
+    shape = imaging.shape
+    mjd = float(shape.times_jd.mean()) - phasing.JD_OF_MJD_0
+    return strong_sources(mjd, shape.declination_rad, _frequency_hz(imaging.weights))
+
+
+def _system_noise(imaging: _Imaging) -> dict[str, Any]:
+    """Noise of the antennas over the nominal, where the data tell it; the noisy ones by name."""
+    noise, shape = imaging.data.noise, imaging.shape
+    if noise is None or not noise.measured:
+        return {"system_noise_ratio": None, "noisy_antennas": {}}
+    middle = float(np.median(noise.sefd_ratio))
+    noisy = np.flatnonzero(noise.sefd_ratio > _NOISY * middle)
+    return {
+        "system_noise_ratio": middle,
+        "noisy_antennas": {
+            shape.antenna_names[noise.antennas[k]]: round(float(noise.sefd_ratio[k]), 2) for k in noisy
+        },
     }
 
 

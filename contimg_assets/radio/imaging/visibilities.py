@@ -14,6 +14,7 @@ from scipy.constants import c as SPEED_OF_LIGHT
 from contimg_assets.radio import phasing
 from contimg_assets.radio.corrections.corrections import Corrections
 from contimg_assets.radio.errors import ImagingError
+from contimg_assets.radio.imaging.system_noise import ChannelDifferences, SystemNoise
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.prefetch import prefetch
 
@@ -41,6 +42,10 @@ class StokesI:
     n_times: int
     flag_fraction: float = 0.0
     """Part of the samples that is flagged, of the baselines that are used."""
+    noise: SystemNoise | None = None
+    """Of the antennas; None: nominal."""
+    variance: NDArray[np.float32] | None = None
+    """Of one sample over the nominal, shape (n_slots,); None: nominal."""
 
 
 def channels_to_average(
@@ -155,6 +160,7 @@ def read_stokes_i(
     starts = np.concatenate([[0], np.cumsum(slots(shape, factors))])
     values = np.zeros((shape.n_times, int(starts[-1])), np.complex64)
     counts = np.zeros(values.shape, np.float32)
+    differences = ChannelDifferences.of(shape)
     one = shape.data_shape[1:]
     buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
     with table(str(shape.path), ack=False) as main:
@@ -170,16 +176,21 @@ def read_stokes_i(
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
             used = (data, flags) if corrections is None else corrections.jones.apply(t, data, flags)
             _average(*used, rows, factors, starts, values[t], counts[t])
+            differences.add(*used)
     samples = float(counts.sum(dtype=np.float64))
     if samples == 0:
         raise ImagingError(f"{shape.path}: every visibility is flagged; there is nothing to image")
     n_samples = shape.n_times * np.count_nonzero(factors) * shape.n_channels * min(2, shape.n_polarisations)
+    noise = differences.system_noise()
+    variance = noise.variance(shape.antenna_1[rows], shape.antenna_2[rows])
     return StokesI(
         *_layout(shape, factors),
         values.reshape(-1),
         counts.reshape(-1),
         shape.n_times,
         1.0 - samples / n_samples,
+        noise,
+        np.repeat(variance, slots(shape, factors)).astype(np.float32),
     )
 
 

@@ -27,7 +27,9 @@ class Weights:
     values: NDArray[np.float32]
     """Of each visibility, zero where flagged or outside the uv range, shape (n_visibilities,)."""
     expected_noise_jy: float
-    """Thermal noise of the image, Jy/beam."""
+    """Thermal noise of the image, Jy/beam, by the noise of the data if they tell it."""
+    nominal_noise_jy: float
+    """The same if all systems were nominal."""
     by_time_frequency: NDArray[np.float64]
     """Sum of weights, shape (n_times, n_bins)."""
     bin_frequencies_hz: NDArray[np.float64]
@@ -68,44 +70,51 @@ def _counts_at(
 def _fill(
     uvw: NDArray[np.float64],
     counts: NDArray[np.float32],
+    variance: NDArray[np.float32],
     squares: tuple[float, float],
     cell: float,
     grid: NDArray[np.float64],
-) -> None:
+) -> float:
     half = grid.shape[1] // 2
+    samples = 0.0
     for r in range(len(counts)):
         n = _counts_at(uvw, counts, r, squares)
         if n > 0:
             i, j = _cell_of(uvw[r, 0], uvw[r, 1], cell, half)
-            grid[i, j] += n
+            grid[i, j] += n / variance[r % len(variance)]
+            samples += n
+    return samples
 
 
 @numba.njit(cache=True)
 def _weigh(
     uvw: NDArray[np.float64],
     counts: NDArray[np.float32],
+    variance: NDArray[np.float32],
     squares: tuple[float, float],
     cell: float,
     grid: NDArray[np.float64],
     offset: float,
     slope: float,
     out: NDArray[np.float32],
-) -> tuple[float, float, float, float]:
+) -> tuple[float, float, float, float, float]:
     half = grid.shape[1] // 2
-    variance, uu, uv, vv = 0.0, 0.0, 0.0, 0.0
+    measured, nominal, uu, uv, vv = 0.0, 0.0, 0.0, 0.0, 0.0
     for r in range(len(counts)):
         n = _counts_at(uvw, counts, r, squares)
         if n > 0:
             u, v = uvw[r, 0], uvw[r, 1]
             i, j = _cell_of(u, v, cell, half)
-            w = n / (offset + slope * grid[i, j])
+            of_one = variance[r % len(variance)]
+            w = n / of_one / (offset + slope * grid[i, j])
             out[r] = w
             # The mean of n samples has a variance of one over n.
-            variance += w * w / n
+            measured += w * w * of_one / n
+            nominal += w * w / n
             uu += w * u * u
             uv += w * u * v
             vv += w * v * v
-    return variance, uu, uv, vv
+    return measured, nominal, uu, uv, vv
 
 
 def imaging_weights(
@@ -143,8 +152,10 @@ def imaging_weights(
     cell = 1.0 / field_rad
     extent = int(np.ceil(_extent(data.uvw) / cell)) + 2
     grid = np.zeros((extent, 2 * extent + 1))
-    _fill(data.uvw, data.counts, squares, cell, grid)
-    n_visibilities = float(grid.sum())
+    variance = data.variance
+    if variance is None:
+        variance = np.ones(len(data.frequencies_hz), np.float32)
+    n_visibilities = _fill(data.uvw, data.counts, variance, squares, cell, grid)
     if n_visibilities == 0:
         raise ImagingError(f"{shape.path}: no visibility has a baseline of {uv_range} wavelengths")
     if weighting == "natural":
@@ -152,16 +163,19 @@ def imaging_weights(
     elif weighting == "uniform":
         offset, slope = 0.0, 1.0
     else:
-        offset, slope = 1.0, (5.0 * 10.0**-robust) ** 2 / (float((grid**2).sum()) / n_visibilities)
+        offset, slope = 1.0, (5.0 * 10.0**-robust) ** 2 / (float((grid**2).sum()) / float(grid.sum()))
     values = np.zeros(data.counts.shape, np.float32)
-    variance, uu, uv, vv = _weigh(data.uvw, data.counts, squares, cell, grid, offset, slope, values)
+    measured, nominal, uu, uv, vv = _weigh(
+        data.uvw, data.counts, variance, squares, cell, grid, offset, slope, values
+    )
     bins, centres = _by_frequency(data, values)
     total = float(bins.sum())
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
     widest = float(np.linalg.eigvalsh(np.array([[uu, uv], [uv, vv]]) / total)[-1])
     return Weights(
         values,
-        float(sigma * np.sqrt(variance) / total),
+        float(sigma * np.sqrt(measured) / total),
+        float(sigma * np.sqrt(nominal) / total),
         bins,
         centres,
         int(n_visibilities),

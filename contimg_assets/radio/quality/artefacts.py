@@ -16,6 +16,10 @@ _LEAST_WEIGHT = 0.02
 #: Power of a cell over the median, past which it is a stripe: noise reaches it with a
 #: probability of 2^-20, once in a million cells.
 _STRIPE = 20.0
+#: Bins of equally many cells by weight, at most, and cells of one, at least.
+_BINS, _BIN = 32, 200
+#: Spacings that see structure of half a degree (the Sun), wavelengths; fewer cells than these tell nothing.
+_SHORT_WAVELENGTHS, _FEWEST_CELLS = 100.0, 12
 #: Bright sources around which artefacts are looked for, and their least signal-to-noise ratio.
 _N_BRIGHT, _BRIGHT_SIGMA = 10, 50.0
 
@@ -24,8 +28,8 @@ def stripe_fraction(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> 
     """Part of the residual's power that sits in single cells of the (u, v) plane.
 
     A bad baseline, channel or integration, or a source outside the field, puts
-    power into few cells, which is stripes in the image.  The spectrum is divided
-    by that of the dirty beam (the weights), which makes noise white.
+    power into few cells, which is stripes in the image.  Each cell is held against the median of those of
+    like weight: Briggs weighting gives cells with few data more noise for their weight than others.
 
     Parameters
     ----------
@@ -36,6 +40,57 @@ def stripe_fraction(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> 
     float
         0 for noise, 1 for stripes and nothing else; NaN for an image that is blank or constant.
     """
+    cells = _white_cells(residual, psf)
+    if cells is None:
+        return float("nan")
+    relative = np.empty_like(cells.power)
+    for part in np.array_split(np.argsort(cells.weight), max(1, min(_BINS, len(cells.weight) // _BIN))):
+        relative[part] = cells.power[part] / np.median(cells.power[part])
+    hot = relative > _STRIPE
+    return float(relative[hot].sum() / relative.sum())
+
+
+def short_spacing_excess(
+    residual: NDArray[np.float32], psf: NDArray[np.float32], cell_rad: float
+) -> float | None:
+    """Power of the residual on spacings that see half a degree, over that on the others: 1 for noise.
+
+    The Sun in the dishes' sidelobes, emission that CLEAN cannot hold, and interference that all dishes hear
+    alike are there and nowhere else.
+
+    Parameters
+    ----------
+    residual, psf : ndarray, shape (n, n)
+    cell_rad : float
+        Width of a pixel.
+
+    Returns
+    -------
+    float or None
+        None where the image has too few cells of such spacings.
+    """
+    cells = _white_cells(residual, psf)
+    if cells is None:
+        return None
+    near = cells.spacing / cell_rad < _SHORT_WAVELENGTHS
+    if near.sum() < _FEWEST_CELLS or (~near).sum() < _FEWEST_CELLS:
+        return None
+    return float(np.median(cells.power[near]) / np.median(cells.power[~near]))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of the (u, v) plane that hold data, shape (n_cells,)."""
+
+    power: NDArray[np.float32]
+    """Of the residual, divided by the weight."""
+    weight: NDArray[np.float32]
+    spacing: NDArray[np.float64]
+    """Cycles per pixel."""
+
+
+def _white_cells(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> _Cells | None:
+    """The residual's spectrum divided by that of the dirty beam (the weights); None without a residual."""
     n = min(_SPECTRUM, *residual.shape)
     n -= n % 2
     middle = slice(residual.shape[0] // 2 - n // 2, residual.shape[0] // 2 + n // 2)
@@ -43,13 +98,12 @@ def stripe_fraction(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> 
     window = taper[:, None] * taper[None, :]
     cut = residual[middle, middle]
     if not np.isfinite(cut).all() or np.ptp(cut) == 0:
-        return float("nan")
+        return None
     power = np.abs(fft.rfft2(cut * window)) ** 2
     weight = np.abs(fft.rfft2(psf[middle, middle] * window))
     used = weight > _LEAST_WEIGHT * weight.max()
-    white = power[used] / weight[used]
-    hot = white > _STRIPE * np.median(white)
-    return float(white[hot].sum() / white.sum())
+    spacing = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None, :])
+    return _Cells(power[used] / weight[used], weight[used], spacing[used])
 
 
 @dataclass(frozen=True)

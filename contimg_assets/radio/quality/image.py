@@ -27,7 +27,14 @@ from contimg_assets.radio.images.source_finding import (
     read_plane,
 )
 from contimg_assets.radio.images.source_table import source_table
-from contimg_assets.radio.quality.artefacts import around_bright, beam_shape, stripe_fraction
+from contimg_assets.radio.quality.artefacts import (
+    around_bright,
+    beam_shape,
+    short_spacing_excess,
+    stripe_fraction,
+)
+from contimg_assets.radio.quality.causes import STRONG
+from contimg_assets.radio.quality.confusion import confusion_numbers
 from contimg_assets.radio.quality.products import THUMBNAIL, basic_numbers
 from contimg_assets.radio.quality.report.image_part import Pictured
 from contimg_assets.radio.quality.report.page import Report, write_report
@@ -94,9 +101,7 @@ def image_numbers(
         left = [s["apparent_jy"] for s in summary["outside_sources"] if "taken_jy" not in s]
         brightest = max(left, default=0.0)
         numbers["outside_source_sigma"] = 1e3 * brightest / summary["expected_rms_mjy_beam"]
-    told = (summary.get("calibration") or {}).get("flags") or {}
-    if told.get("bad_antenna_fraction") is not None:
-        numbers["bad_antenna_fraction"] = float(told["bad_antenna_fraction"])
+    numbers |= _known_numbers(summary)
     # Where sources were put into the visibilities too.
     numbers |= {key: value for key, value in summary.items() if key.startswith("cleaned_")}
     sources: list[Found] = []
@@ -106,10 +111,12 @@ def image_numbers(
         cleaned = Cleaned(residual, planes["model"].pixels, planes["psf"].pixels)
         sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
         numbers |= _noise_numbers(residual, power, numbers)
-        recovery = _recovery(planes, sources, float(summary["settings"]["threshold_sigma"]))
+        threshold = float(summary["settings"]["threshold_sigma"])
+        numbers |= confusion_numbers(planes["psf"], power, numbers, threshold, _RINGS)
+        recovery = _recovery(planes, sources, threshold)
         n_negative = len(negative_peaks(plane, noise, power, SOURCE_SIGMA, LEAST_POWER))
         numbers |= _source_numbers(sources, recovery, n_negative)
-        numbers |= _artefact_numbers(planes, sources)
+        numbers |= _artefact_numbers(planes, sources, np.deg2rad(abs(header["CDELT2"])))
         comparison = _comparison(planes, sources, header, catalogues, choices)
         numbers |= comparison.numbers if comparison else {}
     numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
@@ -118,6 +125,24 @@ def image_numbers(
     _report(folder, out, numbers, planes, (summary, header, sources, recovery, comparison), around)
     # Databases know no NaN; a number that is None is judged as bad.
     return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _known_numbers(summary: dict[str, Any]) -> dict[str, float]:
+    """What imaging was told, or found, of antennas and of the sky beyond the image."""
+    numbers: dict[str, float] = {}
+    told = (summary.get("calibration") or {}).get("flags") or {}
+    if told.get("bad_antenna_fraction") is not None:
+        numbers["bad_antenna_fraction"] = float(told["bad_antenna_fraction"])
+    # None where the data do not tell.
+    if summary.get("system_noise_ratio") is not None:
+        numbers["system_noise_ratio"] = float(summary["system_noise_ratio"])
+        numbers["n_noisy_antennas"] = float(len(summary["noisy_antennas"]))
+    model = (summary.get("calibration") or {}).get("flux_model") or {}
+    if "may_vary" in model:
+        numbers["calibrator_may_vary"] = float(model["may_vary"])
+    for one in summary.get("strong_sources") or ():
+        numbers[f"{STRONG}{one['name'].lower()}_jy"] = float(one["apparent_jy"])
+    return numbers
 
 
 def _report(
@@ -215,7 +240,9 @@ def _source_numbers(sources: list[Found], recovery: Recovery, n_negative: int) -
     return numbers
 
 
-def _artefact_numbers(planes: dict[str, ImagePlane], sources: list[Found]) -> dict[str, float]:
+def _artefact_numbers(
+    planes: dict[str, ImagePlane], sources: list[Found], cell_rad: float
+) -> dict[str, float]:
     residual, psf, plane = planes["residual"].pixels, planes["psf"].pixels, planes["image"]
     shape = beam_shape(psf, plane)
     numbers = {
@@ -225,6 +252,9 @@ def _artefact_numbers(planes: dict[str, ImagePlane], sources: list[Found]) -> di
         "beam_flux_error": shape.flux_error,
         "beam_sidelobe": shape.sidelobe,
     }
+    short = short_spacing_excess(residual, psf, cell_rad)
+    if short is not None:
+        numbers["short_spacing_excess"] = short
     around = around_bright(residual, plane, sources)
     if around:
         numbers["bowl_sigma"] = around.bowl_sigma

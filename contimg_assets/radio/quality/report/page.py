@@ -16,6 +16,7 @@ from contimg_assets.radio.images.injection import Recovery
 from contimg_assets.radio.images.source_finding import Found
 from contimg_assets.radio.images.source_table import source_name
 from contimg_assets.radio.limits import Judgement, judge, load_limits, worst
+from contimg_assets.radio.quality.causes import likely_causes
 from contimg_assets.radio.quality.report import calibration_part, data_part, history_part, image_part
 from contimg_assets.radio.quality.report.meanings import meanings
 from contimg_assets.radio.quality.report.parts import (
@@ -94,7 +95,8 @@ def write_report(path: Path, report: Report) -> None:
         "<meta name=viewport content='width=device-width,initial-scale=1'>"
         "<meta name=color-scheme content='light dark'>"
         f"<title>{text(title)}</title><style>{style}</style></head><body><main>{top}"
-        f"{_verdict(judgements)}{_tiles(report.numbers, judgements)}{_contents(parts)}{''.join(parts)}"
+        f"{_verdict(judgements, report.numbers)}{_tiles(report.numbers, judgements)}"
+        f"{_contents(parts)}{''.join(parts)}"
         "</main></body></html>",
         encoding="utf-8",
     )
@@ -128,7 +130,7 @@ def _contents(parts: list[str]) -> str:
     return f"<nav aria-label='On this page'><ul>{''.join(found)}</ul></nav>"
 
 
-def _verdict(judgements: tuple[Judgement, ...]) -> str:
+def _verdict(judgements: tuple[Judgement, ...], numbers: Mapping[str, Any]) -> str:
     measured = [found for found in judgements if found.measured]
     status = worst(found.status for found in measured)
     sign, word = WORDS[status]
@@ -139,6 +141,9 @@ def _verdict(judgements: tuple[Judgement, ...]) -> str:
         if found.status != "PASS"
     )
     told = f"<ul>{reasons}</ul>" if reasons else f" All {len(measured)} numbers are within their limits."
+    causes = likely_causes("image_qa", numbers)
+    if causes:
+        told += f"<p>Likely: {text('; '.join(causes))}.</p>"
     return f"<div class='verdict {status}'><b>{sign} {word}</b>{told}</div>"
 
 

@@ -1,0 +1,69 @@
+"""Good numbers have no cause; each kind of trouble is called by its name, and nothing else is."""
+
+from typing import Any
+
+import pytest
+
+from contimg_assets.radio.limits import judge, load_limits
+from contimg_assets.radio.quality.causes import likely_causes
+
+
+def good() -> dict[str, Any]:
+    """Numbers of an image without a fault."""
+    found = {
+        name: limit.ideal
+        if limit.ideal is not None
+        else 0.0
+        if limit.direction == "above"
+        else 2 * limit.soft
+        for name, limit in load_limits().limits["image_qa"].items()
+    }
+    return found | {"noise_excess_edge": 1.0, "strong_sun_jy": 150.0}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words", "not_there"),
+    [
+        (
+            # Dishes 0.05° apart, as measured.
+            {"noise_excess": 1.12, "noise_excess_centre": 1.26, "noise_excess_edge": 1.07}
+            | {"strong_sun_jy": 0.0},
+            ["dishes that point elsewhere", "follows the beam"],
+            ["interference", "Sun"],
+        ),
+        (
+            {"noise_excess": 1.5, "noise_excess_centre": 1.5, "noise_excess_edge": 1.5, "flag_fraction": 0.3},
+            ["interference or missing subbands (30% is flagged)", "the Sun (about 150 Jy"],
+            ["point elsewhere"],
+        ),
+        (
+            {"noise_excess": 1.5, "noise_excess_centre": 1.5, "noise_excess_edge": 1.5, "strong_sun_jy": 0.0}
+            | {"bad_antenna_fraction": 0.05},
+            ["bad antennas (5% of them)"],
+            ["Sun"],
+        ),
+        ({"flag_fraction": 0.43}, ["(43% is flagged)"], ["bad antennas", "Sun"]),
+        ({"flux_ratio": 0.95, "flux_ratio_excess": 0.04}, ["calibrator's own"], ["beam", "Sun", "vary"]),
+        ({"flux_ratio_excess": 0.04, "calibrator_may_vary": 1.0}, ["it may vary"], ["beam"]),
+        (
+            {"flux_ratio_trend_excess": 0.06, "flux_ratio_excess": 0.04},
+            ["beam of another width"],
+            ["own flux"],
+        ),
+        ({"short_spacing_excess": 40.0}, ["the Sun"], ["beam"]),
+        ({"short_spacing_excess": 40.0, "strong_sun_jy": 0.0}, ["extended emission"], ["Sun"]),
+        ({"system_noise_ratio": 1.6}, ["receivers noisier"], ["Sun"]),
+        ({"astrometric_offset_arcsec": 3.0}, ["ionosphere"], ["beam"]),
+    ],
+)
+def test_trouble_has_a_name(numbers: dict[str, Any], words: list[str], not_there: list[str]) -> None:
+    told = "; ".join(likely_causes("image_qa", good() | numbers))
+    assert all(word in told for word in words)
+    assert not any(word in told for word in not_there)
+
+
+def test_a_good_image_has_no_cause_by_day_either() -> None:
+    """The Sun stands in the sky every day: its place alone is no fault."""
+    assert {found.status for found in judge("image_qa", good())} == {"PASS"}
+    assert likely_causes("image_qa", good()) == ()
+    assert likely_causes("measurement_set_qa", {}) == ()
