@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import beam, phasing, telescope
-from contimg_assets.radio.calibration.solve import TABLES
 from contimg_assets.radio.caltables.jones import read_jones
+from contimg_assets.radio.caltables.set_files import TABLES
 from contimg_assets.radio.flagging.flag_file import open_flags
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import Source

@@ -49,7 +49,7 @@ def run(inputs: ApplyInputs, options: CalibrationOptions, context: StageContext)
     """
     from contimg_assets.radio.calibration.apply import apply
     from contimg_assets.radio.calibration.compatibility import refuse_misfits, shape_coverage
-    from contimg_assets.radio.calibration.solve import TABLES
+    from contimg_assets.radio.caltables.set_files import TABLES
     from contimg_assets.radio.measurement_set import read_shape
 
     files = [name for _, _, name in TABLES]

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.applied_delays import changed_delays, delays_of
 from contimg_assets.radio.calibration.interpolation import interpolate
-from contimg_assets.radio.calibration.solve import SIDECAR, TABLES
 from contimg_assets.radio.caltables.jones import Jones, read_jones
+from contimg_assets.radio.caltables.set_beam import beam_of_set
+from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.flagging.antenna_spans import Span
 from contimg_assets.radio.flagging.bad_antennas import beyond_jumps, flag_integration
 from contimg_assets.radio.flagging.flag_file import open_flags, read_summary
-from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
+from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape, write_beam
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
 _INTEGRATIONS, _CHANNELS = 7, 5
@@ -91,6 +92,7 @@ def apply(
     with open_flags(flags_folder, shape.data_shape) as flags_of:
         clone_tree(ms, out)
         n_flagged = _write(out, shape, jones, flags_of, [*jumped, *delayed])
+    write_beam(out, beam_of_set(set_folder))
     n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
     if n_flagged == n_cross:
         raise CalibrationError(f"{out}: every visibility is flagged after applying {set_folder}")

@@ -44,7 +44,7 @@ def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assess
     shape : GroupShape
     sums : ScanSums
     tables : dict
-        Path of the tables K, BA and GA (keys as in ``solve.TABLES``).
+        Path of the tables K, BA and GA (keys as in ``caltables.set_files.TABLES``).
 
     Returns
     -------

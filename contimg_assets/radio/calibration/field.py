@@ -16,10 +16,12 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
+from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.solve import SIDECAR, solve
+from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
@@ -59,6 +61,7 @@ def solve_with_field(
     *,
     group: str,
     calibrator: Source,
+    beam: Beam = ASSUMED,
 ) -> dict[str, Any]:
     """Solve, image the scan with that, and solve again with what else is in the field.
 
@@ -72,8 +75,9 @@ def solve_with_field(
     ms, flags_folder, out, work : Path
         As for :func:`solve.solve`.
     imaging : FieldImaging
-    options, group, calibrator
-        As for :func:`solve.solve`.
+    options, group, calibrator, beam
+        As for :func:`solve.solve`; from the second solution on, the model is seen through the beam
+        that the first one's transit tells.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def solve_with_field(
         The sidecar of the set.
     """
     named: dict[str, Any] = {"group": group, "calibrator": calibrator}
-    kept = solve(ms, flags_folder, out, work, options, **named)
+    kept = solve(ms, flags_folder, out, work, options, beam=beam, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     for number in range(1, _ROUNDS + 1):
@@ -92,7 +96,13 @@ def solve_with_field(
             if not sources:
                 ended = "no other source in the image"
                 break
-            again = solve(ms, flags_folder, folder / "set", folder, options, field_sources=sources, **named)
+            seen = Beam.from_json(kept["beam"]["used"])
+            again = solve(
+                *(ms, flags_folder, folder / "set", folder, options),
+                field_sources=sources,
+                beam=seen,
+                **named,
+            )
         except (CalibrationError, ImagingError) as error:
             ended = f"{type(error).__name__}: {error}"
             break

@@ -17,6 +17,9 @@ class CalibrationOptions(Options):
     (S/N of 18 for one antenna in one channel)."""
     calibrator_list: Path | None = None
     """NRAO's VLA calibrator list in its text format; None: the project's own short table."""
+    beam_pattern: Path | None = None
+    """ECSV file of the primary beam's power pattern, with which sets are solved and, as a part of these,
+    images made; None: the Airy pattern of the dish."""
     sky_catalogue: Path | None = None
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the model of the
     calibrator's field."""

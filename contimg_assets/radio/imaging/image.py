@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
 from contimg_assets.radio.caltables.jones import read_jones
+from contimg_assets.radio.caltables.set_beam import beam_of_set
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import components, points_image
 from contimg_assets.radio.images.fits import Quantity, celestial_wcs, image_header, write_image
@@ -223,6 +224,8 @@ def _read(
 ) -> _Imaging:
     """Plan an image, read the visibilities and weigh them."""
     shape = read_shape(ms)
+    if tables:
+        shape = replace(shape, beam=beam_of_set(tables[0].parent))
     column = _column(ms, options, provenance, tables)
     planned = plan(shape, options)
     data = read_stokes_i(
@@ -274,6 +277,7 @@ def _settings(imaging: _Imaging) -> dict[str, Any]:
     shape, planned = imaging.shape, imaging.plan
     n_samples = shape.n_channels * shape.n_times * np.count_nonzero(planned.factors)
     return {
+        "beam": shape.beam.version,
         "column": imaging.column,
         "channels_averaged": float(n_samples / planned.n_visibilities),
         **dict(sorted(imaging.options.model_dump().items())),
@@ -295,6 +299,9 @@ def _header(
         bandwidth_hz=band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
         settings=settings,
         numbers={
+            "PBWIDTH": shape.beam.width,
+            "PBEAST": shape.beam.east_deg,
+            "PBNORTH": shape.beam.north_deg,
             "NOISE": robust_rms(result.residual),
             "NOISEEXP": weights.expected_noise_jy,
             "PBCUT": imaging.options.beam_cutoff,
@@ -372,6 +379,8 @@ def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(imaging.start),
+        "primary_beam": imaging.shape.beam.version,
+        "primary_beam_width": imaging.shape.beam.width,
     }
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -61,7 +60,7 @@ def plan(shape: GroupShape, options: ImagingOptions) -> Plan:
     The cell follows from the dirty beam that unflagged data would have, of
     every eighth integration: the array turns little in between.
     """
-    half_power = beam.half_power_radius(shape.frequencies_hz.mean())
+    half_power = shape.beam.half_power_radius(shape.frequencies_hz.mean())
     lengths = (options.shortest_wavelengths, options.longest_wavelengths)
     factors = channels_to_average(shape, half_power, uv_range=lengths)
     if not factors.any():
