@@ -201,6 +201,7 @@ def make_image(
     summary = {
         **_numbers(imaging, result),
         "outside_sources": _outlier_numbers(imaging, result) if sky else None,
+        "dish_offsets": result.dish_offsets,
         "spectra": _on_the_sky(result.spectra, header, imaging.grid),
         **injected,
         "wall_seconds": time.monotonic() - began,
