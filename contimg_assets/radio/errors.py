@@ -48,6 +48,10 @@ class ImagingError(ContimgError):
     """An image could not be made from the data given."""
 
 
+class BeamError(ContimgError):
+    """A file of the primary beam's pattern that cannot be used."""
+
+
 class CatalogueError(ContimgError):
     """A source catalogue or calibrator list cannot be read."""
 

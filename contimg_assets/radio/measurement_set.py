@@ -5,6 +5,7 @@ baselines in the same order.  Belongs here: that shape and what hangs on it.
 Does not belong here: writing one (``conversion/``).
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
+from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.errors import ConversionError, MissingInputError
 
+#: Keyword of the main table with the array's beam; without it, it is the assumed one.
+_BEAM = "CONTIMG_BEAM"
 #: Rows read at once, bytes of one column.
 _SLAB_BYTES = 64 * 2**20
 
@@ -41,6 +45,8 @@ class GroupShape:
     """ICRS phase centre, rad."""
     declination_rad: float
     """Apparent declination of the pointing, from POINTING."""
+    beam: Beam = ASSUMED
+    """The array's, as the calibration says that was applied; the assumed one where none was."""
 
     @property
     def n_times(self) -> int:
@@ -106,6 +112,7 @@ def read_shape(ms: Path) -> GroupShape:
             )
         interval = float(main.getcell("INTERVAL", 0))
         n_polarisations = main.getcell("DATA", 0).shape[1]
+        told = main.getkeyword(_BEAM) if _BEAM in main.keywordnames() else None
     with table(f"{ms}::ANTENNA", ack=False) as antennas:
         names, positions = tuple(antennas.getcol("NAME")), antennas.getcol("POSITION")
     with table(f"{ms}::SPECTRAL_WINDOW", ack=False) as window:
@@ -127,7 +134,16 @@ def read_shape(ms: Path) -> GroupShape:
         n_polarisations=n_polarisations,
         centre=(float(centre[0]), float(centre[1])),
         declination_rad=phasing.declination_of_elevation(azimuth, elevation),
+        beam=ASSUMED if told is None else Beam.from_json(json.loads(told)),
     )
+
+
+def write_beam(ms: Path, beam: Beam) -> None:
+    """Say in a Measurement Set that is being built through which beam it was seen."""
+    from casacore.tables import table
+
+    with table(str(ms), readonly=False, ack=False) as main:
+        main.putkeyword(_BEAM, json.dumps(beam.as_json()))
 
 
 def read_column(shape: GroupShape, column: str) -> NDArray[Any]:

@@ -76,7 +76,11 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
         If none is named and none is in the beam.
     CalibrationError
         If there are no solutions, or too few.
+    BeamError
+        If the file of the beam's pattern is none.
     """
+    from contimg_assets.radio.beam import ASSUMED, Beam
+    from contimg_assets.radio.beam_file import read_pattern
     from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
     from contimg_assets.radio.calibration.solve import solve
     from contimg_assets.radio.caltables.arrays import write_arrays
@@ -86,10 +90,12 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
     from contimg_assets.radio.uvh5 import group_key
 
     choices = options.calibration
+    beam = ASSUMED if choices.beam_pattern is None else Beam(read_pattern(choices.beam_pattern))
     shape = read_shape(inputs.ms)
     named: dict[str, Any] = {
         "group": group_key(float(shape.times_jd[0]), shape.integration_s),
         "calibrator": _calibrator(inputs, choices, shape),
+        "beam": beam,
     }
     field = read_sources(choices.sky_catalogue) if choices.sky_catalogue else []
     paths = inputs.ms, inputs.flags, inputs.out

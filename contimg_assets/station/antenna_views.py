@@ -209,6 +209,12 @@ class InSet:
     delay_ns: tuple[float | None, ...]
     """Of each feed."""
     reference: bool
+    east_deg: float | None = None
+    """Where it points, east of the meridian point."""
+    east_error_deg: float | None = None
+    width: float | None = None
+    """Of its beam along hour angle, over the pattern's."""
+    width_error: float | None = None
 
 
 def antenna_in_sets(station: Installation, antenna: str, n_sets: int) -> list[InSet]:
@@ -216,7 +222,9 @@ def antenna_in_sets(station: Installation, antenna: str, n_sets: int) -> list[In
     sets = [each for each in station.registry.list()[::-1] if antenna in each.antennas][:n_sets]
     found: list[InSet] = []
     for each in sets:
-        quality = solver_sidecar(each, station.store.home).get("antenna_quality", {}).get(antenna, {})
+        told = solver_sidecar(each, station.store.home)
+        quality = told.get("antenna_quality", {}).get(antenna, {})
+        beam = (told.get("beam") or {}).get("dishes", {}).get(antenna, {})
         found.append(
             InSet(
                 each.id,
@@ -226,6 +234,7 @@ def antenna_in_sets(station: Installation, antenna: str, n_sets: int) -> list[In
                 _of_feeds(max, quality.get("phase_wander_deg")),
                 tuple(quality.get("delay_ns") or ()),
                 each.refant == antenna,
+                *(beam.get(name) for name in ("east_deg", "east_error_deg", "width", "width_error")),
             )
         )
     return found

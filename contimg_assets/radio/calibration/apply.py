@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.caltables.set_beam import beam_of_set
 from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.corrections.corrections import Corrections, open_corrections
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import clone_tree
-from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape
+from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape, write_beam
 
 #: Every so many integrations, and channels, are read back: plenty to prove it, and cheap.
 _INTEGRATIONS, _CHANNELS = 7, 5
@@ -82,6 +83,7 @@ def apply(ms: Path, calibration: Calibration, out: Path) -> dict[str, Any]:
     with open_corrections(shape, calibration) as corrections:
         clone_tree(ms, out)
         n_flagged = _write(out, shape, corrections)
+    write_beam(out, beam_of_set(calibration.tables))
     n_cross = int(np.prod(shape.data_shape[2:])) * shape.n_times * int(shape.cross.sum())
     if n_flagged == n_cross:
         raise CalibrationError(_nothing_left(out, calibration))

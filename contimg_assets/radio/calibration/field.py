@@ -16,6 +16,7 @@ import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 
+from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
@@ -61,6 +62,7 @@ def solve_with_field(
     *,
     group: str,
     calibrator: Source,
+    beam: Beam = ASSUMED,
 ) -> dict[str, Any]:
     """Solve, image the scan with that, and solve again with what else is in the field.
 
@@ -74,8 +76,9 @@ def solve_with_field(
     ms, flags_folder, out, work : Path
         As for :func:`solve.solve`.
     imaging : FieldImaging
-    options, group, calibrator
-        As for :func:`solve.solve`.
+    options, group, calibrator, beam
+        As for :func:`solve.solve`; from the second solution on, the model is seen through the beam
+        that the first one's transit tells.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def solve_with_field(
         The sidecar of the set.
     """
     named: dict[str, Any] = {"group": group, "calibrator": calibrator}
-    kept = solve(ms, flags_folder, out, work, options, **named)
+    kept = solve(ms, flags_folder, out, work, options, beam=beam, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     for number in range(1, _ROUNDS + 1):
@@ -94,7 +97,13 @@ def solve_with_field(
             if not sources:
                 ended = "no other source in the image"
                 break
-            again = solve(ms, flags_folder, folder / "set", folder, options, field_sources=sources, **named)
+            seen = Beam.from_json(kept["beam"]["used"])
+            again = solve(
+                *(ms, flags_folder, folder / "set", folder, options),
+                field_sources=sources,
+                beam=seen,
+                **named,
+            )
         except (CalibrationError, ImagingError) as error:
             ended = f"{type(error).__name__}: {error}"
             break

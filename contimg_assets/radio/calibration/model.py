@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam, phasing
+from contimg_assets.radio import phasing
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.prediction import Averaging, point_source_visibilities
 from contimg_assets.radio.sky import Source
@@ -23,7 +23,7 @@ def visible_sources(shape: GroupShape, sources: Sequence[Source]) -> list[Source
         ends, np.deg2rad([s.ra_deg for s in sources]), np.deg2rad([s.dec_deg for s in sources])
     )
     middle = np.array([shape.frequencies_hz.mean()])
-    power = beam.drifting_power(directions, shape.declination_rad, middle)[..., 0].max(axis=0)
+    power = shape.beam.drifting_power(directions, shape.declination_rad, middle)[..., 0].max(axis=0)
     return [
         s
         for s, p in zip(sources, power, strict=True)
@@ -47,7 +47,7 @@ def model_visibilities(shape: GroupShape, sources: Sequence[Source]) -> NDArray[
     directions = phasing.apparent_vectors(
         shape.times_jd, np.deg2rad([s.ra_deg for s in sources]), np.deg2rad([s.dec_deg for s in sources])
     )
-    power = beam.drifting_power(directions, shape.declination_rad, shape.frequencies_hz)
+    power = shape.beam.drifting_power(directions, shape.declination_rad, shape.frequencies_hz)
     flux = np.array([s.flux(shape.frequencies_hz) for s in sources])
     positions = phasing.to_meridian_frame(shape.antenna_positions)
     centre = shape.axes()[:, 2]

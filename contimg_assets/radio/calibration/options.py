@@ -20,6 +20,9 @@ class CalibrationOptions(Options):
     flux_densities: Path | None = None
     """CSV of calibrators' flux densities with dates (name, date, flux_jy at 1.4 GHz[, spectral_index]):
     compact sources vary.  Between two dates on a line, else the nearest; primary calibrators keep theirs."""
+    beam_pattern: Path | None = None
+    """ECSV file of the primary beam's power pattern, with which sets are solved and, as a part of these,
+    images made; None: the Airy pattern of the dish."""
     sky_catalogue: Path | None = None
     """CSV of further sources (name, ra_deg, dec_deg, flux_jy[, spectral_index]) for the model of the
     calibrator's field."""

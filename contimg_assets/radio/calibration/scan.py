@@ -41,6 +41,8 @@ class ScanSums:
     """Unflagged samples."""
     by_time: NDArray[np.complex128]
     """Σ V M* over channels of a subband, shape (n_times, n_subbands, n_cross, n_polarisations)."""
+    model_by_time: NDArray[np.float32]
+    """Σ|M|² likewise."""
 
     @property
     def flagged(self) -> NDArray[np.float64]:
@@ -60,6 +62,7 @@ def _add(
     power: NDArray[np.float64],
     count: NDArray[np.int16],
     by_subband: NDArray[np.complex128],
+    square_by_subband: NDArray[np.float32],
 ) -> None:
     n_channels, n_pols = data.shape[1], data.shape[2]
     per_subband = n_channels // by_subband.shape[0]
@@ -78,6 +81,7 @@ def _add(
                 power[i, f, p] += v.real**2 + v.imag**2
                 count[i, f, p] += 1
                 by_subband[f // per_subband, i, p] += turned
+                square_by_subband[f // per_subband, i, p] += m_square
 
 
 def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n_intervals: int) -> ScanSums:
@@ -105,6 +109,7 @@ def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n
         np.zeros((n_intervals, *plane), np.float64),
         np.zeros((n_intervals, *plane), np.int16),
         np.zeros((shape.n_times, telescope.N_SUBBANDS, plane[0], plane[2]), np.complex128),
+        np.zeros((shape.n_times, telescope.N_SUBBANDS, plane[0], plane[2]), np.float32),
     )
     data = np.empty(shape.data_shape[1:], np.complex64)
     with open_flags(flags_folder, shape.data_shape) as flags_of, table(str(shape.path), ack=False) as main:
@@ -122,6 +127,7 @@ def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n
                     sums.power[k],
                     sums.count[k],
                     sums.by_time[t],
+                    sums.model_by_time[t],
                 )
     return sums
 

@@ -9,6 +9,7 @@ a 24th of the data for its three passes.
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from numpy.typing import NDArray
 from contimg_assets import __version__
 from contimg_assets.radio import phasing
 from contimg_assets.radio.applied_delays import delays_of
+from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
 from contimg_assets.radio.calibration.model import visible_sources
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
+from contimg_assets.radio.calibration.transit_beams import transit_beams
+from contimg_assets.radio.calibration.transit_gains import without_drift
 from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import CalibrationError
@@ -54,6 +58,7 @@ def solve(
     group: str,
     calibrator: Source,
     field_sources: Sequence[Source] = (),
+    beam: Beam = ASSUMED,
 ) -> dict[str, Any]:
     """Solve for K, B and G on the averaged scan.
 
@@ -75,6 +80,8 @@ def solve(
         In the field, with a flux density.
     field_sources : sequence of Source
         Further sources for the model.
+    beam : Beam
+        Through which the model is seen; what the transit tells of it is in the sidecar.
 
     Returns
     -------
@@ -88,7 +95,7 @@ def solve(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    shape = read_shape(ms)
+    shape = replace(read_shape(ms), beam=beam)
     model_sources = [calibrator, *visible_sources(shape, field_sources)]
     n_intervals = _intervals(shape, options.gain_interval_s)
     sums = sum_scan(shape, flags_folder, model_sources, n_intervals)
@@ -99,7 +106,9 @@ def solve(
     parameters = _parameters(options, reference.name)
     delays = _run_casa(averaged, out, parameters, shape, sums)
     found = assess(shape, sums, {kind: out / name for kind, _, name in TABLES})
-    quality = {**_quality(out, live), **found.numbers}
+    beams = transit_beams(shape, sums, calibrator)
+    without_drift(shape, sums, calibrator, beams, {kind: out / name for kind, _, name in TABLES})
+    quality = {**_quality(out, live), **found.numbers, **beams.numbers}
     if quality["n_antennas_solved"] < _LEAST_SOLVED * len(live):
         raise CalibrationError(
             f"{ms}: found solutions for {quality['n_antennas_solved']} of {len(live)} live antennas on "
@@ -137,6 +146,7 @@ def solve(
         "quality": quality,
         "antenna_quality": found.antennas,
         "phases_deg": found.phases_deg,
+        "beam": beams.as_json(),
         "wall_seconds": time.monotonic() - began,
     }
     (out / SIDECAR).write_text(json.dumps(sidecar, indent=1))

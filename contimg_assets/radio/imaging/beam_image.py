@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
-from contimg_assets.radio import beam, phasing
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.measurement_set import GroupShape
 
@@ -32,7 +31,7 @@ def power_towards(
     ndarray, shape (n_times, n, n_frequencies)
     """
     directions = np.einsum("si,tij->tsj", local, shape.axes())
-    return beam.drifting_power(directions, shape.declination_rad, frequencies_hz)
+    return shape.beam.drifting_power(directions, shape.declination_rad, frequencies_hz)
 
 
 def drift_beam(
@@ -63,7 +62,7 @@ def drift_beam(
     axes = shape.axes()
     bins = np.array_split(np.arange(len(frequencies_hz)), min(_BAND_SAMPLES, len(frequencies_hz)))
     total = np.zeros_like(l)
-    pointing = phasing.pointing_vector(shape.declination_rad)
+    pointing = shape.beam.axis(shape.declination_rad)
     for t in range(shape.n_times):
         by_bin = np.array([weights[t, b].sum() for b in bins])
         if by_bin.sum() == 0:
@@ -79,7 +78,7 @@ def drift_beam(
         # sin θ from the chord 2 sin(θ/2), precise at the axis.
         chord = np.linalg.norm(offset, axis=-1)
         sine = chord * np.sqrt(1.0 - chord**2 / 4.0)
-        total += beam.airy_power(sine[..., None], centres) @ by_bin
+        total += shape.beam.power(sine[..., None], centres) @ by_bin
     spline = RectBivariateSpline(coarse, coarse, total / weights.sum())
     l_columns, m_rows = grid.axes()
     # l falls with the column; a spline wants ascending points.

@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
+from contimg_assets.radio.caltables.set_beam import beam_of_set
 from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.corrections.corrections import open_corrections
 from contimg_assets.radio.errors import ImagingError
@@ -210,6 +211,7 @@ def make_image(
         **_system_noise(imaging),
         "strong_sources": [asdict(one) for one in strong],
         "outside_sources": _outlier_numbers(imaging, result) if sky else None,
+        "dish_offsets": result.dish_offsets,
         "spectra": _on_the_sky(result.spectra, header, imaging.grid),
         **injected,
         "wall_seconds": time.monotonic() - began,
@@ -233,6 +235,8 @@ def _read(
 ) -> _Imaging:
     """Plan an image, read the visibilities and weigh them."""
     shape = read_shape(ms)
+    if calibration is not None:
+        shape = replace(shape, beam=beam_of_set(calibration.tables))
     column = _column(ms, options, provenance, calibration)
     planned = plan(shape, options)
     with nullcontext() if calibration is None else open_corrections(shape, calibration) as corrections:
@@ -282,6 +286,7 @@ def _settings(imaging: _Imaging) -> dict[str, Any]:
     shape, planned = imaging.shape, imaging.plan
     n_samples = shape.n_channels * shape.n_times * np.count_nonzero(planned.factors)
     return {
+        "beam": shape.beam.version,
         "column": imaging.column,
         "channels_averaged": float(n_samples / planned.n_visibilities),
         **dict(sorted(imaging.options.model_dump().items())),
@@ -303,6 +308,9 @@ def _header(
         bandwidth_hz=band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
         settings=settings,
         numbers={
+            "PBWIDTH": shape.beam.width,
+            "PBEAST": shape.beam.east_deg,
+            "PBNORTH": shape.beam.north_deg,
             "NOISE": robust_rms(result.residual),
             "NOISEEXP": weights.expected_noise_jy,
             "PBCUT": imaging.options.beam_cutoff,
@@ -381,6 +389,8 @@ def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(imaging.start),
+        "primary_beam": imaging.shape.beam.version,
+        "primary_beam_width": imaging.shape.beam.width,
     }
 
 

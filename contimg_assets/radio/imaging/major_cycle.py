@@ -23,6 +23,7 @@ from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
 from contimg_assets.radio.images.noise import noise_map, robust_rms
 from contimg_assets.radio.imaging.bright_points import FittedPoints, fit_bright_points, fit_points, merge
+from contimg_assets.radio.imaging.dish_offsets import DishOffsets, OffsetModel
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.drift_prediction import DriftPredictor
 from contimg_assets.radio.imaging.gridder import Gridder
@@ -80,6 +81,7 @@ class State:
     """Bright points between pixels, fitted in the visibilities."""
     outliers: OutlierModel
     spectra: SpectraModel
+    offsets: OffsetModel
     mask: NDArray[np.bool_]
     """Where CLEAN may look."""
     n_components: int = 0
@@ -139,6 +141,7 @@ class Deconvolution:
     """With the dirty beams."""
     outlier_sources: OutlierSources
     spectra: Spectra
+    dish_offsets: DishOffsets
 
     @property
     def grid(self) -> ImageGrid:
@@ -207,6 +210,7 @@ class Deconvolution:
             points=points,
             outliers=outliers,
             spectra=spectra,
+            offsets=OffsetModel(),
             mask=mask,
         )
 
@@ -304,6 +308,7 @@ class Deconvolution:
         spectra = self.spectra.subtract(
             residuals, state.spectra, join(on_pixels, points), self.beam_rad, stop
         )
+        offsets = self.dish_offsets.subtract(residuals, state.offsets, points)
         accuracy = float(np.clip(self._visibility_error / stop, *_ACCURACIES))
         residual = replace(self.gridder, accuracy=accuracy).dirty(residuals)
         # Where all waits, another cycle finds it, whatever this one changes.
@@ -316,6 +321,7 @@ class Deconvolution:
             points=points,
             outliers=outliers,
             spectra=spectra,
+            offsets=offsets,
             mask=state.mask,
             n_components=n_components,
             n_major_cycles=n_major_cycles,

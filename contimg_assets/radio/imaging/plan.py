@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg_assets.radio import beam
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -61,10 +60,9 @@ def plan(shape: GroupShape, options: ImagingOptions) -> Plan:
     The cell follows from the dirty beam that unflagged data would have, of
     every eighth integration: the array turns little in between.
     """
-    half_power = beam.half_power_radius(shape.frequencies_hz.mean())
-    lengths = (options.shortest_wavelengths, options.longest_wavelengths)
-    factors = channels_to_average(shape, half_power, uv_range=lengths)
+    factors = averaging(shape, options)
     if not factors.any():
+        lengths = (options.shortest_wavelengths, options.longest_wavelengths)
         raise ImagingError(f"{shape.path}: no baseline has a length of {lengths} wavelengths")
     data = unflagged(replace(shape, times_jd=shape.times_jd[::8]), factors)
     weights = weigh(shape, data, options)
@@ -79,6 +77,13 @@ def plan(shape: GroupShape, options: ImagingOptions) -> Plan:
         _BASE_BYTES
         + max(v * n_visibilities + p * grid.n_pixels**2 for v, p in (_PREDICTION_BYTES, _PRODUCTS_BYTES)),
     )
+
+
+def averaging(shape: GroupShape, options: ImagingOptions) -> NDArray[np.int64]:
+    """Channels of each cross-correlation to average into one; 0 for those that the options leave out."""
+    half_power = shape.beam.half_power_radius(shape.frequencies_hz.mean())
+    lengths = (options.shortest_wavelengths, options.longest_wavelengths)
+    return channels_to_average(shape, half_power, uv_range=lengths)
 
 
 def weigh(shape: GroupShape, data: StokesI, options: ImagingOptions) -> Weights:

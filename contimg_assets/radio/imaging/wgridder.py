@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.images.components import points_image
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.restore import FWHM_TO_SIGMA, fit_beam, restore
+from contimg_assets.radio.imaging.dish_offsets import DishOffsets
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
@@ -23,6 +24,7 @@ from contimg_assets.radio.imaging.major_cycle import Deconvolution, State
 from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.outlier_sources import OutlierSources
+from contimg_assets.radio.imaging.plan import averaging
 from contimg_assets.radio.imaging.scales import Scales
 from contimg_assets.radio.imaging.smearing import tracking
 from contimg_assets.radio.imaging.spectra import Spectra
@@ -91,6 +93,7 @@ def _prepare(
         scales=Scales.of(coarse, sigmas, half),
         outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid, tracking(drift.shape)),
         spectra=Spectra(drift.data, weights.values, noise_jy=noise, least_jy=spectra_sigma * noise),
+        dish_offsets=DishOffsets(drift, averaging(drift.shape, options) > 0),
     )
 
 
@@ -114,6 +117,7 @@ def _images(deconvolution: Deconvolution, state: State) -> EngineImages:
         spectra=spectra.measured(state.spectra),
         outlier_sources=outliers.as_list(state.outliers),
         outlier_points=outliers.as_points(state.outliers),
+        dish_offsets=deconvolution.dish_offsets.as_dict(state.offsets),
     )
 
 

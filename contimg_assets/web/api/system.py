@@ -15,6 +15,7 @@ from contimg_assets.radio.errors import ContimgError
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.station import status_views
 from contimg_assets.station.antenna_views import histories
+from contimg_assets.station.dish_beams import dish_beams
 from contimg_assets.station.group_list import completed_by_verdict
 from contimg_assets.station.group_listing import GroupFilter, list_groups
 from contimg_assets.station.group_states import kind_of
@@ -28,6 +29,8 @@ from contimg_assets.web.api.system_models import (
     AntennaHistory,
     AntennaList,
     Daemon,
+    DishBeam,
+    DishBeamList,
     Disk,
     FailedGroups,
     Health,
@@ -110,6 +113,11 @@ def _add_history(router: APIRouter, parts: Parts) -> None:
         """Antennas in the newest groups: how often dead, how much is flagged, and since when that is so."""
         keys, found = histories(station, groups)
         return AntennaList(groups=keys, items=[AntennaHistory.model_validate(each) for each in found])
+
+    @router.get("/antennas/beams", response_model=DishBeamList)
+    def beams() -> DishBeamList:
+        """Where each dish points and how wide its beam is, from the newest calibration sets and images."""
+        return DishBeamList(items=[DishBeam.model_validate(each) for each in dish_beams(station)])
 
     @router.get("/pointing", response_model=SpellList)
     def pointing(since: Since = "") -> SpellList:

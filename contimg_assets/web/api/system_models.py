@@ -260,6 +260,36 @@ class AntennaList(Model):
     items: list[AntennaHistory]
 
 
+class Measured(Model):
+    """The mean of several measurements."""
+
+    value: float
+    error: float
+    n: int
+    """Calibration sets, or images."""
+
+
+class DishBeam(Model):
+    """The beam of an antenna."""
+
+    antenna: str
+    east_deg: Measured | None
+    """Where it points, east of the meridian point: from transits of calibrators."""
+    width: Measured | None
+    """Of its beam along hour angle, over the pattern's: likewise."""
+    north_deg: Measured | None
+    """North of the array's mean: from the sources of images."""
+    valid_from_mjd: float | None
+    """When the calibration sets hold that tell it."""
+    valid_to_mjd: float | None
+
+
+class DishBeamList(Model):
+    """The beams of antennas."""
+
+    items: list[DishBeam]
+
+
 class Spell(Model):
     """Groups in succession, without a gap, at one declination."""
 

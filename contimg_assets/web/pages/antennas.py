@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from contimg_assets.station.antenna_marks import AntennaMarks
 from contimg_assets.station.antenna_views import AntennaMatrix, antenna_in_sets, antenna_matrix, station_map
+from contimg_assets.station.dish_beams import DishBeam, dish_beams
 from contimg_assets.web.api.parts import Parts, require
 from contimg_assets.web.cache import Lately
 from contimg_assets.web.pages.rendering import Form, form_of, go_to, page
@@ -37,6 +38,7 @@ def antennas_router(parts: Parts) -> APIRouter:
     """The pages."""
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     newest = Lately[AntennaMatrix](SHARED_S)
+    beams = Lately[list[DishBeam]](SHARED_S)
 
     def matrix(until: str) -> AntennaMatrix:
         if until:
@@ -57,6 +59,7 @@ def antennas_router(parts: Parts) -> APIRouter:
             places=places,
             view=map_view(places),
             step_of=step_of,
+            beams=beams.get(lambda: dish_beams(parts.station)),
         )
 
     @router.api_route("/antennas/{name}", methods=["GET", "HEAD"])
