@@ -32,6 +32,8 @@ _EVENTS: tuple[tuple[str, str, float, str], ...] = (
     ("depth", "depth", 1, ".2f"),
     ("begin MJD", "begin_mjd", 1, ".0f"),
     ("days", "length_days", 1, ".0f"),
+    ("Δα", "index_change", 1, "+.2f"),
+    ("±", "index_change_error", 1, ".2f"),
     ("mJy", "median_jy", 1e3, ".2f"),
     ("rise σ", "rise_significance", 1, ".1f"),
     ("verdict", "verdict", 1, "s"),
