@@ -200,6 +200,17 @@ def source_named(engine: Engine, name: str) -> SurveySource | None:
         return session.get(SurveySource, name)
 
 
+def days_by_tile(engine: Engine, tiles: Sequence[str]) -> dict[str, int]:
+    """Of how many days each of some tiles has rows."""
+    found: dict[str, int] = {}
+    with reading(engine) as session:
+        for first in range(0, len(tiles), _BATCH):
+            some = TileDay.tile.in_(tiles[first : first + _BATCH])
+            counted = select(TileDay.tile, func.count()).where(some).group_by(TileDay.tile)
+            found |= {tile: n for tile, n in session.execute(counted)}
+    return found
+
+
 def days_of(engine: Engine, tile: str) -> list[str]:
     """Days of which a tile has rows."""
     with reading(engine) as session:
