@@ -239,6 +239,29 @@ def add(name: str, ra: float, dec: float, as_json: bool) -> None:
 
 @watch.command()
 @click.argument("name")
+@click.option("--since", default="", metavar="TIME", help="Images of groups from this UTC time on.")
+@click.option("--until", default="9999", metavar="TIME", help="… before this one.")
+@json_option
+@told_plainly
+def measure(name: str, since: str, until: str, as_json: bool) -> None:
+    """Measure NAME in the images that were made before it was watched, the newest first.
+
+    Their measurements are made again, in this process; images stay as they are.
+    """
+    from contimg_assets.cli.operations import run_steps
+    from contimg_assets.station.measure_back import STEP, groups_without
+
+    opened = Opened()
+    keys = groups_without(
+        opened.records.engine, opened.store, opened.settings, name, since=since, until=until
+    )
+    if keys:
+        run_steps(opened, "contimg watch measure", {key: (STEP,) for key in keys}, as_json=as_json)
+    click.echo(json.dumps({"ok": True, "groups": []}) if as_json else f"all images of {name} have it")
+
+
+@watch.command()
+@click.argument("name")
 @json_option
 @told_plainly
 def remove(name: str, as_json: bool) -> None:

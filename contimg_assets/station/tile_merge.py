@@ -25,7 +25,7 @@ from contimg_assets.radio.light_curves.periods import Kind, build
 from contimg_assets.radio.photometry.table import HEALPIX, read_measurements
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_summary import note_merge_due
-from contimg_assets.station.measured import Measured, measured_on, summaries
+from contimg_assets.station.measured import Measured, days_due, measured_on, summaries
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.store import Store
 from contimg_assets.station.survey_models import SOURCE_KINDS, SurveySource, TileDay
@@ -107,6 +107,13 @@ def merge_day(
                 _note_groups(session, groups)
     n_groups = sum(one.version is not None for one in groups)
     return Merged(day, n_groups, sum(n_rows.values()), tuple(keys))
+
+
+def merge_due(engine: Engine, store: Store, tile: str, *, run: str | None = None) -> ProductVersion | None:
+    """Merge all days that are due, and give back a tile's current version; None if it has none."""
+    for day in days_due(engine):
+        merge_day(engine, store, day, run=run)
+    return current_versions(engine, TILE, PRODUCT, [tile]).get(tile)
 
 
 def _rows_by_tile(groups: Sequence[Measured]) -> "dict[str, pyarrow.Table]":
