@@ -86,7 +86,7 @@ def search_day(
         for name, one in searched.items()
         if rate is not None and one.dip.significance >= threshold
     ]
-    table = pandas.DataFrame(found, columns=list(_COLUMNS)).sort_values("significance", ascending=False)
+    table = pandas.DataFrame(found, columns=list(LIST_COLUMNS)).sort_values("significance", ascending=False)
     numbers: dict[str, Any] = {
         "n_searched": len(searched),
         "years": sum(one.years for one in searched.values()),
@@ -115,7 +115,7 @@ def _bright(engine: Engine, tile: str, options: VariabilityOptions) -> list[str]
 
 
 #: Columns of the list.
-_COLUMNS = (
+LIST_COLUMNS = (
     *("source", "significance", "depth", "depth_error", "begin_mjd", "length_days", "shape"),
     *("rise_significance", "walk_size", "walk_days", "median_jy", "max_deviation", "false_per_year"),
     *("index", "index_error", "index_change", "index_change_error"),
@@ -172,6 +172,15 @@ class Candidate:
         return {**told, "verdict": self.verdict, "note": self.note, "user": self.user, "at": at}
 
 
+def days_listed(engine: Engine, most: int = 10) -> list[str]:
+    """Days that have a list, the newest first."""
+    statement = select(ProductVersion.key).where(
+        ProductVersion.kind == DAY, ProductVersion.product == PRODUCT, ProductVersion.superseded_at.is_(None)
+    )
+    with reading(engine) as session:
+        return list(session.scalars(statement.order_by(ProductVersion.key.desc()).limit(most)))
+
+
 def candidates(engine: Engine, store: Store, day: str | None = None) -> tuple[str, list[Candidate]]:
     """The list of a day (default: the newest there is), best first.
 
@@ -182,11 +191,7 @@ def candidates(engine: Engine, store: Store, day: str | None = None) -> tuple[st
     """
     import pandas
 
-    newest = select(ProductVersion.key).where(
-        ProductVersion.kind == DAY, ProductVersion.product == PRODUCT, ProductVersion.superseded_at.is_(None)
-    )
-    with reading(engine) as session:
-        day = day or session.scalar(newest.order_by(ProductVersion.key.desc()).limit(1))
+    day = day or next(iter(days_listed(engine, 1)), None)
     found = current_versions(engine, DAY, PRODUCT, [day]).get(day) if day is not None else None
     if found is None or day is None:
         raise MissingInputError(f"found no list of candidates{f' of {day}' if day else ''}; expected one")
