@@ -6,7 +6,7 @@ needed: the definitions are loaded by every run.  Belongs here: that.  Does not 
 what is made (``station/survey_day.py``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,13 @@ from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.operations import DAY
 
-_GROUP = "survey"
+#: What all assets of the survey have.
+_SHARED: dict[str, Any] = {
+    "group_name": "survey",
+    "kinds": {"python", "parquet"},
+    "owners": OWNERS,
+    "retry_policy": RETRY,
+}
 
 
 def _every(name: str) -> AssetDep:
@@ -55,107 +61,77 @@ def metadata_of(version: ProductVersion, store: StoreResource) -> dict[str, Any]
     return {"version": version.version, "path": path, **numbers(version.numbers)}
 
 
+def _made(
+    context: AssetExecutionContext,
+    database: DatabaseResource,
+    storage: StoreResource,
+    make: Callable[..., ProductVersion | None],
+    *options: Any,
+) -> MaterializeResult[Any]:
+    """Make the partition, by a function of engine, store, key, options and the run."""
+    with _failing():
+        engine, store = database.records().engine, storage.store()
+        version = make(engine, store, context.partition_key, *options, run=context.run.run_id)
+    return MaterializeResult(metadata={} if version is None else metadata_of(version, storage))
+
+
 @asset(
     description=(
         "Scale of each group of a sidereal day, the primary beam along hour angle and offsets of positions, "
         "from sources that groups share; tied to the survey."
     ),
     partitions_def=sidereal_day,
-    group_name=_GROUP,
-    kinds={"python", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
     deps=[_every("photometry")],
+    **_SHARED,
 )
 def flux_scale(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
 ) -> MaterializeResult[Any]:
     from contimg_assets.station.flux_scales import make_flux_scale
 
-    with _failing():
-        version = make_flux_scale(
-            database.records().engine,
-            storage.store(),
-            context.partition_key,
-            get_settings().flux_scale,
-            run=context.run.run_id,
-        )
-    return MaterializeResult(metadata=metadata_of(version, storage))
+    return _made(context, database, storage, make_flux_scale, get_settings().flux_scale)
 
 
 @asset(
     description="All measurements of a tile of the sky, in the order of HEALPix and time: Parquet files.",
     partitions_def=sky_tile,
-    group_name=_GROUP,
-    kinds={"python", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
     deps=[_every("photometry")],
+    **_SHARED,
 )
 def light_curves(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
 ) -> MaterializeResult[Any]:
-    from contimg_assets.station.measured import days_due
-    from contimg_assets.station.survey_versions import TILE, current_versions
-    from contimg_assets.station.tile_merge import PRODUCT, merge_day
+    from contimg_assets.station.tile_merge import merge_due
 
-    engine, store = database.records().engine, storage.store()
-    with _failing():
-        for day in days_due(engine):
-            merge_day(engine, store, day, run=context.run.run_id)
-        found = current_versions(engine, TILE, PRODUCT, [context.partition_key])
-    version = found.get(context.partition_key)
-    return MaterializeResult(metadata={} if version is None else metadata_of(version, storage))
+    return _made(context, database, storage, merge_due)
 
 
 @asset(
     description="η, V, Vs, m, structure function and features of a tile's sources, with their calibration.",
     partitions_def=sky_tile,
-    group_name=_GROUP,
-    kinds={"python", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
     deps=["light_curves", _every("flux_scale")],
+    **_SHARED,
 )
 def variability(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
 ) -> MaterializeResult[Any]:
     from contimg_assets.station.variable_sources import make_variability
 
-    with _failing():
-        version = make_variability(
-            database.records().engine,
-            storage.store(),
-            context.partition_key,
-            get_settings().variability,
-            run=context.run.run_id,
-        )
-    return MaterializeResult(metadata=metadata_of(version, storage))
+    return _made(context, database, storage, make_variability, get_settings().variability)
 
 
 @asset(
     description="Extreme scattering events of a day's sources: dips beyond each one's red noise, ranked.",
     partitions_def=sidereal_day,
-    group_name=_GROUP,
-    kinds={"python", "parquet"},
-    owners=OWNERS,
-    retry_policy=RETRY,
     deps=["flux_scale", _every("variability")],
+    **_SHARED,
 )
 def ese_candidates(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
 ) -> MaterializeResult[Any]:
     from contimg_assets.station.scattering_events import search_day
 
-    with _failing():
-        version = search_day(
-            database.records().engine,
-            storage.store(),
-            context.partition_key,
-            get_settings().variability,
-            run=context.run.run_id,
-        )
-    return MaterializeResult(metadata=metadata_of(version, storage))
+    return _made(context, database, storage, search_day, get_settings().variability)
 
 
 @op(description="Scales, files of tiles, numbers of light curves and events of a day, in this order.")

@@ -7,9 +7,9 @@ calibrators and their sets (``calibration.py``).
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,6 +22,7 @@ from contimg_assets.radio.interrupts import Interrupted, note_signals
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+    from contimg_assets.station.make_again import Step
     from contimg_assets.station.operations import Operations, Outcome
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Show the log of every step.")
@@ -139,6 +140,11 @@ def make_again(key: str, product: str, *, as_json: bool) -> None:
     _run(opened, "contimg products", lambda ours: ours.make_again(key, product), as_json, verbose=False)
 
 
+def run_steps(opened: Opened, name: str, steps: "Mapping[str, Sequence[Step]]", *, as_json: bool) -> NoReturn:
+    """Run steps of completed groups, in this process; ends the command."""
+    _run(opened, name, lambda ours: ours.make_steps(steps), as_json, verbose=False)
+
+
 def _operations(opened: Opened, instance: "DagsterInstance", name: str, **told: Any) -> "Operations":
     """The station's operations, with jobs that run in this process."""
     from contimg_assets.definitions import build_defs
@@ -156,7 +162,7 @@ def _run(
     work: "Callable[[Operations], list[Outcome]]",
     as_json: bool,
     verbose: bool,
-) -> None:
+) -> NoReturn:
     """Run groups with progress, then sum up.
 
     Raises

@@ -32,6 +32,8 @@ _EVENTS: tuple[tuple[str, str, float, str], ...] = (
     ("depth", "depth", 1, ".2f"),
     ("begin MJD", "begin_mjd", 1, ".0f"),
     ("days", "length_days", 1, ".0f"),
+    ("Δα", "index_change", 1, "+.2f"),
+    ("±", "index_change_error", 1, ".2f"),
     ("mJy", "median_jy", 1e3, ".2f"),
     ("rise σ", "rise_significance", 1, ".1f"),
     ("verdict", "verdict", 1, "s"),
@@ -233,6 +235,29 @@ def add(name: str, ra: float, dec: float, as_json: bool) -> None:
 
     path = add_watched(get_settings(), name, ra, dec)
     click.echo(json.dumps({"name": name, "list": str(path)}) if as_json else f"{name} is in {path}")
+
+
+@watch.command()
+@click.argument("name")
+@click.option("--since", default="", metavar="TIME", help="Images of groups from this UTC time on.")
+@click.option("--until", default="9999", metavar="TIME", help="… before this one.")
+@json_option
+@told_plainly
+def measure(name: str, since: str, until: str, as_json: bool) -> None:
+    """Measure NAME in the images that were made before it was watched, the newest first.
+
+    Their measurements are made again, in this process; images stay as they are.
+    """
+    from contimg_assets.cli.operations import run_steps
+    from contimg_assets.station.measure_back import STEP, groups_without
+
+    opened = Opened()
+    keys = groups_without(
+        opened.records.engine, opened.store, opened.settings, name, since=since, until=until
+    )
+    if keys:
+        run_steps(opened, "contimg watch measure", {key: (STEP,) for key in keys}, as_json=as_json)
+    click.echo(json.dumps({"ok": True, "groups": []}) if as_json else f"all images of {name} have it")
 
 
 @watch.command()

@@ -9,6 +9,7 @@ Belongs here: making rows.  Does not belong here: pixels (``epochs.py``), or mea
 anything.
 """
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ _LEAST_BEAM = 0.1
 _REACH_DEG = 2.6
 _BEAM_ARCSEC = 45.0
 _UNIX_MJD = 40587.0
+#: Spectral index of sources that nobody says more of; noise of a slope over that of a flux density, as the
+#: telescope's band has it.
+_INDEX, _SLOPE_NOISE = -0.7, 25.6
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class StripSimulator:
     curve: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]] | None = None
     """Flux density over the mean one at some times (MJD) of some sources."""
     seed: int = 1
+    index: Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]] | None = None
+    """Spectral index at some times of some sources."""
     _epoch: float = field(default=0.0, init=False)
 
     def day(self, day: str) -> StripDay:
@@ -180,6 +186,7 @@ class StripSimulator:
         offset_error = np.where(fitted, 0.42 * _BEAM_ARCSEC / sigma, np.nan)
         shift = told.position_scatter_arcsec * rng.standard_normal(2)
         east, north = (at + offset_error * rng.standard_normal(n) for at in shift)
+        slope = self._slopes(key, mjd, which, jy * true * np.exp(scale), _SLOPE_NOISE * error)
         values: dict[str, Any] = {
             HEALPIX: nested(self.sky.ra_deg[which], self.sky.dec_deg[which]),
             "source": pandas.Categorical.from_codes(
@@ -202,6 +209,8 @@ class StripSimulator:
             "north_error_arcsec": offset_error,
             "free_apparent_jy": np.where(fitted, apparent, np.nan),
             "free_apparent_error_jy": np.where(fitted, error, np.nan),
+            "slope_jy": np.where(fitted, slope, np.nan),
+            "slope_error_jy": np.where(fitted, _SLOPE_NOISE * error, np.nan),
             "detected_apparent_jy": np.where(sigma > 5, apparent, np.nan),
             "de_ruiter_radius": np.where(sigma > 5, rng.rayleigh(1.0, n), np.nan),
             "survey_jy": self.sky.survey_jy[which],
@@ -211,3 +220,16 @@ class StripSimulator:
         frame = pandas.DataFrame({name: values[name] for name in COLUMNS})
         floats = {name: "float32" for name, (kind, _, _) in COLUMNS.items() if kind == "float32"}
         return frame.astype({**floats, "flags": "int32", "n_joint": "int16"}), true
+
+    def _slopes(
+        self,
+        key: str,
+        mjd: float,
+        which: NDArray[np.int64],
+        jy: NDArray[np.float64],
+        error: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Flux densities times spectral indices, with noise of their own."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(key.encode())])
+        index = _INDEX if self.index is None else self.index(np.full(len(which), mjd), which)
+        return jy * index + error * rng.standard_normal(len(which))

@@ -19,7 +19,14 @@ from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.flux_scale.beam_terms import shape_of
 from contimg_assets.radio.flux_scale.options import FluxScaleOptions
 from contimg_assets.radio.flux_scale.solve import Axis, Scales, solve_scales
-from contimg_assets.radio.flux_scale.table import FILE, join_scales, read_scales, table_of, write_scales
+from contimg_assets.radio.flux_scale.table import (
+    FILE,
+    frame_of,
+    join_scales,
+    read_scales,
+    table_of,
+    write_scales,
+)
 from contimg_assets.radio.light_curves.periods import Kind, build, period_files
 from contimg_assets.radio.photometry.table import read_measurements
 from contimg_assets.station.measured import Measured, measured_on
@@ -162,5 +169,4 @@ def corrections(engine: Engine, store: Store) -> "pandas.DataFrame":
 def _corrections(folder: Path | None) -> "pandas.DataFrame":
     """Of a folder, which never changes."""
     files = period_files(folder) if folder is not None else {}
-    table = join_scales([read_scales(path) for path in files.values()])
-    return table.to_pandas().set_index("group").sort_index()
+    return frame_of(join_scales([read_scales(path) for path in files.values()]))

@@ -7,6 +7,7 @@ once, and one whose image is condemned or lost takes them out.  Belongs here: as
 Does not belong here: merging (``tile_merge.py``), reading rows (``light_curves.py``).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from pathlib import Path
 from sqlalchemy import Engine, Select, select
 
 from contimg_assets.radio.photometry.table import FILE
-from contimg_assets.radio.sidereal_day import group_keys
+from contimg_assets.radio.sidereal_day import group_keys, sidereal_time_deg
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import GroupSummary, ProductVersion
 from contimg_assets.station.store import Store
+
+#: Positions of date are not farther from those of J2000 than this in this century's first half, deg.
+_PRECESSED_DEG = 0.7
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,38 @@ def measured_on(engine: Engine, store: Store, day: str) -> list[Measured]:
 def unmerged(engine: Engine, store: Store) -> list[Measured]:
     """Groups whose measurements are other than those in the files of tiles."""
     return _found(engine, store, _statement().where(GroupSummary.merge_due.is_not(None)))
+
+
+def measured_near(
+    engine: Engine, store: Store, position: tuple[float, float], reach_deg: float
+) -> list[Measured]:
+    """Groups with measurements that count whose pointing, in their middle, is so near a place.
+
+    Parameters
+    ----------
+    engine, store
+        Of the station.
+    position : tuple of float
+        ICRS right ascension and declination, deg; precession since J2000 is in the bargain.
+    reach_deg : float
+
+    Returns
+    -------
+    list of Measured
+        In the order of time.
+    """
+    ra, dec = position
+    low, high = dec - reach_deg - _PRECESSED_DEG, dec + reach_deg + _PRECESSED_DEG
+    statement = _statement().where(
+        GroupSummary.measured_version_id.is_not(None), GroupSummary.declination_deg.between(low, high)
+    )
+    # Along the equator of date an hour angle is as much sky as the cosine of the declination leaves of it.
+    reach = (reach_deg + _PRECESSED_DEG) / max(math.cos(math.radians(dec)), 0.02)
+    return [
+        one
+        for one in _found(engine, store, statement)
+        if abs((sidereal_time_deg(one.mid_mjd) - ra + 180) % 360 - 180) <= reach
+    ]
 
 
 def days_due(engine: Engine) -> list[str]:

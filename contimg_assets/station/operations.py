@@ -7,7 +7,7 @@ a job is run (handed in, see ``resources/foreground_runs.py``), what a job makes
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -333,19 +333,24 @@ class Operations:
     def make_again(self, key: str, product: str) -> list[Outcome]:
         """Make a product of a completed group again whose content was removed; the group stays completed."""
         steps = steps_to(Installation(self.settings), key, product)
-        if not steps:
-            return [Outcome(key, SKIPPED, f"its {product} is there")]
-        with self._holding([key]) as (owner, keys, busy):
+        return self.make_steps({key: steps}) if steps else [Outcome(key, SKIPPED, f"its {product} is there")]
+
+    def make_steps(self, steps: Mapping[str, Sequence[Step]]) -> list[Outcome]:
+        """Run steps of completed groups, which stay completed."""
+        with self._holding(list(steps)) as (owner, keys, busy):
             if keys:
                 wait_for_room(self.records.engine, self.settings, self.judge.tell)
-            outcomes = [Outcome(free, COMPLETED) for free in keys]
-            for number, step in enumerate(steps if outcomes else ()):
-                self.progress(key, step.assets[0], number, len(steps))
+            outcomes = {key: Outcome(key, COMPLETED) for key in keys}
+            todo = [(key, step) for key in keys for step in steps[key]]
+            for number, (key, step) in enumerate(todo):
+                if outcomes[key].bad:
+                    continue
+                self.progress(key, step.assets[0], number, len(todo))
                 job = CONVERT if step.assets == (CONVERTED,) else IMAGE
                 result = self.launcher.run(job, key, owner, step)
                 if not result.success:
-                    return [Outcome(key, FAILED, f"{step.assets[0]}: {result.reason}")]
-            return [*busy, *outcomes]
+                    outcomes[key] = Outcome(key, FAILED, f"{step.assets[0]}: {result.reason}")
+            return [*busy, *outcomes.values()]
 
     def reopen(self, key: str, reason: str) -> None:
         """Put a group that is done back to ``pending``, for the sensors to make again.

@@ -12,10 +12,13 @@ import numpy as np
 from sqlalchemy import Engine, select
 
 from contimg_assets.radio.errors import MissingInputError, SettingsError
+from contimg_assets.radio.light_curves.corrections import counting
 from contimg_assets.radio.sidereal_day import span
+from contimg_assets.radio.variability.colour import colour_of
 from contimg_assets.radio.variability.options import VariabilityOptions
 from contimg_assets.radio.variability.scattering import Search, false_alarms, search_events
 from contimg_assets.station.database import reading, transaction
+from contimg_assets.station.light_curves import light_curve
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.store import Store
 from contimg_assets.station.survey_models import CANDIDATE_VERDICTS, CandidateReview, SurveySource, TileDay
@@ -65,8 +68,8 @@ def search_day(
     searched: dict[str, Search] = {}
     extra: dict[str, dict[str, float]] = {}
     for tile, version in versions.items():
-        rows = counting_rows(engine, store, version, since)
-        means = daily_means(rows[rows["source"].isin(_bright(engine, tile, options))], options.relative_error)
+        rows = counting_rows(engine, store, version, since, _bright(engine, tile, options))
+        means = daily_means(rows, options.relative_error)
         for name, own in means.groupby(level="source", observed=True):
             flux, error = own["flux_jy"].to_numpy(), own["flux_error_jy"].to_numpy()
             if len(own) < _LEAST_DAYS or np.median(flux / error) < options.event_sigma:
@@ -77,11 +80,13 @@ def search_day(
     rate = false_alarms(list(searched.values()))
     threshold = rate.threshold(options.false_per_1e4_years) if rate is not None else float("inf")
     found = [
-        _row(name, one, extra[name]) | {"false_per_year": rate.per_year(one.dip.significance)}
+        _row(name, one, extra[name])
+        | {"false_per_year": rate.per_year(one.dip.significance)}
+        | _colour(engine, store, name, one)
         for name, one in searched.items()
         if rate is not None and one.dip.significance >= threshold
     ]
-    table = pandas.DataFrame(found, columns=list(_COLUMNS)).sort_values("significance", ascending=False)
+    table = pandas.DataFrame(found, columns=list(LIST_COLUMNS)).sort_values("significance", ascending=False)
     numbers: dict[str, Any] = {
         "n_searched": len(searched),
         "years": sum(one.years for one in searched.values()),
@@ -110,10 +115,28 @@ def _bright(engine: Engine, tile: str, options: VariabilityOptions) -> list[str]
 
 
 #: Columns of the list.
-_COLUMNS = (
+LIST_COLUMNS = (
     *("source", "significance", "depth", "depth_error", "begin_mjd", "length_days", "shape"),
     *("rise_significance", "walk_size", "walk_days", "median_jy", "max_deviation", "false_per_year"),
+    *("index", "index_error", "index_change", "index_change_error"),
 )
+
+
+def _colour(engine: Engine, store: Store, name: str, one: Search) -> dict[str, float]:
+    """Spectral index within the band outside of the event, and by how much it is another in it."""
+    rows = counting(light_curve(engine, store, name=name).table)
+    mjd, flux, slope, error, beam, correction = (
+        rows[column].to_numpy(np.float64)
+        for column in ("mjd", "flux_jy", "slope_jy", "slope_error_jy", "beam", "correction")
+    )
+    divisor = beam * correction
+    found = colour_of(mjd, flux, slope / divisor, error / divisor, one.dip.begin_day, one.dip.length_days)
+    return {
+        "index": found.outside.value,
+        "index_error": found.outside.error,
+        "index_change": found.change.value,
+        "index_change_error": found.change.error,
+    }
 
 
 def _row(name: str, one: Search, extra: dict[str, float]) -> dict[str, Any]:
@@ -149,6 +172,15 @@ class Candidate:
         return {**told, "verdict": self.verdict, "note": self.note, "user": self.user, "at": at}
 
 
+def days_listed(engine: Engine, most: int = 10) -> list[str]:
+    """Days that have a list, the newest first."""
+    statement = select(ProductVersion.key).where(
+        ProductVersion.kind == DAY, ProductVersion.product == PRODUCT, ProductVersion.superseded_at.is_(None)
+    )
+    with reading(engine) as session:
+        return list(session.scalars(statement.order_by(ProductVersion.key.desc()).limit(most)))
+
+
 def candidates(engine: Engine, store: Store, day: str | None = None) -> tuple[str, list[Candidate]]:
     """The list of a day (default: the newest there is), best first.
 
@@ -159,11 +191,7 @@ def candidates(engine: Engine, store: Store, day: str | None = None) -> tuple[st
     """
     import pandas
 
-    newest = select(ProductVersion.key).where(
-        ProductVersion.kind == DAY, ProductVersion.product == PRODUCT, ProductVersion.superseded_at.is_(None)
-    )
-    with reading(engine) as session:
-        day = day or session.scalar(newest.order_by(ProductVersion.key.desc()).limit(1))
+    day = day or next(iter(days_listed(engine, 1)), None)
     found = current_versions(engine, DAY, PRODUCT, [day]).get(day) if day is not None else None
     if found is None or day is None:
         raise MissingInputError(f"found no list of candidates{f' of {day}' if day else ''}; expected one")

@@ -19,12 +19,13 @@ from contimg_assets.station.scattering_events import search_day
 from contimg_assets.station.store import Store
 from contimg_assets.station.survey_versions import TILE, current_versions
 from contimg_assets.station.tile_merge import PRODUCT as LIGHT_CURVES
-from contimg_assets.station.tile_merge import merge_day
+from contimg_assets.station.tile_merge import days_by_tile, merge_day
 from contimg_assets.station.variable_sources import PRODUCT as VARIABILITY
 from contimg_assets.station.variable_sources import make_variability
 
-#: A tile's numbers are computed anew once in so many days: they take as long as its light curves are.
-_TURNS = 7
+#: A tile's numbers are computed anew once in so many days, and seldom enough that its light curves have grown
+#: by this part of them: that takes as long as they are, and a day's share of it stays what it was.
+_TURN_DAYS, _GROWTH = 7, 50
 
 
 @dataclass
@@ -85,9 +86,10 @@ def make_day(
         done.versions.append(version)
         tell(version)
     known = current_versions(engine, TILE, VARIABILITY, merged.tiles)
-    turn = span(day)[0].toordinal() % _TURNS
+    lengths = days_by_tile(engine, merged.tiles)
     for tile in merged.tiles:
-        if again or tile not in known or tile_number(tile) % _TURNS == turn:
+        turn = max(_TURN_DAYS, lengths.get(tile, 0) // _GROWTH)
+        if again or tile not in known or (span(day)[0].toordinal() - tile_number(tile)) % turn == 0:
             made(lambda tile=tile: make_variability(engine, store, tile, settings.variability, run=run))
     if merged.tiles:
         made(lambda: search_day(engine, store, day, settings.variability, run=run))

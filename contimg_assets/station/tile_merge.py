@@ -25,7 +25,7 @@ from contimg_assets.radio.light_curves.periods import Kind, build
 from contimg_assets.radio.photometry.table import HEALPIX, read_measurements
 from contimg_assets.station.database import reading, transaction
 from contimg_assets.station.group_summary import note_merge_due
-from contimg_assets.station.measured import Measured, measured_on, summaries
+from contimg_assets.station.measured import Measured, days_due, measured_on, summaries
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.store import Store
 from contimg_assets.station.survey_models import SOURCE_KINDS, SurveySource, TileDay
@@ -107,6 +107,13 @@ def merge_day(
                 _note_groups(session, groups)
     n_groups = sum(one.version is not None for one in groups)
     return Merged(day, n_groups, sum(n_rows.values()), tuple(keys))
+
+
+def merge_due(engine: Engine, store: Store, tile: str, *, run: str | None = None) -> ProductVersion | None:
+    """Merge all days that are due, and give back a tile's current version; None if it has none."""
+    for day in days_due(engine):
+        merge_day(engine, store, day, run=run)
+    return current_versions(engine, TILE, PRODUCT, [tile]).get(tile)
 
 
 def _rows_by_tile(groups: Sequence[Measured]) -> "dict[str, pyarrow.Table]":
@@ -198,6 +205,17 @@ def source_named(engine: Engine, name: str) -> SurveySource | None:
     """A source by its name; None if it is not known."""
     with reading(engine) as session:
         return session.get(SurveySource, name)
+
+
+def days_by_tile(engine: Engine, tiles: Sequence[str]) -> dict[str, int]:
+    """Of how many days each of some tiles has rows."""
+    found: dict[str, int] = {}
+    with reading(engine) as session:
+        for first in range(0, len(tiles), _BATCH):
+            some = TileDay.tile.in_(tiles[first : first + _BATCH])
+            counted = select(TileDay.tile, func.count()).where(some).group_by(TileDay.tile)
+            found |= {tile: n for tile, n in session.execute(counted)}
+    return found
 
 
 def days_of(engine: Engine, tile: str) -> list[str]:

@@ -4,7 +4,7 @@ Belongs here: which rows go in, publishing.  Does not belong here: the formulas
 (``radio/variability``), events (``scattering_events.py``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.light_curves.corrections import counting, on_flux_scale
-from contimg_assets.radio.light_curves.files import joined, read_rows
+from contimg_assets.radio.light_curves.files import read_rows, rows_schema
 from contimg_assets.radio.light_curves.periods import period_files
+from contimg_assets.radio.photometry.table import HEALPIX
 from contimg_assets.radio.variability.options import VariabilityOptions
 from contimg_assets.radio.variability.population import cut_of, is_variable, table_of
 from contimg_assets.station.flux_scales import corrections
@@ -26,6 +27,7 @@ from contimg_assets.station.tile_merge import PRODUCT as LIGHT_CURVES
 
 if TYPE_CHECKING:
     import pandas
+    import pyarrow
 
 PRODUCT, FILE = "variability", "variability.parquet"
 #: Columns that statistics are of.
@@ -33,12 +35,18 @@ COLUMNS = (
     *("source", "kind", "ra_deg", "dec_deg", "group", "mjd", "apparent_jy", "apparent_error_jy"),
     *("beam", "flags"),
 )
+#: … and those that are kept of them.
+KEPT = ("source", "ra_deg", "dec_deg", "mjd", "flux_jy", "flux_error_jy", "calibrated")
 #: Columns of the table that sources in the station database have.
 _KEPT = ("n", "mean_jy", "mean_error_jy", "eta", "modulation", "pair_sigma", "pair_modulation", "last_mjd")
 
 
 def counting_rows(
-    engine: Engine, store: Store, version: ProductVersion, since: str = ""
+    engine: Engine,
+    store: Store,
+    version: ProductVersion,
+    since: str = "",
+    names: Collection[str] | None = None,
 ) -> "pandas.DataFrame":
     """Rows of a tile's files that count, of sources with lasting names, on the flux scale.
 
@@ -50,18 +58,43 @@ def counting_rows(
         Of the tile's ``light_curves``.
     since : str
         Files of periods that end before this day are left out.
-    """
-    files = period_files(store.absolute(version.path))
-    wanted = [path for period, path in files.items() if period >= since[: len(period)]]
-    rows = joined([]).select(COLUMNS).to_pandas()
-    if wanted:
-        import pandas
+    names : collection of str, optional
+        Sources that are wanted; default: all.
 
-        parts = [read_rows(path, columns=COLUMNS).to_pandas() for path in wanted]
-        texts = {"source": str, "kind": str, "group": str}
-        rows = pandas.concat([part.astype(texts) for part in parts], ignore_index=True)
-    rows = rows[rows["kind"].isin(SOURCE_KINDS)]
-    return counting(on_flux_scale(rows, corrections(engine, store)))
+    Returns
+    -------
+    pandas.DataFrame
+        With ``KEPT``; sources are categories in the order of their names.
+    """
+    import pandas
+    from pandas.api.types import union_categoricals
+
+    scales = corrections(engine, store)
+    files = period_files(store.absolute(version.path))
+    parts = [
+        _counting(read_rows(path, columns=COLUMNS), names, scales)
+        for period, path in files.items()
+        if period >= since[: len(period)]
+    ]
+    if not parts:
+        parts = [_counting(rows_schema().empty_table().select([HEALPIX, *COLUMNS]), names, scales)]
+    sources = union_categoricals([part["source"] for part in parts], sort_categories=True)
+    rows = pandas.concat([part.drop(columns="source") for part in parts], ignore_index=True)
+    rows = rows.assign(source=sources)
+    return rows[rows["calibrated"]] if rows["calibrated"].any() else rows
+
+
+def _counting(
+    table: "pyarrow.Table", names: Collection[str] | None, scales: "pandas.DataFrame"
+) -> "pandas.DataFrame":
+    """Of one file; few bytes a row, since all of a tile's years are in the memory together."""
+    frame = table.drop_columns([HEALPIX]).unify_dictionaries().to_pandas()
+    wanted = frame["kind"].isin(SOURCE_KINDS)
+    if names is not None:
+        wanted &= frame["source"].isin(names)
+    frame = frame if wanted.all() else frame[wanted]
+    rows = counting(on_flux_scale(frame, scales), uncalibrated=True)[list(KEPT)]
+    return rows.assign(source=rows["source"].cat.remove_unused_categories())
 
 
 def make_variability(

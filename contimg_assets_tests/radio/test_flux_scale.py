@@ -12,7 +12,7 @@ from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.flux_scale.beam_terms import offsets, shape_of, terms
 from contimg_assets.radio.flux_scale.options import FluxScaleOptions
 from contimg_assets.radio.flux_scale.solve import Axis, Scales, solve_scales
-from contimg_assets.radio.flux_scale.table import table_of
+from contimg_assets.radio.flux_scale.table import frame_of, table_of
 from contimg_assets.radio.light_curves.corrections import on_flux_scale
 from contimg_assets.radio.photometry.table import COLUMNS, HEALPIX
 from contimg_assets.simulation.strip import Instrument, StripDay, StripSimulator, StripSky, strip_sky
@@ -87,7 +87,7 @@ def test_scales_and_beam_come_back() -> None:
     assert shape.east_arcmin == pytest.approx(60 * EAST_DEG, abs=0.5)
     assert found.tie == pytest.approx(1.0, abs=0.02)
     # Whoever varies keeps his variation, on the true scale but for what is the same every time.
-    scales = table_of(found, axes_of(made)).to_pandas().set_index("group")
+    scales = frame_of(table_of(found, axes_of(made)))
     rows = on_flux_scale(made.rows[made.rows["beam"] > 0.25], scales)
     own = rows[rows["source"] == sky.names[star]]
     assert own["calibrated"].all()
@@ -105,7 +105,7 @@ def test_a_group_with_too_few_sources_has_no_scale_and_its_rows_say_so() -> None
     at = found.groups.index(lone)
     assert np.isnan(found.log_scale[at])
     assert np.isfinite(found.log_scale).sum() >= 5
-    scales = table_of(found, axes_of(made)).to_pandas().set_index("group")
+    scales = frame_of(table_of(found, axes_of(made)))
     told = on_flux_scale(rows, scales)
     assert not told.loc[told["group"] == lone, "calibrated"].any()
     assert (told.loc[told["group"] == lone, "correction"] == 1).all()
@@ -130,7 +130,7 @@ def test_a_whole_sky_for_twenty_days() -> None:
         found = solve_scales(made.rows, axes_of(made), FluxScaleOptions())
         errors.append(np.std(scale_errors(made, found)))
         left.append(np.sqrt(np.mean(beam_left(simulator, made, found) ** 2)))
-        scales = table_of(found, axes_of(made)).to_pandas().set_index("group")
+        scales = frame_of(table_of(found, axes_of(made)))
         bright = made.rows[made.rows["apparent_jy"] > 100 * made.rows["apparent_error_jy"]]
         kept.append(on_flux_scale(bright[bright["beam"] > 0.25], scales))
     rows = pandas.concat(kept, ignore_index=True)

@@ -11,9 +11,11 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from contimg_assets.radio.conversion.convert import convert
+from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.imaging import major_cycle
+from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.spectra import Spectra, SpectraModel
@@ -105,6 +107,48 @@ def test_components_say_with_which_index_they_were_subtracted(
     brightest = table[np.argmax(table["flux_jy"])]
     assert brightest["spectral_index"] == pytest.approx(0.5, abs=0.01)
     assert np.any(table["spectral_index"] == TYPICAL_SPECTRAL_INDEX)
+
+
+def test_components_and_what_they_leave_are_the_spectra_of_the_sky(
+    images: dict[str, tuple[Path, dict[str, Any], NDArray[np.float32]]],
+) -> None:
+    """Of bright ones and of the faint one, to five standard errors and 0.005."""
+    folder, summary, _ = images["measured"]
+    table = Table.read(folder / "x.components.fits")
+    noise = float(table.meta["SLOPENOI"])
+    # The band is as wide as that.
+    assert noise == pytest.approx(25.6e-3 * summary["expected_rms_mjy_beam"], rel=0.1)
+    centre = around(START, DEC_DEG, [(0.0, 0.0, 1.0, 0.0)])[0]
+    for source in around(START, DEC_DEG, SOURCES):
+        l = np.deg2rad((source.ra_deg - centre.ra_deg) * np.cos(np.deg2rad(source.dec_deg)))
+        own = table[
+            np.hypot(table["l"] - l, table["m"] - np.deg2rad(source.dec_deg - centre.dec_deg)) < 3.5e-4
+        ]
+        flux = np.asarray(own["flux_jy"], float)
+        slope = (flux * own["spectral_index"]).sum() + np.average(own["slope_left_jy"], weights=flux)
+        assert slope / flux.sum() == pytest.approx(source.spectral_index, abs=0.005 + 5 * noise / flux.sum())
+
+
+def test_what_components_leave_is_found_where_they_are() -> None:
+    """Two points whose spectra are not the typical one, in visibilities from which they were taken."""
+    rng = np.random.default_rng(2)
+    n_baselines, n_channels, n_times = 300, 24, 2
+    metres = np.concatenate([rng.normal(0, 250, (n_baselines, 2)), np.zeros((n_baselines, 1))], axis=1)
+    frequencies = np.tile(np.linspace(1.31e9, 1.498e9, n_channels), n_baselines)
+    uvw = np.tile(np.repeat(metres, n_channels, axis=0) * (frequencies / 3e8)[:, None], (n_times, 1))
+    grid = ImageGrid(256, 20.0)
+    x, y = np.array([100.3, 180.0]), np.array([90.7, 128.0])
+    l, m = grid.directions(x, y)
+    values = np.zeros(len(uvw), np.complex64)
+    for flux, index, a, b in zip((1.0, 0.5), (0.4, -0.7), l, m, strict=True):
+        ratio = np.tile(frequencies / 1.4e9, n_times)
+        left = flux * (ratio**index - ratio**TYPICAL_SPECTRAL_INDEX)
+        values += (left * np.exp(2j * np.pi * (uvw[:, 0] * a + uvw[:, 1] * b))).astype(np.complex64)
+    weights = np.ones(len(uvw), np.float32)
+    data = StokesI(uvw, frequencies, values, np.ones(len(uvw), np.float32), n_times)
+    found = Spectra(data, weights, 1e-3, 0.3).left(values, Gridder(uvw, weights, grid, 1), l, m)
+    assert found is not None
+    assert found.left_jy == pytest.approx([1.1, 0.0], abs=0.05)
 
 
 def test_one_frequency_tells_no_index() -> None:

@@ -163,17 +163,16 @@ def killed_merges(home: SurveyHome, url: str, n: int) -> None:
     took = None
     for turn in range(n + 1):
         command = [sys.executable, "-c", PROGRAM, url, str(home.home), DAYS[1]]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begin\n"
-        began = time.monotonic()
-        if took is None:
-            assert process.wait() == 0
-            took = time.monotonic() - began
-        else:
-            time.sleep(took * turn / n)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begin\n"
+            began = time.monotonic()
+            if took is None:
+                assert process.wait() == 0
+                took = time.monotonic() - began
+            else:
+                time.sleep(took * turn / n)
+                process.send_signal(signal.SIGKILL)
         pandas.testing.assert_frame_equal(
             everything(home).drop(columns="version"), wanted.drop(columns="version")
         )

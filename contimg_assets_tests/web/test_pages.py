@@ -96,6 +96,7 @@ def addresses(nights: Nights) -> list[str]:
         "/groups?state=failed",
         "/sources",
         "/sources?variable=true",
+        "/candidates",
         *(f"/groups/{key}" + (f"?tab={tab}" if tab else "") for tab in TABS),
         f"/groups/{nights.keys[11]}",
         f"/groups/{nights.keys[5]}",

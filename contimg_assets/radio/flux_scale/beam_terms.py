@@ -52,6 +52,36 @@ def terms(east_deg: NDArray[np.float64], north_deg: NDArray[np.float64]) -> NDAr
     return np.stack([h**a * d**b for a, b in _POWERS], axis=-1)
 
 
+def log_beam(
+    east_deg: NDArray[np.float64],
+    north_deg: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    which: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Sums of the functions, for millions of places.
+
+    Parameters
+    ----------
+    east_deg, north_deg : ndarray, shape (n,)
+    coefficients : ndarray, shape (n_sets, N_TERMS)
+    which : ndarray of int, shape (n,)
+        Set of coefficients of each place.
+    """
+    along, across = _powers(east_deg / _UNIT_DEG, 6), _powers(north_deg / _UNIT_DEG, 4)
+    total = np.zeros(len(east_deg))
+    for k, (a, b) in enumerate(_POWERS):
+        total += coefficients[which, k] * along[a] * across[b]
+    return total
+
+
+def _powers(x: NDArray[np.float64], highest: int) -> list[NDArray[np.float64]]:
+    """From the zeroth to the highest, by multiplication."""
+    found = [np.ones_like(x)]
+    for _ in range(highest):
+        found.append(found[-1] * x)
+    return found
+
+
 @dataclass(frozen=True)
 class BeamShape:
     """An Airy beam that explains the correction along hour angle."""

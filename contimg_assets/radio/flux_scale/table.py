@@ -14,6 +14,7 @@ from contimg_assets.radio.flux_scale.beam_terms import N_TERMS
 from contimg_assets.radio.flux_scale.solve import Axis, Scales
 
 if TYPE_CHECKING:
+    import pandas
     import pyarrow
 
 #: Name of the file in the product's folder.
@@ -30,8 +31,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "axis_dec_deg": ("deg", "where the beam pointed in the middle of the group, ICRS"),
     "reach_deg": ("deg", "the beam is corrected so far from the axis"),
 }
-#: The beam's coefficients, the same for all groups of a day.
+#: The beam's coefficients, the same for all groups of a day; and as columns of a frame.
 BEAM = "beam"
+BEAM_COLUMNS = tuple(f"{BEAM}_{k}" for k in range(N_TERMS))
 
 
 def schema() -> "pyarrow.Schema":
@@ -88,3 +90,13 @@ def join_scales(tables: "list[pyarrow.Table]") -> "pyarrow.Table":
     import pyarrow
 
     return pyarrow.concat_tables(tables) if tables else schema().empty_table()
+
+
+def frame_of(table: "pyarrow.Table") -> "pandas.DataFrame":
+    """Corrections by group, in order, a column for each of the beam's coefficients."""
+    import pandas
+
+    frame = table.drop_columns([BEAM]).to_pandas().set_index("group")
+    flat = table[BEAM].combine_chunks().flatten().to_numpy()
+    beam = pandas.DataFrame(flat.reshape(-1, N_TERMS), index=frame.index, columns=list(BEAM_COLUMNS))
+    return frame.join(beam).sort_index() if len(frame) else frame.reindex(columns=[*frame, *BEAM_COLUMNS])

@@ -43,6 +43,16 @@ def points_image(points: Points, grid: ImageGrid) -> NDArray[np.float32]:
     return image
 
 
+def values_at(
+    image: NDArray[np.float32], l: NDArray[np.float64], m: NDArray[np.float64], grid: ImageGrid
+) -> NDArray[np.float64]:
+    """An image between its pixels, by cubic interpolation, shape (n,)."""
+    (x, wx), (y, wy) = (_spread(at) for at in grid.pixels(l, m))
+    last = grid.n_pixels - 1
+    around = image[np.clip(y, 0, last)[:, :, None], np.clip(x, 0, last)[:, None, :]]
+    return np.einsum("ny,nyx,nx->n", wy, around.astype(np.float64), wx)
+
+
 def _spread(at: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The four pixels around places, and Lagrange's cubic weights, both of shape (n, 4)."""
     first = np.floor(at).astype(np.int64)

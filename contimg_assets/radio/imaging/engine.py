@@ -34,6 +34,17 @@ class Spectrum:
     """Thermal, one standard deviation."""
 
 
+@dataclass(frozen=True)
+class Slopes:
+    """What components leave of their sources' spectra."""
+
+    left_jy: NDArray[np.float64]
+    """At each component: flux density times (spectral index less that it was subtracted with), of all that
+    is there."""
+    noise_jy: float
+    """Of one, thermal."""
+
+
 def part_of_band(
     band_hz: tuple[float, float], n_parts: int, frequencies_hz: NDArray[np.float64]
 ) -> NDArray[np.int64]:
@@ -96,6 +107,8 @@ class EngineImages:
     """Spectral indices of the components as they were subtracted; None: the typical one."""
     spectra: tuple[Spectrum, ...] = ()
     """Of bright sources."""
+    slopes: Slopes | None = None
+    """Of all components; None: not measured."""
     outlier_sources: tuple[dict[str, Any], ...] = ()
     """What was subtracted of each outlier source."""
     outlier_points: OutlierPoints | None = None

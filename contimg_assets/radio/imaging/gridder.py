@@ -29,15 +29,37 @@ class Gridder:
 
     def dirty(self, visibilities: NDArray[np.complex64]) -> NDArray[np.float32]:
         """Dirty image of weighted visibilities, Jy/beam, shape (n_pixels, n_pixels)."""
+        return self._image(visibilities, self.weights, self.total)
+
+    def slopes(self, visibilities: NDArray[np.complex64], logs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Dirty image of what the visibilities change by over the band, shape (n_pixels, n_pixels).
+
+        Parameters
+        ----------
+        visibilities : ndarray, complex64, shape (n_visibilities,)
+        logs : ndarray, float32, shape (n_visibilities,)
+            Logarithm of frequency, less its weighted mean.
+
+        Returns
+        -------
+        ndarray
+            Jy per unit of the logarithm: at a source, its flux density times its spectral index.
+        """
+        weights = self.weights * logs
+        return self._image(visibilities, weights, float(np.dot(weights, logs.astype(np.float64))))
+
+    def _image(
+        self, visibilities: NDArray[np.complex64], weights: NDArray[np.float32], total: float
+    ) -> NDArray[np.float32]:
         image = ducc0.wgridder.vis2dirty(
             vis=visibilities[:, None],
-            wgt=self.weights[:, None],
+            wgt=weights[:, None],
             npix_x=self.grid.n_pixels,
             npix_y=self.grid.n_pixels,
             do_wgridding=True,
             **self._geometry,
         )
-        return np.ascontiguousarray((image / np.float32(self.total)).T, dtype=np.float32)
+        return np.ascontiguousarray((image / np.float32(total)).T, dtype=np.float32)
 
     def psf_half(self, n_north: int, n_west: int) -> NDArray[np.float32]:
         """Dirty beam without its w term, the half that the other mirrors, peak 1.

@@ -350,6 +350,7 @@ def _components(imaging: _Imaging, result: EngineImages) -> Components:
         mean_response=drift.mean_response(l, m, index),
         reference_hz=drift.reference_hz,
         outliers=result.outlier_points,
+        slopes=result.slopes,
     )
 
 

@@ -22,7 +22,7 @@ from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.images.components import offsets_from_centre
 from contimg_assets.radio.imaging.drift import response
-from contimg_assets.radio.imaging.engine import OutlierPoints
+from contimg_assets.radio.imaging.engine import OutlierPoints, Slopes
 from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
@@ -55,6 +55,8 @@ class Components:
     """Frequency at which the spectrum is one."""
     outliers: OutlierPoints | None = None
     """What was subtracted of outlier sources."""
+    slopes: Slopes | None = None
+    """What is left of spectra, which is no part of the model."""
 
     def at(self, shape: GroupShape, t: int, frequencies_hz: NDArray[np.float64]) -> NDArray[np.float64]:
         """Apparent flux densities in an integration, Jy, shape (n, n_frequencies)."""
@@ -67,6 +69,7 @@ class Components:
 
 def write_components(path: Path, components: Components, shape: GroupShape) -> None:
     """Write the product: a FITS table, with what is needed to hold it against a Measurement Set."""
+    slopes = components.slopes or Slopes(np.full(len(components.l), np.nan), 0.0)
     table = Table(
         [
             Column(components.l, "l", description="direction cosine, east, from the phase centre"),
@@ -78,12 +81,20 @@ def write_components(path: Path, components: Components, shape: GroupShape) -> N
                 "mean_response",
                 description="weighted mean of beam x spectrum; 0: the component is constant",
             ),
+            Column(
+                slopes.left_jy.astype(np.float32),
+                "slope_left_jy",
+                unit="Jy",
+                description="residual's derivative by the logarithm of frequency there; NaN: not measured",
+            ),
         ],
         meta={
             "REFFREQ": components.reference_hz,
             "CENTRERA": float(shape.centre[0]),
             "CENTREDE": float(shape.centre[1]),
             "FIRSTJD": float(shape.times_jd[0]),
+            # Of slope_left_jy; 0: not measured.
+            "SLOPENOI": slopes.noise_jy,
         },
     )
     tables = [fits.PrimaryHDU(), fits.table_to_hdu(table)]

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from contimg_assets.radio.images.components import Points, offsets_from_centre
+from contimg_assets.radio.images.components import Points, offsets_from_centre, values_at
+from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.imaging.bright_points import gather
-from contimg_assets.radio.imaging.engine import Spectrum
+from contimg_assets.radio.imaging.engine import Slopes, Spectrum
+from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.phasors import advance_phasors, baseline_starts, start_phasors
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
@@ -29,6 +31,8 @@ _MOST_SOURCES = 32
 _LEAST_SIGMA = 4.0
 #: An index with an error larger than this, the scatter between sources, tells nothing.
 _WORST_ERROR = 0.2
+#: Accuracy of the gridder for slopes, which are noise but for little.
+_SLOPE_ACCURACY = 1e-2
 #: A source waits until the residual's peak is below this part of it: what others leave is in its spectrum.
 _OTHERS = 0.2
 
@@ -231,6 +235,23 @@ class Spectra:
         """Spectral indices with which components were subtracted, shape (n,)."""
         own = TYPICAL_SPECTRAL_INDEX + model.subtracted / np.where(model.flux > 0, model.flux, np.inf)
         return np.append(own, TYPICAL_SPECTRAL_INDEX)[model.nearest(l, m, _REACH_BEAMS * beam_rad)]
+
+    def left(
+        self,
+        residuals: NDArray[np.complex64],
+        gridder: Gridder,
+        l: NDArray[np.float64],
+        m: NDArray[np.float64],
+    ) -> Slopes | None:
+        """What the residual visibilities have of spectra at places; None where there is no band.
+
+        One more gridding, for all sources: light curves by colour are of every one that CLEAN has found.
+        """
+        if not np.isfinite(self.slope_error):
+            return None
+        coarse = replace(gridder, accuracy=_SLOPE_ACCURACY)
+        image = coarse.slopes(residuals, np.tile(self._logs, self.data.n_times))
+        return Slopes(values_at(image, l, m, gridder.grid), robust_rms(image))
 
     def measured(self, model: SpectraModel) -> tuple[Spectrum, ...]:
         """The spectra of all sources that are bright enough in the end, and for the band that is left."""

@@ -28,6 +28,7 @@ _DAY_ROWS, _ROWS, _LARGE = 4096, 16384, 100_000
 _ROUNDED = (
     *("apparent_error_jy", "noise_jy_beam", "chi_squared", "east_arcsec", "north_arcsec"),
     *("east_error_arcsec", "north_error_arcsec", "free_apparent_error_jy", "de_ruiter_radius"),
+    *("slope_jy", "slope_error_jy"),
 )
 _DROPPED_BITS = 23 - 13
 #: Columns with few values.
@@ -82,11 +83,13 @@ def write_rows(path: Path, table: "pyarrow.Table") -> None:
         at = table.schema.get_field_index(name)
         rounded = pyarrow.array(_rounded(table[name].to_numpy()))
         table = table.set_column(at, table.schema.field(at), rounded)
+    is_large = len(table) > _LARGE
     pyarrow.parquet.write_table(
         table,
         path,
-        compression="zstd",
-        row_group_size=_ROWS if len(table) > _LARGE else _DAY_ROWS,
+        # A day's file lives for a month, and each light curve opens thirty: half of that was zstd.
+        compression="zstd" if is_large else "lz4",
+        row_group_size=_ROWS if is_large else _DAY_ROWS,
         use_dictionary=list(_REPEATED),
         use_byte_stream_split=[
             name for name, (of, _, _) in COLUMNS.items() if of == "float32" and name not in _REPEATED

@@ -122,7 +122,8 @@ def fit_places(plane: Plane, places: Points, *, join_beams: float, offset_sigma:
     use = work.good & (leader == np.arange(len(places)))
     chosen = np.flatnonzero(use)
     group, first = _groups(work.scaled[chosen], join_beams)
-    by_component = _owners(work.plane, work.scaled[chosen])
+    own = plane.components
+    by_component = owners(work.scaled[chosen], plane.beam.in_beams(own.x, own.y))
     for size in np.unique(np.diff(first)):
         rows = np.flatnonzero(np.diff(first) == size)
         step = max(1, int(_MOST_PIXELS // (size * work.n_around) ** 2))
@@ -164,12 +165,11 @@ def _groups(scaled: NDArray[np.float64], join_beams: float) -> tuple[NDArray[np.
     return order, np.searchsorted(label[order], np.arange(count + 1))
 
 
-def _owners(plane: Plane, scaled: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each component the (chosen) place that it belongs to; −1 if it belongs to none."""
-    components = plane.components
-    if not len(scaled) or not len(components):
+def owners(places: NDArray[np.float64], components: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each component the place that it belongs to, all in beams; −1 if it belongs to none."""
+    if not len(places) or not len(components):
         return np.full(len(components), -1)
-    away, nearest = cKDTree(scaled).query(plane.beam.in_beams(components.x, components.y))
+    away, nearest = cKDTree(places).query(components)
     return np.where(away <= _OWN_BEAMS, nearest, -1)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.source_table import source_name
+from contimg_assets.radio.photometry.colour import slopes_of
 from contimg_assets.radio.photometry.fit import Fits, Points, fit_places
 from contimg_assets.radio.photometry.flags import Flag, flags_of
 from contimg_assets.radio.photometry.match import Matches, Positions, match
@@ -111,6 +112,10 @@ def measure_image(
         noise_jy=products.noise_jy,
         systematic_pixels=options.position_error_arcsec / products.cell_arcsec,
     )
+    slopes = slopes_of(
+        *(at, fits, plane.components, products.spectra, plane.beam, products.noise_jy),
+        least_sigma=options.offset_sigma,
+    )
     columns = {
         **_constant(products, group, len(found)),
         **_position(products, found, at, fits),
@@ -123,6 +128,8 @@ def measure_image(
         "chi_squared": fits.chi2,
         "free_apparent_jy": fits.free_flux,
         "free_apparent_error_jy": fits.free_error,
+        "slope_jy": slopes.value,
+        "slope_error_jy": slopes.error,
         "detected_apparent_jy": measured.of_detection(detections.peak),
         "de_ruiter_radius": measured.of_detection(measured.matches.radius),
         "survey_jy": np.where(found.kind == "survey", found.expected_jy, np.nan),

@@ -21,7 +21,7 @@ class PhotometryOptions(Options):
     join_beams: float = Field(default=3.0, gt=0, le=5)
     """Sources nearer than this are fitted together, in full widths of the restoring beam."""
     offset_sigma: float = Field(default=10.0, ge=5)
-    """Positions are measured from this signal-to-noise ratio on."""
+    """Positions and spectra are measured from this signal-to-noise ratio on."""
     position_error_arcsec: float = Field(default=1.0, ge=0)
     """Systematic error of a position, added in quadrature where positions are compared."""
     match_radius: float = Field(default=5.68, gt=0)

@@ -17,6 +17,7 @@ from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.planes import image_name, opened, plane_file
 from contimg_assets.radio.photometry.autocorrelation import measure_correlation
+from contimg_assets.radio.photometry.colour import ComponentSpectra
 from contimg_assets.radio.photometry.dirty_beam import DirtyBeam
 from contimg_assets.radio.photometry.fit import Plane, Points
 
@@ -37,6 +38,8 @@ class ImageProducts:
     """Primary beam, averaged over the drift."""
     psf: NDArray[np.floating]
     components: Points
+    spectra: ComponentSpectra | None
+    """Of the components; None: the image was made without."""
 
     @property
     def cell_arcsec(self) -> float:
@@ -110,7 +113,9 @@ def open_products(folder: Path) -> ImageProducts:
         with opened(plane_file(folder, stem, kind)) as hdu:
             planes[kind] = hdu.data[0, 0]
             header = hdu.header if kind == "residual" else header
-    components = _read_components(folder / f"{stem}.components.fits", header, planes["residual"].shape[0])
+    components, spectra = _read_components(
+        folder / f"{stem}.components.fits", header, planes["residual"].shape[0]
+    )
     return ImageProducts(
         stem,
         header,
@@ -120,10 +125,13 @@ def open_products(folder: Path) -> ImageProducts:
         planes["pb"],
         planes["psf"],
         components,
+        spectra,
     )
 
 
-def _read_components(path: Path, header: fits.Header, n_pixels: int) -> Points:
+def _read_components(
+    path: Path, header: fits.Header, n_pixels: int
+) -> tuple[Points, ComponentSpectra | None]:
     """Components of the model as pixels: of the image, which aberration makes others on the sky."""
     if not path.is_file():
         raise MissingInputError(f"{path} is not there; image the group again")
@@ -132,4 +140,9 @@ def _read_components(path: Path, header: fits.Header, n_pixels: int) -> Points:
     table = Table.read(path, hdu=1)
     grid = ImageGrid(n_pixels, 3600.0 * float(header["CDELT2"]) * float(header["ABERSCAL"]))
     x, y = grid.pixels(*(np.asarray(table[name], np.float64) for name in ("l", "m")))
-    return Points(x, y, np.asarray(table["flux_jy"], np.float64))
+    noise_jy = float(table.meta.get("SLOPENOI", 0.0))
+    spectra = None
+    if noise_jy > 0:
+        index, left = (np.asarray(table[name], np.float64) for name in ("spectral_index", "slope_left_jy"))
+        spectra = ComponentSpectra(index, left, noise_jy)
+    return Points(x, y, np.asarray(table["flux_jy"], np.float64)), spectra

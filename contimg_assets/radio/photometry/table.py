@@ -45,6 +45,8 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "north_error_arcsec": ("float32", "arcsec", "its standard error"),
     "free_apparent_jy": ("float32", "Jy", "flux density at the fitted position"),
     "free_apparent_error_jy": ("float32", "Jy", "its standard error"),
+    "slope_jy": ("float32", "Jy", "apparent_jy times the spectral index within the band; NaN: too faint"),
+    "slope_error_jy": ("float32", "Jy", "its standard error"),
     "detected_apparent_jy": ("float32", "Jy", "peak of the detection that is this source; NaN: none is"),
     "de_ruiter_radius": ("float32", "", "of that detection"),
     "survey_jy": ("float32", "Jy", "flux density that the survey expects on the sky; NaN: it does not say"),

@@ -55,15 +55,19 @@ def table_of(rows: "pandas.DataFrame", options: VariabilityOptions) -> "pandas.D
     """
     import pandas
 
-    rows = rows.sort_values(["source", "mjd"], ignore_index=True)
+    # Codes in place of names: a tile has millions of rows.
+    source = rows["source"].astype("category")
+    order = np.lexsort((rows["mjd"].to_numpy(), source.cat.codes.to_numpy()))
+    rows, codes = rows.iloc[order], source.cat.codes.to_numpy()[order]
     flux = rows["flux_jy"].to_numpy(np.float64)
     error = np.hypot(rows["flux_error_jy"].to_numpy(np.float64), options.relative_error * flux)
-    names, first = np.unique(rows["source"].astype(str).to_numpy(), return_index=True)
+    present, first = np.unique(codes, return_index=True)
+    names = source.cat.categories.astype(str).to_numpy()[present]
     ends = np.append(first[1:], len(rows))
     enough = ends - first >= options.least_epochs
+    mjd = rows["mjd"].to_numpy(np.float64)
     found = [
-        _of_one(rows["mjd"].to_numpy(np.float64)[a:b], flux[a:b], error[a:b])
-        for a, b in zip(first[enough], ends[enough], strict=True)
+        _of_one(mjd[a:b], flux[a:b], error[a:b]) for a, b in zip(first[enough], ends[enough], strict=True)
     ]
     table = pandas.DataFrame(found, index=pandas.Index(names[enough], name="source"))
     for name in ("ra_deg", "dec_deg"):

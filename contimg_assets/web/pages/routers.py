@@ -10,6 +10,7 @@ from contimg_assets.web.pages.alarms import alarm_forms_router
 from contimg_assets.web.pages.antennas import antennas_router
 from contimg_assets.web.pages.batches import batches_router
 from contimg_assets.web.pages.calibration import calibration_router
+from contimg_assets.web.pages.candidates import candidates_router
 from contimg_assets.web.pages.group import group_router
 from contimg_assets.web.pages.group_forms import group_forms_router
 from contimg_assets.web.pages.group_rows import rows_router
@@ -31,6 +32,7 @@ _ROUTERS = (
     calibration_router,
     antennas_router,
     sources_router,
+    candidates_router,
     jobs_router,
     batches_router,
     limits_router,
