@@ -14,7 +14,7 @@ from contimg_assets.cli.arguments import GROUP, NIGHT
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 
 if TYPE_CHECKING:
-    from contimg_assets.station.group_list import GroupLine
+    from contimg_assets.station.group_listing import GroupLine
 
 
 @click.command("export")
@@ -45,16 +45,15 @@ def export(
     from contimg_assets.radio.errors import ExportError
     from contimg_assets.station.export import Request
     from contimg_assets.station.export import export as hand_over
-    from contimg_assets.station.group_list import group_lines
+    from contimg_assets.station.group_listing import GroupFilter, group_lines
 
     opened = Opened(reading=True)
     engine = opened.records.engine
     if night is not None:
-        # All keys of the day: "U" follows on the "T" behind the date.
-        lines = group_lines(engine, since=night, until=f"{night}U")
+        lines = group_lines(engine, GroupFilter(since=night, until=night))
     else:
         wanted = [opened.records.group(opened.key(key)).key for key in keys]
-        lines = group_lines(engine, keys=wanted)
+        lines = group_lines(engine, GroupFilter(keys=tuple(wanted)))
     lines = lines[::-1]
     reasons = {line.key: _why_not(line, with_errors) for line in lines}
     left_out = [(key, why) for key, why in reasons.items() if why]
