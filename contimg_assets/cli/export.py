@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contimg_assets.cli.arguments import GROUP, NIGHT
+from contimg_assets.cli.arguments import GROUP, NIGHT, WEB_ADDRESS
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @click.option("--night", type=NIGHT, help="All groups that begin on this day, UTC.")
 @click.option("--everything", is_flag=True, help="Also residual, model, dirty beam, mask and components.")
 @click.option("--with-errors", is_flag=True, help="Also images whose verdict is ERROR.")
-@click.option("--url", default="", help="Address that OUT will have, for access_url; default: file://…")
+@click.option(
+    "--url",
+    default="",
+    type=WEB_ADDRESS,
+    help="Address that OUT will have, for access_url; default: file://…",
+)
 @json_option
 @told_plainly
 def export(

@@ -69,6 +69,8 @@ class Shown:
     address: str
     """With names of :attr:`Panel.names` in it."""
     home: str = NIGHTS
+    alone: bool = False
+    """A file that needs nothing else, in which the server lets no script run, axe's neither."""
 
 
 _TABS = ("image", "flags", "calibration", "files", "history", "jobs")
@@ -93,10 +95,10 @@ PAGES = (
     Shown("job", "/jobs/{run_id}", "/jobs/{run}"),
     Shown("batch", "/batch/{name}", "/batch/{batch}"),
     Shown("nights", "/nights", "/nights"),
-    Shown("night", "/nights/{day}", "/nights/{night}"),
+    Shown("night", "/nights/{day}", "/nights/{night}", alone=True),
     Shown("system", "/system", "/system"),
     Shown("keys", "/keys", "/keys"),
-    Shown("report", "/products/{path:path}", "/products/{folder}/image_qa/report.html"),
+    Shown("report", "/products/{path:path}", "/products/{folder}/image_qa/report.html", alone=True),
     Shown("problem", _GROUP, "/groups/2020-01-01T00:00:00"),
     Shown("wrong value", "/groups", "/groups?sort=nothing"),
     *(
@@ -129,7 +131,8 @@ class Panel:
     instance: DagsterInstance
     sites: dict[str, Site]
     browser: Browser
-    run: Run
+    folder: Path
+    """For files of its own."""
     names: dict[str, str]
     """What stands in addresses of ``PAGES``."""
 
@@ -138,12 +141,19 @@ class Panel:
         """Of the home with two nights."""
         return self.sites[NIGHTS]
 
-    def address(self, shown: Shown) -> str:
-        """Where a page is."""
+    def show(self, page: Page, shown: Shown) -> None:
+        """Go to a page: one that needs nothing else is opened from the disk, where scripts may run."""
         path = shown.address
         for name, value in self.names.items():
             path = path.replace(f"{{{name}}}", value)
-        return f"http://{self.sites[shown.home].host}{path}"
+        if not shown.alone:
+            page.goto(f"http://{self.sites[shown.home].host}{path}")
+            return
+        answer = self.sites[shown.home].get(path)
+        assert answer.status == 200, path
+        file = self.folder / f"{shown.name}.html"
+        file.write_bytes(answer.body)
+        page.goto(file.as_uri())
 
     @contextmanager
     def opened(
@@ -204,7 +214,7 @@ def panel_in(folder: Path) -> Iterator[Panel]:
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         stack.callback(browser.close)
-        yield Panel(nights, instance, sites, browser, run, names)
+        yield Panel(nights, instance, sites, browser, folder, names)
 
 
 def _serve(stack: ExitStack, station: Installation, orchestrator: Orchestrator | None = None) -> Site:

@@ -218,7 +218,7 @@ def test_axe_finds_nothing_on_any_page_and_none_is_wider_than_the_window(
     found: list[str] = []
     for shown in PAGES:
         with panel.opened(width, scheme) as page:
-            page.goto(panel.address(shown))
+            panel.show(page, shown)
             found += wrong_with(page, shown.name, width)
     with panel.opened(width, scheme) as page:
         dry_run(page, panel)
