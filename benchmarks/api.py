@@ -1,12 +1,13 @@
-"""What the API's lists cost with the groups of three months, and how late a line of a log is.
+"""What lists and pages cost with the groups of three months, in a browser too; how late a log's lines are.
 
-``python -m benchmarks.api [--groups 26000]``: makes a database in a temporary folder, serves it, and asks
-over HTTP, on the machine as it is.  Prints one JSON object.
+``python -m benchmarks.api [--groups 26000] [--browser /usr/bin/chromium]``: makes a database in a temporary
+folder, serves it, and asks over HTTP, on the machine as it is.  Prints one JSON object with the load.
 """
 
 import argparse
 import http.client
 import json
+import os
 import random
 import tempfile
 import threading
@@ -33,6 +34,8 @@ from contimg_assets.web.server import http_server, listener
 from contimg_assets.web.tokens import Tokens
 
 FIRST = "2026-01-01T00:00:00"
+#: As a browser asks.
+HEADERS = {"Host": "localhost", "Accept": "text/html, application/json"}
 QUERIES = {
     "newest": "/api/groups",
     "newest 500": "/api/groups?limit=500",
@@ -44,7 +47,12 @@ QUERIES = {
     "offset 25000": "/api/groups?offset=25000",
     "reference": "/api/ms?has_calibrator=true&sort_by=size_desc",
     "status": "/api/status",
+    "page Groups": "/groups",
+    "page Groups, by noise": "/groups?sort=-rms_mjy_beam&trend=rms_ratio",
+    "page Tonight": "/",
 }
+#: The first row of the list on the page Groups.
+FIRST_ROW = ".groups tbody tr"
 
 
 def fill(installation: Installation, number: int) -> None:
@@ -97,11 +105,11 @@ def times_ms(port: int, path: str, number: int) -> dict[str, float]:
     """How long answers take, over one connection, and what they cost: server, database and this client."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     found: list[float] = []
-    before = 0.0
+    before, content = 0.0, b""
     for n in range(number + 3):
         before = time.process_time() if n == 3 else before
         began = time.perf_counter()
-        connection.request("GET", path, headers={"Host": "localhost"})
+        connection.request("GET", path, headers=HEADERS)
         response = connection.getresponse()
         content = response.read()
         found.append(1000 * (time.perf_counter() - began))
@@ -109,12 +117,31 @@ def times_ms(port: int, path: str, number: int) -> dict[str, float]:
             raise SystemExit(f"{path}: {response.status} {content[:200]!r}")
     connection.close()
     cpu = 1000 * (time.process_time() - before) / number
-    return {**described(found[3:]), "cpu": round(cpu, 2)}
+    return {**described(found[3:]), "cpu": round(cpu, 2), "kB": round(len(content) / 1000, 1)}
 
 
 def described(found: list[float]) -> dict[str, float]:
     """Median and 95th percentile."""
     return {"median": round(median(found), 2), "p95": round(quantiles(found, n=20)[-1], 2)}
+
+
+def first_row_s(port: int, browser: str, number: int) -> list[float]:
+    """From asking for the page Groups to its first row, in a browser's window that has loaded nothing yet."""
+    from playwright.sync_api import sync_playwright
+
+    found = []
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(number):
+            context = started.new_context()
+            page = context.new_page()
+            began = time.perf_counter()
+            page.goto(f"http://localhost:{port}/groups", wait_until="commit")
+            page.wait_for_selector(FIRST_ROW)
+            found.append(time.perf_counter() - began)
+            context.close()
+        started.close()
+    return found
 
 
 def log_latency_s(number: int) -> list[float]:
@@ -209,13 +236,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--groups", type=int, default=26_000)
     parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--browser", help="Chromium's program, to be timed as well.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for port in served(Path(folder), asked.groups):
             lists = {name: times_ms(port, path, asked.repeats) for name, path in QUERIES.items()}
+            rows = first_row_s(port, asked.browser, 10) if asked.browser else []
     log = log_latency_s(60)
     late = {**described(log), "worst": round(max(log), 3)}
-    told = {"groups": asked.groups, "answer_ms": lists, "log_line_s": late}
+    told: dict[str, Any] = {"groups": asked.groups, "load": os.getloadavg(), "answer_ms": lists}
+    told |= {"log_line_s": late, "first_row_s": sorted(round(each, 3) for each in rows)}
     print(json.dumps(told, indent=2))
 
 

@@ -23,7 +23,7 @@ from contimg_assets.radio.group_key import parse_key
 from contimg_assets.settings import SETTINGS_FILE, get_settings, with_driver
 from contimg_assets.station.calibration_registry import table_entries
 from contimg_assets.station.database import reading
-from contimg_assets.station.group_list import GroupLine, group_lines
+from contimg_assets.station.group_listing import GroupFilter, GroupLine, group_lines
 from contimg_assets.station.light_curves import LightCurve, light_curve, rows_in
 from contimg_assets.station.models import (
     GROUP,
@@ -104,13 +104,13 @@ class Archive:
         state, verdict : str, optional
             Only groups with it.
         """
-        lines = group_lines(
-            self.engine,
+        wanted = GroupFilter(
             since=since,
-            until=until,
+            before=until,
             states=(state,) if state else (),
             verdicts=(verdict,) if verdict is not None else (),
         )
+        lines = group_lines(self.engine, wanted)
         columns = [name for name in GroupLine.__dataclass_fields__ if name != "image_path"]
         rows = [{name: getattr(line, name) for name in columns} for line in reversed(lines)]
         return _frame(rows, columns).set_index("group")

@@ -7,6 +7,7 @@ names is there.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import click
 
@@ -39,6 +40,36 @@ class Night(click.ParamType):
             self.fail(f"found {value!r}; expected a day, such as 2025-06-01", param, ctx)
 
 
+class KeyBeginning(click.ParamType):
+    """A group's key, or the first part of one: ``2025-06`` is a month."""
+
+    name = "key"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, if keys can begin so."""
+        try:
+            parse_key(value + "2000-01-01T00:00:00"[len(value) :])
+        except ValueError:
+            self.fail(f"found {value!r}; expected a group or its beginning, such as 2025-06-01", param, ctx)
+        return value
+
+
+class WebAddress(click.ParamType):
+    """An address that begins with a scheme and a host, or a folder's."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The same, if it is one."""
+        try:
+            parts = urlsplit(value)
+        except ValueError as error:
+            self.fail(f"found {value!r}: {error}", param, ctx)
+        if value and not (parts.scheme and (parts.netloc or parts.path.startswith("/"))):
+            self.fail(f"found {value!r}; expected an address, such as https://host/folder", param, ctx)
+        return value
+
+
 class UtcTime(click.ParamType):
     """A time, UTC, in ISO 8601."""
 
@@ -54,6 +85,7 @@ class UtcTime(click.ParamType):
 
 
 GROUP, NIGHT, UTC_TIME = GroupName(), Night(), UtcTime()
+KEY_BEGINNING, WEB_ADDRESS = KeyBeginning(), WebAddress()
 #: Apparent, deg.
 DECLINATION = click.FloatRange(-90.0, 90.0)
 

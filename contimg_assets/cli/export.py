@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contimg_assets.cli.arguments import GROUP, NIGHT
+from contimg_assets.cli.arguments import GROUP, NIGHT, WEB_ADDRESS
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 
 if TYPE_CHECKING:
-    from contimg_assets.station.group_list import GroupLine
+    from contimg_assets.station.group_listing import GroupLine
 
 
 @click.command("export")
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @click.option("--night", type=NIGHT, help="All groups that begin on this day, UTC.")
 @click.option("--everything", is_flag=True, help="Also residual, model, dirty beam, mask and components.")
 @click.option("--with-errors", is_flag=True, help="Also images whose verdict is ERROR.")
-@click.option("--url", default="", help="Address that OUT will have, for access_url; default: file://…")
+@click.option(
+    "--url",
+    default="",
+    type=WEB_ADDRESS,
+    help="Address that OUT will have, for access_url; default: file://…",
+)
 @json_option
 @told_plainly
 def export(
@@ -45,16 +50,15 @@ def export(
     from contimg_assets.radio.errors import ExportError
     from contimg_assets.station.export import Request
     from contimg_assets.station.export import export as hand_over
-    from contimg_assets.station.group_list import group_lines
+    from contimg_assets.station.group_listing import GroupFilter, group_lines
 
     opened = Opened(reading=True)
     engine = opened.records.engine
     if night is not None:
-        # All keys of the day: "U" follows on the "T" behind the date.
-        lines = group_lines(engine, since=night, until=f"{night}U")
+        lines = group_lines(engine, GroupFilter(since=night, until=night))
     else:
         wanted = [opened.records.group(opened.key(key)).key for key in keys]
-        lines = group_lines(engine, keys=wanted)
+        lines = group_lines(engine, GroupFilter(keys=tuple(wanted)))
     lines = lines[::-1]
     reasons = {line.key: _why_not(line, with_errors) for line in lines}
     left_out = [(key, why) for key, why in reasons.items() if why]

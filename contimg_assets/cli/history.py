@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contimg_assets.cli.arguments import GROUP
+from contimg_assets.cli.arguments import GROUP, KEY_BEGINNING
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 
 if TYPE_CHECKING:
@@ -74,7 +74,13 @@ def history(key: str | None, product: str | None, as_json: bool) -> None:
 
 
 @click.command("pointing")
-@click.option("--since", default="", metavar="KEY", help="Group (or the first part of its key) to begin at.")
+@click.option(
+    "--since",
+    default="",
+    type=KEY_BEGINNING,
+    metavar="KEY",
+    help="Group (or the first part of its key) to begin at.",
+)
 @json_option
 @told_plainly
 def pointing(since: str, as_json: bool) -> None:

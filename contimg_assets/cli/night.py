@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from contimg_assets.cli.arguments import NIGHT
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 from contimg_assets.settings import get_settings
 
 
 @click.command("night")
-@click.argument("date", required=False, metavar="[DATE]")
+@click.argument("date", required=False, metavar="[DATE]", type=NIGHT)
 @click.option("--send", is_flag=True, help="Send it to the addresses of alarms.")
 @json_option
 @told_plainly

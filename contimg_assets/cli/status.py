@@ -1,7 +1,7 @@
 """``contimg status`` and ``contimg products``: how groups stand, and what there is of them.
 
 Belongs here: options and printing.  Does not belong here: what is shown (``station/views.py``,
-``station/group_list.py``).
+``station/group_listing.py``).
 """
 
 import json
@@ -16,7 +16,7 @@ from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from contimg_assets.station.group_list import GroupLine
+    from contimg_assets.station.group_listing import GroupLine
     from contimg_assets.station.models import CalibrationWait
 
 #: Groups that are listed unless all are asked for.
@@ -35,7 +35,7 @@ def status(everything: bool, as_json: bool) -> None:
 
     A line a group: verdict, noise over what is expected, part flagged, and its report or why there is none.
     """
-    from contimg_assets.station.group_list import completed_by_verdict, completed_with_error, group_lines
+    from contimg_assets.station.group_listing import completed_by_verdict, completed_with_error, group_lines
     from contimg_assets.station.space import Guard
     from contimg_assets.station.views import errors_of
 
@@ -66,7 +66,7 @@ def _described(
     opened: Opened, shown: int | None, waits: "dict[str, CalibrationWait]"
 ) -> list[dict[str, Any]]:
     """Groups for programs, newest first."""
-    from contimg_assets.station.group_list import group_lines
+    from contimg_assets.station.group_listing import group_lines
     from contimg_assets.station.views import describe_group, describe_wait, standings
 
     groups = opened.records.groups(limit=shown)
@@ -191,7 +191,7 @@ def _all_products(opened: Opened, as_json: bool) -> None:
         described = [opened.described(group.key) for group in reversed(opened.records.groups())]
         click.echo(json.dumps({"groups": described}, indent=2))
         return
-    from contimg_assets.station.group_list import group_lines
+    from contimg_assets.station.group_listing import group_lines
     from contimg_assets.station.views import standing_text
 
     lines = group_lines(opened.records.engine)

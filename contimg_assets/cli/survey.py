@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from contimg_assets.cli.arguments import NIGHT
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def due(as_json: bool) -> None:
 
 
 @survey.command()
-@click.argument("days", metavar="[DAY]...", nargs=-1)
+@click.argument("days", metavar="[DAY]...", nargs=-1, type=NIGHT)
 @click.option("--again", is_flag=True, help="Also what has not changed: files of tiles were lost, say.")
 @json_option
 @told_plainly
@@ -140,16 +141,9 @@ def day(days: tuple[str, ...], again: bool, as_json: bool) -> None:
 
     Scales of groups and the beam, files of tiles, numbers of light curves, events.
     """
-    from contimg_assets.radio.errors import SettingsError
-    from contimg_assets.radio.sidereal_day import span
     from contimg_assets.station.measured import days_due
     from contimg_assets.station.survey_day import make_day
 
-    for one in days:
-        try:
-            span(one)
-        except ValueError as error:
-            raise SettingsError(str(error)) from error
     opened = Opened(dagster=False)
     engine, made = opened.records.engine, []
     for one in days or days_due(engine):
@@ -161,10 +155,12 @@ def day(days: tuple[str, ...], again: bool, as_json: bool) -> None:
                 click.echo(f"  not made: {reason}")
     if as_json:
         click.echo(json.dumps({"days": made}, indent=2))
+    if any(each["refused"] for each in made) and not any(each["products"] for each in made):
+        raise SystemExit(3)
 
 
 @survey.command()
-@click.argument("day", required=False)
+@click.argument("day", required=False, type=NIGHT)
 @json_option
 @told_plainly
 def candidates(day: str | None, as_json: bool) -> None:

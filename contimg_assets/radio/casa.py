@@ -5,13 +5,17 @@ them, but for two tables of its own: the observatory table, which gains the
 ``DSA_110`` (CASA's tasks want to know where it is), and the leap-second table,
 whose date of issue is renewed when astropy's newer list agrees with it.
 
-Call :func:`configure` before anything imports casatools, casatasks or casacore.
+Call :func:`configure` before anything imports casatools, casatasks or casacore, and
+:func:`load_tools` where casatools or casatasks are needed.
 """
 
+import ctypes
 import os
 import shutil
+import sys
 import uuid
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +26,10 @@ from astropy.utils import iers
 from contimg_assets.radio import earth_orientation, telescope
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.files import write_atomically
+from contimg_assets.radio.unconnected import unconnected
+
+#: Of gRPC's messages: those beyond errors, and there are none.
+_SAY_NOTHING = 3
 
 
 def configure(folder: Path) -> Path:
@@ -57,6 +65,23 @@ def configure(folder: Path) -> Path:
     if not data.exists():
         _build_data(data)
     return data
+
+
+def load_tools() -> None:
+    """Import casatools without its registry, which would listen on all interfaces from then on."""
+    if "casatools" in sys.modules:
+        return
+    unconnected(_import_tools)
+
+
+def _import_tools() -> None:
+    spec = find_spec("casatools")
+    if spec is not None and spec.origin is not None:
+        # The registry would tell standard error at length that it cannot listen; by way of the library that
+        # casatools loads first, which finds gRPC's.
+        for library in Path(spec.origin).parent.glob("__casac__/_image.*.so"):
+            ctypes.CDLL(str(library)).gpr_set_log_verbosity(_SAY_NOTHING)
+    import_module("casatools")
 
 
 def _build_data(data: Path) -> None:

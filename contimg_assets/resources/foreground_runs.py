@@ -74,7 +74,7 @@ class ForegroundRuns(DagsterRuns):
             number = noted()
             if number is not None:
                 raise Interrupted(number)
-        return RunResult(result.success, "" if result.success else _failure_text(result))
+        return RunResult(result.success, "" if result.success else failure_text(result))
 
 
 def _options(step: Step | None) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _options(step: Step | None) -> dict[str, Any]:
     return {"ops": {name: {"config": dict(config)} for name, config in step.config.items()}}
 
 
-def _failure_text(result: ExecuteInProcessResult) -> str:
+def failure_text(result: ExecuteInProcessResult) -> str:
     """What the failed steps and checks of a run said."""
     checks = [
         evaluation.description or evaluation.check_name

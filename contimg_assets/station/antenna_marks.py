@@ -23,6 +23,7 @@ from contimg_assets.radio.group_key import key_time
 from contimg_assets.radio.telescope import stations
 
 MARKS_FILE = "antennas.json"
+LONGEST_REASON = 500
 
 
 class Mark(BaseModel):
@@ -33,7 +34,7 @@ class Mark(BaseModel):
     id: str = Field(default_factory=lambda: uuid4().hex[:12])
     antenna: str
     """Its name, from 1 on."""
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
     since: AwareDatetime
     """Groups that begin then or later are flagged."""
     until: AwareDatetime | None = None
@@ -110,7 +111,7 @@ class AntennaMarks:
             )
         except ValidationError as error:
             raise SettingsError(
-                f"reason: expected one of up to 500 characters, found {reason!r:.80}"
+                f"reason: expected one of up to {LONGEST_REASON} characters, found {reason!r:.80}"
             ) from error
         with self._locked():
             self._write([*self.known(), mark])

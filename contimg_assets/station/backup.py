@@ -209,7 +209,10 @@ def make(
     if folder.resolve().is_relative_to(settings.home.resolve()):
         raise BackupError(f"{folder} is below the home {settings.home}: a backup there is lost with it")
     require(settings.sqlalchemy_url)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackupError(f"{folder} cannot be made: {error.strerror or error}") from error
     for left in folder.glob(f".{_PREFIX}*"):
         if maker_has_ended(left.name):
             remove_tree(left)

@@ -12,7 +12,7 @@ import errno
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.station.export_readme import readme
-from contimg_assets.station.group_list import GroupLine
+from contimg_assets.station.export_report import handed_over
+from contimg_assets.station.group_listing import GroupLine
 from contimg_assets.station.models import now
 from contimg_assets.station.products import StationRecords
+from contimg_assets.station.report_surroundings import REPORT
 from contimg_assets.station.store import Store
 from contimg_assets.station.version_views import lineage_of
 
@@ -92,9 +94,10 @@ class _Folder:
         self.files[name] = {"path": name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
         return self.files[name]
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str) -> dict[str, Any]:
+        """Write a file, and note it."""
         (self.path / name).write_text(text, encoding="utf-8")
-        self.enter(name)
+        return self.enter(name)
 
 
 def export(records: StationRecords, store: Store, request: Request, out: Path) -> Exported:
@@ -128,7 +131,8 @@ def export(records: StationRecords, store: Store, request: Request, out: Path) -
     staged.mkdir()
     try:
         folder = _Folder(staged)
-        groups = [_copy(records, folder, line, planned[line.key]) for line in request.lines]
+        reports = {slug(key) for key, files in planned.items() if any(path.name == REPORT for path in files)}
+        groups = [_copy(records, folder, line, planned[line.key], reports) for line in request.lines]
         _describe(folder, request, groups, request.url.rstrip("/") or out.as_uri())
         _put(staged, out)
     finally:
@@ -152,7 +156,7 @@ def _files(records: StationRecords, store: Store, line: GroupLine, everything: b
     found += [folder / name for name in (*wanted, COMPRESSION)]
     report = records.products(line.key).get("image_qa")
     if report is not None:
-        found += [store.absolute(report.path) / name for name in ("report.html",)]
+        found.append(store.absolute(report.path) / REPORT)
     files = [path for path in found if path.is_file()]
     if not any(path.name.startswith(f"{stem}.pbcor.fits") for path in files):
         raise MissingInputError(f"{folder}: found no {stem}.pbcor.fits, which the image of {line.key} has")
@@ -165,7 +169,13 @@ def _require_room(parent: Path, n_bytes: int) -> None:
         raise ExportError(f"{parent}: found {free / 1e9:.1f} GB free; this takes {n_bytes / 1e9:.1f} GB")
 
 
-def _copy(records: StationRecords, folder: _Folder, line: GroupLine, files: Sequence[Path]) -> dict[str, Any]:
+def _copy(
+    records: StationRecords,
+    folder: _Folder,
+    line: GroupLine,
+    files: Sequence[Path],
+    reports: Collection[str],
+) -> dict[str, Any]:
     """Copy a group's files, hold them against what was published, and tell of the group."""
     name = slug(line.key)
     (folder.path / name).mkdir()
@@ -176,6 +186,9 @@ def _copy(records: StationRecords, folder: _Folder, line: GroupLine, files: Sequ
         digest, published = entry["sha256"], _published(path)
         if published not in (None, digest):
             raise ExportError(f"{path}: found the SHA-256 {digest}; expected {published}, as published")
+        if path.name == REPORT:
+            text = handed_over(path.read_text(encoding="utf-8"), name, [each.name for each in files], reports)
+            entry = folder.write(f"{name}/{REPORT}", text)
         entries.append(entry)
     lineage = [
         {"steps": view.steps, "group": v.key, "product": v.product, "version": v.version, "made": v.made}

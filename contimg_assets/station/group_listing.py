@@ -1,17 +1,18 @@
-"""Pages of the list of groups: searched, filtered and sorted by the database, over one row a group.
+"""The list of groups: searched, filtered, sorted and counted by the database, over one row a group.
 
-Belongs here: the statements over ``group_summary``.  Does not belong here: what
-the rows say (``group_summary.py``), or one group (``views.py``).
+Belongs here: the statements over ``group_summary``, whoever shows what they find: pages, API, commands,
+notebooks.  Does not belong here: what the rows say (``group_summary.py``), or one group (``views.py``).
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, and_, exists, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, Engine, Select, and_, exists, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from contimg_assets.station.database import reading
-from contimg_assets.station.models import GroupSummary
+from contimg_assets.station.models import GROUP, GroupSummary, ProductVersion
 from contimg_assets.station.review_models import GroupReview
 from contimg_assets.station.reviews import newest_ids
 
@@ -41,6 +42,9 @@ SORTS: dict[str, InstrumentedAttribute[Any]] = {
 NEWEST_FIRST = "-group"
 #: Of what a list tells how many groups have which value.
 FACETS = ("state", "verdict", "image_quality")
+_COMPLETED = "completed"
+#: What is said of completed groups, by their verdict.
+_VERDICTS = {"PASS": "PASS", "WARN": "WARN", "ERROR": "ERROR", "": "not judged"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class GroupFilter:
     """First key, or the beginning of one."""
     until: str = ""
     """Keys up to the day or time that this begins."""
+    before: str = ""
+    """Key, or the beginning of one, from which on groups are left out."""
     declination_deg: tuple[float, float] | None = None
     """Lowest and highest."""
     calibrator: str = ""
@@ -73,6 +79,45 @@ class GroupFilter:
     """Only these."""
     review: ReviewFilter | None = None
     """``none``: nobody has looked; ``any``: somebody has; ``differs``: and disagrees with the checks."""
+
+
+#: All groups.
+EVERY = GroupFilter()
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """One group; numbers are None where nothing has them."""
+
+    key: str
+    state: str
+    verdict: str
+    """Worst standing verdict: PASS, WARN, ERROR; empty if nothing was judged."""
+    n_warn: int
+    n_error: int
+    worst_check: str
+    reason: str
+    n_subbands: int
+    declination_deg: float
+    mid_mjd: float
+    calibrator_name: str | None
+    calibrator_apparent_jy: float | None
+    rms_mjy_beam: float | None
+    rms_ratio: float | None
+    """Noise over what is expected."""
+    n_sources: int | None
+    flux_ratio: float | None
+    astrometric_offset_arcsec: float | None
+    set_id: str | None
+    calibration_hours: float | None
+    fallback: str | None
+    image_made_at: datetime | None
+    updated: datetime
+    flag_fraction: float | None
+    """Flagged part of the cross-correlations."""
+    image_path: str | None
+    """Of the image's current content, as the database has it."""
+    has_report: bool
 
 
 @dataclass(frozen=True)
@@ -132,9 +177,62 @@ def list_groups(
     return GroupPage(rows, total, sum(number for *_, number in counts), facets)
 
 
+def group_lines(engine: Engine, wanted: GroupFilter = EVERY, *, limit: int | None = None) -> list[GroupLine]:
+    """Groups with what stands in a line of each, newest observation first, ``limit`` at most."""
+    statement = _lines().where(*conditions_of(wanted)).order_by(GroupSummary.key.desc()).limit(limit)
+    with reading(engine) as session:
+        return [GroupLine(*row[:-1], has_report=row[-1] is not None) for row in session.execute(statement)]
+
+
+def _lines() -> Select[tuple[object, ...]]:
+    image, quality = aliased(ProductVersion), aliased(ProductVersion)
+    of_summary = [name for name in GroupLine.__dataclass_fields__ if hasattr(GroupSummary, name)]
+    return (
+        select(
+            *(getattr(GroupSummary, name) for name in of_summary),
+            image.path,
+            quality.id,
+        )
+        .outerjoin(image, image.id == GroupSummary.image_version_id)
+        .outerjoin(
+            quality,
+            and_(
+                quality.kind == GROUP,
+                quality.key == GroupSummary.key,
+                quality.product == "image_qa",
+                quality.superseded_at.is_(None),
+            ),
+        )
+    )
+
+
 def matching_keys(engine: Engine, wanted: GroupFilter, limit: int | None = None) -> list[str]:
     """Keys of the groups for which a filter holds, oldest first, ``limit`` at most."""
     statement = select(GroupSummary.key).where(*conditions_of(wanted)).order_by(GroupSummary.key).limit(limit)
+    with reading(engine) as session:
+        return list(session.scalars(statement))
+
+
+def completed_by_verdict(engine: Engine) -> dict[str, int]:
+    """How many groups are completed, by what their checks say; ``not judged`` if nothing yet."""
+    statement = (
+        select(GroupSummary.verdict, func.count())
+        .where(GroupSummary.state == _COMPLETED)
+        .group_by(GroupSummary.verdict)
+    )
+    with reading(engine) as session:
+        found = {verdict: int(number) for verdict, number in session.execute(statement)}
+    return {name: found.get(verdict, 0) for verdict, name in _VERDICTS.items()}
+
+
+def completed_with_error(engine: Engine, limit: int | None = None) -> list[str]:
+    """Completed groups that nothing downstream may use, newest observation first."""
+    statement = (
+        select(GroupSummary.key)
+        .where(GroupSummary.state == _COMPLETED, GroupSummary.verdict == "ERROR")
+        .order_by(GroupSummary.key.desc())
+        .limit(limit)
+    )
     with reading(engine) as session:
         return list(session.scalars(statement))
 
@@ -187,6 +285,8 @@ def conditions_of(wanted: GroupFilter) -> list[ColumnElement[bool]]:
     if wanted.until:
         # What it begins is within: '~' is behind every character of a key.
         found.append(row.key <= f"{wanted.until}~")
+    if wanted.before:
+        found.append(row.key < wanted.before)
     if wanted.declination_deg is not None:
         found.append(row.declination_deg.between(*wanted.declination_deg))
     if wanted.calibrator:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,6 +102,42 @@ def test_a_group_is_named_in_any_way_and_bad_ones_only_on_request(night: Path) -
     export("other", BAD, code=3)
     export("other", FAILED, code=3)
     assert not (night.parent / "other").exists()
+
+
+REPORT = (
+    "<nav aria-label='Other pages'><ul><li><a href='../../20250601T143549/image_qa/report.html'>next</a></li>"
+    "<li><a href='../flags/thumbnail.png'>flags, large</a></li></ul><ul><li class=note>On the panel:</li>"
+    "<li><a href='../../../groups/2025-06-01T14:05:49'>this group</a></li></ul></nav>"
+    "<a href='#files'>Files</a> <svg>"
+    "<a href='../../20250601T140549/image_qa/report.html' aria-label='x'>.</a>"
+    "<a href='../../20250531T140549/image_qa/report.html' aria-label='y'>.</a></svg>"
+    "<td><a href='../image/20250601T140549.pbcor.fits'>the image</a></td>"
+    "<td><a href='../image/20250601T140549.psf.fits'>the beam</a></td>"
+)
+
+
+def links_of(page: Path) -> list[str]:
+    return re.findall(r"href='([^']*)'", page.read_text())
+
+
+def test_links_of_a_report_lead_to_what_is_handed_over_or_are_none(night: Path) -> None:
+    """Of one group alone, and of two: neighbours, files, the panel, the chart's points."""
+    (night / "products" / SLUG / "image_qa" / "report.html").write_text(REPORT)
+    export("one", GOOD)
+    report = night.parent / "one" / SLUG / "report.html"
+    alone = [link for link in links_of(report) if not link.startswith("#")]
+    assert alone == ["report.html", f"{SLUG}.pbcor.fits"]
+    assert "the beam" in report.read_text()
+    assert "Other pages" not in report.read_text()
+    manifest = json.loads((night.parent / "one" / "MANIFEST.json").read_text())
+    (entry,) = [each for each in manifest["files"] if each["path"].endswith("report.html")]
+    assert entry["sha256"] == file_sha256(report)
+    export("two", GOOD, BAD, "--with-errors", "--everything")
+    both = night.parent / "two" / SLUG / "report.html"
+    found = [link for link in links_of(both) if not link.startswith("#")]
+    assert found[0] == "../20250601T143549/report.html"
+    assert all((both.parent / link).is_file() for link in found), found
+    assert "this group" not in both.read_text()
 
 
 def test_what_is_there_is_never_touched(night: Path) -> None:

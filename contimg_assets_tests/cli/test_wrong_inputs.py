@@ -58,6 +58,18 @@ WRONG: tuple[tuple[str, dict[str, str], int, str], ...] = (
     (f"export @/out {FAILED}", {}, 3, "it has no image"),
     ("export @/out --night 1999-12-31", {}, 3, "nothing to hand over"),
     ("serve --host 0.0.0.0", {}, 3, "refused to listen"),
+    ("night 2025-13-01", {}, 2, "expected a day, such as"),
+    ("survey day 2025-02-30", {}, 2, "expected a day, such as"),
+    ("survey candidates tomorrow", {}, 2, "expected a day, such as"),
+    ("pointing --since yesterday", {}, 2, "expected a group or its beginning"),
+    (f"export @/out {GOOD} --url ftp", {}, 2, "expected an address, such as"),
+    ("backup /proc/nowhere", {}, 3, "/proc/nowhere cannot be made"),
+    ("restore @/empty", {}, 3, "is no backup"),
+    ("notify acknowledge 99", {}, 3, "there is no alarm 99"),
+    ("token revoke nobody", {}, 3, "has no token called 'nobody'"),
+    (f"products --make {GOOD} nothing", {}, 3, "expected one of measurement_set"),
+    ("campaign pause none", {}, 3, "found no campaign 'none'"),
+    ("sources --order nothing", {}, 2, "expected one of eta"),
 )
 
 

@@ -1,6 +1,5 @@
 """The report of a group: one file that needs nothing else, and says what each of its numbers means."""
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,12 +15,11 @@ from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.radio.quality.report import data_part
 from contimg_assets.radio.quality.report.meanings import meaning_of
-from contimg_assets.radio.quality.surroundings import Earlier, Surroundings
 from contimg_assets.radio.quality.visibility_sample import VisibilitySample
 from contimg_assets_tests.radio.image_folder import spread_sources, write_image_folder
+from contimg_assets_tests.radio.report_around import surroundings
 
 LARGEST_BYTES = 3 * 2**20
-NAMES = ["1", "24", "103"]
 
 
 class Page(HTMLParser):
@@ -42,58 +40,6 @@ class Page(HTMLParser):
             self.unnamed.append(f"{tag} {given}")
 
 
-def _surroundings(folder: Path) -> Surroundings:
-    flags, solved = folder / "flags", folder / "set"
-    flags.mkdir()
-    solved.mkdir()
-    n_times, n_channels = 4, 32
-    summary = {
-        "by_antenna": dict(zip(NAMES, (0.02, 1.0, 0.4), strict=True)),
-        "by_integration_and_channel": np.full((n_times, n_channels), 0.1).tolist(),
-        "frequencies_mhz": np.linspace(1311.0, 1498.0, n_channels).tolist(),
-        "alarm_line": 0.35,
-        "alarms": ["antennas flagged over 35%: 24 <b>"],
-    }
-    (flags / "summary.json").write_text(json.dumps(summary))
-    quality = {
-        "delay_ns": [1.0, None],
-        "snr": [100.0, 90.0],
-        "flagged": [0.0, 0.1],
-        "amplitude_scatter": [0.01, 0.01],
-        "phase_scatter_deg": [0.5, 0.6],
-        "chi_squared": [1.0, 1.1],
-    }
-    sidecar = {
-        "refant": "103",
-        "antenna_quality": {name: quality for name in NAMES},
-        "phases_deg": {name: [0.0, 1.0, None, -1.0] for name in NAMES},
-    }
-    (solved / "solutions.json").write_text(json.dumps(sidecar))
-    np.savez_compressed(
-        solved / "solutions.npz",
-        antennas=np.array(NAMES),
-        frequencies_hz=np.linspace(1.3e9, 1.5e9, 64),
-        bandpass=np.ones((3, 64, 2), np.complex64),
-        flags=np.zeros((3, 64, 2), bool),
-        snr=np.ones((3, 64, 2), np.float32),
-    )
-    link = "../../20250531T135512/image_qa/report.html"
-    earlier = tuple(
-        Earlier(group=f"2025-05-31T13:5{k}:12", mjd=60826.58 + k / 300, value=1 + 0.01 * k, link=link)
-        for k in range(5)
-    )
-    return Surroundings(
-        group="2025-06-01T13:55:12",
-        flags=flags,
-        calibration_set=solved,
-        files="../image",
-        links={"previous group": link},
-        panel={"this group": "../../../groups/2025-06-01T13:55:12"},
-        mjd=60827.58,
-        earlier={"rms_ratio": earlier},
-    )
-
-
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, float]]:
     """The page of a small image with all that surrounds it but visibilities."""
@@ -101,7 +47,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, flo
     complete_products(folder, "g", ArchiveOptions())
     out = folder.parent / "qa"
     out.mkdir()
-    around = _surroundings(folder.parent)
+    around = surroundings(folder.parent)
     numbers = image_numbers(folder, out, folder.parent / "none", CatalogueOptions(), around)
     return (out / "report.html").read_text(), numbers
 

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.limits import load_limits
-from contimg_assets.station.group_list import completed_by_verdict, completed_with_error
+from contimg_assets.station.group_listing import completed_by_verdict, completed_with_error
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.views import Standing, errors_of, standing, standings
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET, record_verdict, registration

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from contimg_assets.definitions import build_defs
 from contimg_assets.partitions import add_keys
+from contimg_assets.resources.foreground_runs import failure_text
 from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings, WebOptions, get_settings
 from contimg_assets.station.installation import Installation
@@ -92,7 +93,7 @@ def make_pair(installation: Installation, instance: DagsterInstance) -> None:
         done = definitions.resolve_job_def(job).execute_in_process(
             instance=instance, partition_key=key, raise_on_error=False, run_config=quiet
         )
-        assert done.success, (job, key)
+        assert done.success, f"{job} of {key}: {failure_text(done)}"
 
 
 @pytest.fixture(scope="session")

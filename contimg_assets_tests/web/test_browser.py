@@ -6,97 +6,25 @@ is asked for waits.
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dagster import DagsterInstance
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from starlette.responses import PlainTextResponse
+from playwright.sync_api import Page, expect
 
-from contimg_assets.resources.instance import initialise
-from contimg_assets.settings import WebOptions, get_settings
 from contimg_assets.station.campaign_views import campaigns_of
-from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.station.reviews import reviews_of
-from contimg_assets.web.app import guarded_app, own_app
-from contimg_assets.web.dagster_app import dagster_workspace, orchestrator_of
-from contimg_assets.web.principals import Access, Mode
-from contimg_assets.web.tokens import Tokens
-from contimg_assets_tests.web.nights import Nights, make_nights
-from contimg_assets_tests.web.site import Site, running
+from contimg_assets_tests.web.panel import PAGES, Panel, panel_in
 from contimg_assets_tests.web.test_api_logs import Run
 
 pytestmark = pytest.mark.long
-
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-#: The machine may do other things as well, ms.
-PATIENCE_MS = 120_000
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A home that is served, and a browser."""
-
-    nights: Nights
-    instance: DagsterInstance
-    site: Site
-    browser: Browser
-
-    @contextmanager
-    def window(self, width: int = 1400, scheme: str = "light", *, scripts: bool = True) -> Iterator[Page]:
-        """A window in which no page may have an error."""
-        context: BrowserContext = self.browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if scheme == "dark" else "light",
-            java_script_enabled=scripts,
-            base_url=f"http://{self.site.host}",
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-        try:
-            yield page
-            assert wrong == []
-        finally:
-            context.close()
+#: Widths at which axe looks; between a phone and the narrowest only what fits may differ.
+AXE_WIDTHS = (1400, 390)
 
 
 @pytest.fixture(scope="module")
 def panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
-    home: Path = tmp_path_factory.mktemp("browser") / "home"
-    home.mkdir()
-    expect.set_options(timeout=PATIENCE_MS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CONTIMG_HOME", str(home))
-        patch.setenv("DAGSTER_HOME", str(home / "dagster"))
-        get_settings.cache_clear()
-        nights = make_nights(get_settings(), groups=14)
-        instance = DagsterInstance.from_config(str(initialise(get_settings())))
-        station = nights.installation
-        with dagster_workspace(instance, None) as workspace:
-            access = Access(Mode.LOOPBACK, WebOptions(writes_per_minute=10_000), Tokens(home))
-            own = own_app(station, orchestrator_of(instance, workspace))
-            app = guarded_app(own, PlainTextResponse("", 404), access, OperatorActions(station.engine), [])
-            with running(app) as site, sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                yield Panel(nights, instance, site, browser)
-                browser.close()
-        instance.dispose()
-    get_settings.cache_clear()
+    with panel_in(tmp_path_factory.mktemp("browser")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -265,53 +193,34 @@ def test_a_set_is_retired_and_what_it_touched_is_made_again(panel: Panel) -> Non
     station.campaigns.cancel(view.name)
 
 
-def pages_of(panel: Panel, run: Run) -> dict[str, str]:
-    key = panel.nights.keys[3]
-    tabs = ("image", "flags", "calibration", "files", "history", "jobs")
-    return {
-        "tonight": "/",
-        "groups": "/groups?trend=rms_ratio",
-        "group": f"/groups/{key}",
-        **{f"group {tab}": f"/groups/{key}?tab={tab}" for tab in tabs},
-        "failed group": f"/groups/{panel.nights.keys[5]}",
-        "calibration": "/calibration",
-        "set": f"/calibration/{panel.nights.set_ids[1]}",
-        "antennas": "/antennas",
-        "antenna": "/antennas/103",
-        "limits": "/limits",
-        "limit": "/limits/image_qa/rms_ratio?soft=1.2",
-        "jobs": "/jobs",
-        "job": f"/jobs/{run.id}",
-        "system": "/system",
-        "keys": "/keys",
-        "problem": "/groups/2020-01-01T00:00:00",
-    }
+def dry_run(page: Page, panel: Panel) -> None:
+    """The page that only a form shows."""
+    page.goto("/groups?limit=200")
+    for key in panel.nights.imaged[1:3]:
+        page.get_by_label(key, exact=True).check()
+    page.get_by_role("button", name="Dry run of those selected").click()
+    expect(page.locator("h1")).to_have_text("Dry run: image again")
+
+
+def wrong_with(page: Page, name: str, width: int) -> list[str]:
+    """What axe finds, and what does not fit into the window."""
+    violations = Axe().run(page).response["violations"] if width in AXE_WIDTHS else []
+    found = [f"{name}: {one['id']}: {one['nodes'][0]['html'][:200]}" for one in violations]
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [*found, f"{name}: {over} px wider than the window"] if over > 0 else found
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390, 360])
-def test_axe_finds_nothing_and_no_page_is_wider_than_the_window(
-    panel: Panel, run: Run, width: int, scheme: str
+def test_axe_finds_nothing_on_any_page_and_none_is_wider_than_the_window(
+    panel: Panel, width: int, scheme: str
 ) -> None:
-    run.write(b"a line\n")
     found: list[str] = []
-    axe = Axe()
-
-    for name, address in pages_of(panel, run).items():
-        context = panel.browser.new_context(
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if scheme == "dark" else "light",
-            base_url=f"http://{panel.site.host}",
-        )
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.goto(address)
-        results = axe.run(page)
-        found += [
-            f"{name}: {one['id']}: {one['nodes'][0]['html'][:200]}" for one in results.response["violations"]
-        ]
-        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if over > 0:
-            found.append(f"{name}: {over} px wider than the window")
-        context.close()
+    for shown in PAGES:
+        with panel.opened(width, scheme) as page:
+            panel.show(page, shown)
+            found += wrong_with(page, shown.name, width)
+    with panel.opened(width, scheme) as page:
+        dry_run(page, panel)
+        found += wrong_with(page, "dry run", width)
     assert found == []

@@ -23,6 +23,7 @@ from contimg_assets.web.principals import Access, Mode
 from contimg_assets.web.roles import Role
 from contimg_assets.web.tokens import Tokens
 from contimg_assets_tests.web.nights import ANTENNAS, Nights, make_nights
+from contimg_assets_tests.web.panel import FROM_FORMS, PAGES, routes_of_pages
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 TABS = ("", "image", "flags", "calibration", "files", "history", "jobs")
@@ -131,6 +132,13 @@ def test_every_page_answers_without_script_or_style_in_it_and_its_links_lead_som
             if kind not in followed:
                 followed.add(kind)
                 assert client.get(link).status_code in (200, 304), (address, link)
+
+
+def test_every_page_that_there_is_is_looked_at_in_the_browser(nights: Nights) -> None:
+    """One that is new is in the list that axe and the pictures go by."""
+    there = routes_of_pages(own_app(nights.installation))
+    assert {"/", "/groups/{key}", "/nights/{day}"} < there
+    assert there == ({shown.route for shown in PAGES} - {"/products/{path:path}"}) | FROM_FORMS
 
 
 def test_what_files_and_people_say_is_text_and_nothing_else(nights: Nights, client: TestClient) -> None:

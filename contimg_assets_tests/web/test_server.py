@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -70,8 +70,11 @@ def listening_sockets(processes: list[int]) -> set[str]:
     """Local addresses, in hexadecimal, of the TCP sockets on which processes listen."""
     inodes = set()
     for process in processes:
-        for link in Path(f"/proc/{process}/fd").iterdir():
-            inodes |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
+        # What has been closed in the meantime, and a process that has ended, shows nothing.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for link in list(Path(f"/proc/{process}/fd").iterdir()):
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    inodes |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
     tables = [Path(f"/proc/net/{name}").read_text().splitlines() for name in ("tcp", "tcp6")]
     lines = [line.split() for table in tables for line in table]
     return {fields[1] for fields in lines if fields[3] == "0A" and fields[9] in inodes}

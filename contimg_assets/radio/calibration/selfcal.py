@@ -21,7 +21,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from contimg_assets.radio import telescope
+from contimg_assets.radio import casa, telescope
 from contimg_assets.radio.calibration.gains import Gains, no_gains, read_gains
 from contimg_assets.radio.calibration.reference import choose_reference
 from contimg_assets.radio.errors import CalibrationError
@@ -140,6 +140,7 @@ class _Field:
         self, name: str, mode: str, integrations: int, before: tuple[Path, ...], model: NDArray[np.complex64]
     ) -> Path:
         """Solve with CASA on a small clone; the table's path."""
+        casa.load_tools()
         from casatasks import gaincal
 
         clone = self._clone(model)

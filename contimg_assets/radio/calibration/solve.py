@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets import __version__
-from contimg_assets.radio import phasing
+from contimg_assets.radio import casa, phasing
 from contimg_assets.radio.applied_delays import delays_of
 from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.assess import assess
@@ -183,6 +183,7 @@ def _run_casa(
     averaged: Path, out: Path, parameters: dict[str, Any], shape: GroupShape, sums: ScanSums
 ) -> str:
     """Solve K, B and G; what became of the delays."""
+    casa.load_tools()
     from casatasks import bandpass, gaincal
 
     shared: dict[str, Any] = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio import casa
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import EngineImages, restored, scale_pixels
@@ -53,6 +54,7 @@ def run_tclean(
     ImagingError
         If CASA makes no image.
     """
+    casa.load_tools()
     from casatasks import tclean
 
     ms, work = ms.resolve(), work.resolve()
@@ -132,6 +134,7 @@ def lsrk_factor(ms: Path) -> float:
 
     It differs from 1 by up to 1.7e-4, of which tclean makes a scale of the image, 0.6″ a degree.
     """
+    casa.load_tools()
     from casatools import measures, table
 
     tool, frame = table(), measures()

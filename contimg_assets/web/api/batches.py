@@ -21,6 +21,7 @@ from contimg_assets.station.batches import (
     plan_batch,
     start_batch,
 )
+from contimg_assets.station.campaign_estimate import Estimate
 from contimg_assets.station.campaign_models import ITEM_STATES, REMAKE
 from contimg_assets.station.campaign_selection import Selection
 from contimg_assets.station.campaign_views import CampaignView, campaign_view, campaigns_of
@@ -136,6 +137,20 @@ def _add_batches(router: APIRouter, parts: Parts) -> None:
         station.campaigns.cancel(name)
         return BatchEntry(**_entry(campaign_view(station.engine, name)))
 
+    @router.post("/{name}/pause", response_model=BatchEntry)
+    def pause(name: BatchName) -> BatchEntry:
+        """Start no more of its groups until it is resumed; those that were started go on."""
+        view_of(parts, name)
+        station.campaigns.pause(name)
+        return BatchEntry(**_entry(campaign_view(station.engine, name)))
+
+    @router.post("/{name}/resume", response_model=BatchEntry)
+    def resume(name: BatchName) -> BatchEntry:
+        """Go on with one that was paused."""
+        view_of(parts, name)
+        station.campaigns.resume(name)
+        return BatchEntry(**_entry(campaign_view(station.engine, name)))
+
     @router.post("/{name}/retry-failed", response_model=BatchEntry, status_code=202)
     def retry(name: BatchName, request: Request, response: Response) -> BatchEntry:
         """A new batch of the groups that failed in one."""
@@ -205,21 +220,25 @@ def view_of(parts: Parts, name: str) -> CampaignView:
 
 
 def _accepted(plan: BatchPlan, name: str | None) -> BatchAccepted:
-    expected = plan.estimate
-    extra = expected.extra_bytes
     return BatchAccepted(
         id=name,
         dry_run=name is None,
         accepted=plan.accepted,
         refused=[RefusedGroup(group=each.group, reason=each.reason) for each in plan.refused],
         warnings=plan.warnings,
-        estimate=BatchEstimate(
-            runs=len(plan.accepted),
-            hours=expected.hours,
-            disk_gb=None if extra is None else extra / _GB,
-            free_gb=expected.free_bytes / _GB,
-        ),
+        estimate=estimate_of(plan.estimate, len(plan.accepted)),
         links=links(self=None if name is None else batch_url(name)),
+    )
+
+
+def estimate_of(expected: Estimate, runs: int) -> BatchEstimate:
+    """What so many runs are expected to take."""
+    extra = expected.extra_bytes
+    return BatchEstimate(
+        runs=runs,
+        hours=expected.hours,
+        disk_gb=None if extra is None else extra / _GB,
+        free_gb=expected.free_bytes / _GB,
     )
 
 

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 
 from contimg_assets import __version__
 from contimg_assets.web.api.alarms import alarms_router
+from contimg_assets.web.api.antenna_marks import antenna_marks_router
 from contimg_assets.web.api.batches import batches_router
 from contimg_assets.web.api.calibration import calibration_router
 from contimg_assets.web.api.groups import groups_router
@@ -20,8 +21,10 @@ from contimg_assets.web.api.logs import logs_router
 from contimg_assets.web.api.parts import Model, Parts
 from contimg_assets.web.api.quality import quality_router
 from contimg_assets.web.api.reference import reference_router
+from contimg_assets.web.api.remake import remake_router
 from contimg_assets.web.api.reviews import reviews_router
 from contimg_assets.web.api.sources import sources_router
+from contimg_assets.web.api.switches import switches_router
 from contimg_assets.web.api.system import system_router
 from contimg_assets.web.guard import OPEN_PATHS
 from contimg_assets.web.problems import MEDIA_TYPE
@@ -87,8 +90,11 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         jobs_router,
         logs_router,
         batches_router,
+        remake_router,
         reviews_router,
         alarms_router,
+        antenna_marks_router,
+        switches_router,
         sources_router,
     ):
         app.include_router(made(parts))

@@ -16,8 +16,7 @@ from contimg_assets.radio.limits import load_limits
 from contimg_assets.station import status_views
 from contimg_assets.station.antenna_views import histories
 from contimg_assets.station.dish_beams import dish_beams
-from contimg_assets.station.group_list import completed_by_verdict
-from contimg_assets.station.group_listing import GroupFilter, list_groups
+from contimg_assets.station.group_listing import GroupFilter, completed_by_verdict, list_groups
 from contimg_assets.station.group_states import kind_of
 from contimg_assets.web.api.groups import Since, group_row
 from contimg_assets.web.api.parts import API, Model, Parts, principal_of, require
