@@ -4,16 +4,11 @@
 step is a command as it is typed, and the machine is lost at the moment of the backup.
 """
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -22,6 +17,7 @@ from dagster import AssetKey, DagsterInstance
 from contimg_assets.resources.instance import instance_configuration
 from contimg_assets.simulation.comparison import compare, summary
 from contimg_assets_tests.conftest import PostgresServer
+from contimg_assets_tests.end_to_end.machine import Machine
 from contimg_assets_tests.end_to_end.tiny_groups import arrive, files_of, simulate_night, truth_of
 
 pytestmark = pytest.mark.long
@@ -30,47 +26,6 @@ KEPT = ("image", "image_qa", "flags")
 _STORAGE = {"storage": {"postgres": {"postgres_url": {"env": "CONTIMG_DAGSTER_DATABASE_URL"}}}}
 #: A group begins within this on a machine that has much else to do, s.
 PATIENCE_S = 900.0
-
-
-@dataclass
-class Machine:
-    """An installation, by its commands."""
-
-    home: Path
-    environment: dict[str, str]
-
-    @classmethod
-    def new(cls, home: Path, server: PostgresServer | None) -> "Machine":
-        """One with empty databases; nothing is made yet."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("CONTIMG_", "DAGSTER_"))}
-        own |= {"CONTIMG_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
-        if server is not None:
-            own["CONTIMG_DATABASE_URL"] = server.new_database()
-            own["CONTIMG_DAGSTER_DATABASE_URL"] = server.new_database()
-        return cls(home, own)
-
-    def contimg(self, *arguments: object, code: int = 0) -> Any:
-        """Run a command; what it says as JSON."""
-        command = [sys.executable, "-m", "contimg_assets.cli", *map(str, arguments), "--json"]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == code, f"{arguments}: {done.stdout}{done.stderr}"
-        return json.loads(done.stdout)
-
-    def begin(self, *arguments: object) -> subprocess.Popen[bytes]:
-        """Start a command that will not be waited for."""
-        command = [sys.executable, "-m", "contimg_assets.cli", *map(str, arguments)]
-        return subprocess.Popen(
-            command,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def state(self, key: str) -> str | None:
-        """State of a group; None if it is not known."""
-        groups = self.contimg("products")["groups"]
-        return next((group["state"] for group in groups if group["group"] == key), None)
 
 
 @pytest.fixture(scope="module")
