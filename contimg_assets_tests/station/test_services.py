@@ -1,16 +1,21 @@
 """Services say while they live which version and settings they have loaded."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from contimg_assets import __version__
+from contimg_assets.radio.errors import DatabaseError
 from contimg_assets.settings import Settings
-from contimg_assets.station import doctor, services
+from contimg_assets.station import database, doctor, services
 from contimg_assets.station.services import DAEMON, WEB, WORKER, announce, running, serving
+from contimg_assets_tests.station.release_database import migrate
 
 
 def test_a_service_is_shown_as_long_as_its_process_lives(tmp_path: Path) -> None:
@@ -57,3 +62,45 @@ def test_what_another_release_says_more_or_less_is_no_error(tmp_path: Path) -> N
     path.write_text(json.dumps({**told, "colour": "blue"}))
     (found,) = running(tmp_path)
     assert (found.service, found.settings) == ("web", {})
+
+
+def test_one_that_nobody_here_can_see_is_shown_until_it_is_silent(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    marked = announce(settings, WORKER)
+    elsewhere = marked.with_name("worker-of-a-container")
+    marked.rename(elsewhere)
+    assert [each.service for each in running(tmp_path)] == ["worker"]
+    long_ago = time.time() - services.SILENT_S - 1
+    os.utime(elsewhere, (long_ago, long_ago))
+    assert running(tmp_path) == []
+    announce(settings, WEB)
+    assert not elsewhere.exists()
+
+
+def test_a_service_touches_its_file_until_it_serves_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "BEAT_S", 0.01)
+    ended = threading.Event()
+    path = announce(Settings(home=tmp_path), WEB, ended)
+    os.utime(path, (0, 0))
+    while path.stat().st_mtime == 0:
+        time.sleep(0.01)
+    ended.set()
+
+
+def test_the_schema_is_not_changed_under_services_of_an_older_release(home: Path, empty_url: str) -> None:
+    engine = database.create(empty_url)
+    migrate(engine, "0011")
+    engine.dispose()
+    path = announce(Settings(home=home), WORKER)
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "schema": "0011", "version": "0.0.9"}))
+    with pytest.raises(
+        DatabaseError, match=rf"found the schema 0011, .* worker {os.getpid()} on .* \(0\.0\.9\)"
+    ):
+        database.engine_for(empty_url)
+    path.unlink()
+    # One of this release is in nobody's way.
+    announce(Settings(home=home), WEB)
+    assert database.revision(database.engine_for(empty_url)) == database.head()

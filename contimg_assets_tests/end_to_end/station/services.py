@@ -270,12 +270,11 @@ class Station:
         wait_until(lambda: listens(port), START_S, "the web server does not listen")
         return port
 
-    def contimg(self, release: Path, *arguments: str) -> str:
-        """What a command of a release says; whether it ends well is the test's to judge."""
+    def command(self, release: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of a release, to its end; whether that is a good one is the test's to judge."""
         environment = {**os.environ, **self.environment, "PYTHONPATH": self._path(release)}
         command = [sys.executable, "-m", "contimg_assets.cli", *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        return done.stdout
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def _path(self, release: Path | None = None) -> str:
         """Where Python looks first: for the package, then for its tests."""

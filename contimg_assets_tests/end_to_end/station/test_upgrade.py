@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from contimg_assets import __version__
 from contimg_assets.resources.dagster_resources import DatabaseResource
-from contimg_assets.station.database import reading
+from contimg_assets.station.database import head, reading
 from contimg_assets.station.models import ProductVersion
 from contimg_assets_tests.end_to_end.station.checker import Expected
 from contimg_assets_tests.end_to_end.station.services import REPOSITORY, Station, wait_until
@@ -37,11 +37,28 @@ BEFORE, DURING = 2, 8
 PACE_S = 6.0
 
 
-def newer_release(folder: Path) -> Path:
-    """The package as a later release has it, in a folder of its own."""
-    shutil.copytree(REPOSITORY / "contimg_assets", folder / "contimg_assets")
-    path = folder / "contimg_assets" / "__init__.py"
+#: A migration of the later release.
+MIGRATION = """import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "9999", "{head}"
+branch_labels = depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table("of_the_later_release", sa.Column("id", sa.Integer, primary_key=True))
+"""
+
+
+def newer_release(folder: Path, *, schema: bool = False) -> Path:
+    """The package as a later release has it, in a folder of its own; perhaps with another schema."""
+    package = folder / "contimg_assets"
+    shutil.copytree(REPOSITORY / "contimg_assets", package)
+    path = package / "__init__.py"
     path.write_text(path.read_text().replace(f'"{__version__}"', f'"{NEW}"'))
+    if schema:
+        versions = package / "station" / "migrations" / "versions"
+        (versions / "9999_later.py").write_text(MIGRATION.format(head=head()))
     return folder
 
 
@@ -69,9 +86,17 @@ def idle(made: Station, name: str) -> bool:
     return all(each.run is None for each in made.workers().states() if each.name.startswith(f"{name}@"))
 
 
+def leave(made: Station, name: str) -> None:
+    """A worker ends the run in hand, takes no other, and is stopped."""
+    (worker,) = [each.name for each in made.workers().states() if each.name.startswith(f"{name}@")]
+    made.workers().drain(worker)
+    wait_until(lambda: idle(made, name), LONG_S, f"worker {name} does not end its run")
+    made.stop(name)
+
+
 def doctor(made: Station, release: Path) -> dict[str, list[dict[str, Any]]]:
     """What ``contimg doctor`` of a release says of the services: by service."""
-    done = made.contimg(release, "doctor", "--json")
+    done = made.command(release, "doctor", "--json").stdout
     found: dict[str, list[dict[str, Any]]] = {}
     for each in json.loads(done):
         if each["what"].startswith("service "):
@@ -99,10 +124,7 @@ def test_a_new_release_and_a_changed_setting_under_a_stream_of_groups(
         assert all(f"{NEW} is installed" in each["advice"] for each in told["worker"])
         assert all("started with imaging.robust" in each["found"] for each in told["worker"])
         for name in ("one", "two"):
-            (worker,) = [s.name for s in made.workers().states() if s.name.startswith(f"{name}@")]
-            made.workers().drain(worker)
-            wait_until(lambda name=name: idle(made, name), LONG_S, f"worker {name} does not end its run")
-            made.stop(name)
+            leave(made, name)
             made.start_worker(name)
             with_a_run(made, name)
             if name == "one":
@@ -119,6 +141,37 @@ def test_a_new_release_and_a_changed_setting_under_a_stream_of_groups(
     told = doctor(made, release)
     assert told.keys() == {"code", "web", "worker"}
     assert {each["grade"] for services in told.values() for each in services} == {"good"}
+    assert_nothing_failed_or_came_twice(made, keys)
+
+
+def test_a_release_with_another_schema_waits_until_the_services_have_ended(
+    two_slots: Station, tmp_path: Path
+) -> None:
+    made, keys = two_slots, observe(two_slots.incoming, BEFORE)
+    made.environment["TINY_STAGE_S"] = "2"
+    for name in ("one", "two"):
+        made.start_worker(name)
+    made.start_daemon()
+    with_a_run(made, "one")
+    release = newer_release(tmp_path / "release", schema=True)
+    with arriving(made, keys):
+        # Whatever command of it is called, the database stays as those who work have it.
+        for command in ("init", "status"):
+            refused = made.command(release, command)
+            assert refused.returncode == 3, refused.stdout
+            assert "Drain the workers, stop the services" in refused.stderr
+        for name in ("one", "two"):
+            leave(made, name)
+        made.stop("daemon", "code")
+        made.release = release
+        made.environment["CONTIMG_IMAGING__ROBUST"] = "0.25"
+        assert made.command(release, "init").returncode == 0
+        made.start_code_server()
+        made.start_daemon()
+        for name in ("one", "two"):
+            made.start_worker(name)
+    wait_until(lambda: completed(keys), LONG_S, "not every group is completed")
+    check(made, Expected(keys))
     assert_nothing_failed_or_came_twice(made, keys)
 
 
