@@ -114,4 +114,4 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
 defs = build_defs()
 if sys.argv[1:3] == ["api", "grpc"]:
     # This is a code server: what it has loaded is what runs until it is restarted.
-    announce(read_settings().home, CODE)
+    announce(read_settings(), CODE)

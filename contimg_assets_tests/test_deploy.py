@@ -1,8 +1,13 @@
 """The files of ``deploy/`` are what their programs accept, and agree with the package."""
 
+import grp
+import gzip
+import os
+import pwd
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +121,60 @@ def test_containers_run_what_the_units_run() -> None:
         assert services[name]["cap_drop"] == ["ALL"]
 
 
-def test_logrotate_accepts_its_file(tmp_path: Path) -> None:
+def rotation(folder: Path, *options: str) -> list[str]:
+    """The command that rotates a home's logs by the file of ``deploy/``, with states of its own."""
     program = shutil.which("logrotate") or shutil.which("logrotate", path="/usr/sbin")
     if program is None:
         pytest.skip("NOT TESTED: no logrotate; install Debian's package")
-    text = (DEPLOY / "logrotate").read_text().replace("/data/contimg", str(tmp_path))
-    copy = tmp_path / "logrotate"
-    copy.write_text(text.replace("su contimg contimg", "su root root"))
+    text = (DEPLOY / "logrotate").read_text().replace("/data/contimg", str(folder))
+    copy = folder / "logrotate"
+    user = pwd.getpwuid(os.geteuid())
+    copy.write_text(
+        text.replace("su contimg contimg", f"su {user.pw_name} {grp.getgrgid(user.pw_gid).gr_name}")
+    )
     copy.chmod(0o644)
-    command = [program, "--debug", "--state", str(tmp_path / "state"), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [program, *options, "--state", str(folder / "state"), str(copy)]
+
+
+def test_logrotate_accepts_its_file(tmp_path: Path) -> None:
+    done = subprocess.run(rotation(tmp_path, "--debug"), capture_output=True, text=True, check=False)
     assert (done.returncode, "error:" in done.stderr) == (0, False), done.stderr
+
+
+CASA_WRITES = """
+import os, subprocess, sys
+from pathlib import Path
+from contimg_assets.radio import casa
+casa.configure(Path(sys.argv[1]) / "casa")
+import casatools
+from casatasks import casalog
+for name in ("first", "second", "third"):
+    casalog.post(name)
+    if name != "third":
+        subprocess.run(sys.argv[2:], check=True)
+print(os.environ["CONTIMG_CASA_LOG"])
+"""
+
+
+@pytest.mark.long
+def test_logrotate_cuts_the_file_that_casa_has_open(tmp_path: Path) -> None:
+    """CASA goes on at the beginning of the file that was cut, and nothing of it is lost."""
+    (tmp_path / "logs").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", CASA_WRITES, str(tmp_path), *rotation(tmp_path, "--force")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    log = Path(done.stdout.split()[-1])
+    newest, before = log.read_bytes(), log.with_name(f"{log.name}.1").read_bytes()
+    oldest = gzip.decompress(log.with_name(f"{log.name}.2.gz").read_bytes())
+    assert b"\0" not in newest
+    found = [
+        [name for name in (b"first", b"second", b"third") if name in text]
+        for text in (oldest, before, newest)
+    ]
+    assert found == [[b"first"], [b"second"], [b"third"]]
 
 
 def test_the_pilot_is_a_script_that_the_shell_accepts() -> None:

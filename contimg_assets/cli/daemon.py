@@ -51,7 +51,7 @@ def daemon(workspace: Path | None, as_json: bool) -> None:
         lock = lock_of(instance, opened.dagster_home)
     with told_to_end() as ending, tempfile.TemporaryDirectory(prefix="contimg-") as name:
         command = daemon_command(workspace.absolute() if workspace else write_workspace(Path(name)))
-        with serving(opened.settings.home, DAEMON):
+        with serving(opened.settings, DAEMON):
             code = run_one(lock, command, opened.settings.home, tell, ending, opened.dagster_home / ENDING)
     raise SystemExit(code)
 

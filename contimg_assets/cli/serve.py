@@ -75,7 +75,7 @@ def _run(
             told["incoming"] = str(opened.settings.incoming_folder)
         click.echo(json.dumps(told) if as_json else "\n".join(f"{k}: {v}" for k, v in told.items()))
         named = workspace.absolute() if workspace else None
-        with serving(opened.settings.home, WEB):
+        with serving(opened.settings, WEB):
             code = serve(opened.settings, instance, listening, access, daemon=daemon, workspace=named)
     raise SystemExit(code)
 

@@ -126,8 +126,8 @@ def resume(state: Any) -> dict[str, Any]:
 
 @worker_ready.connect
 def _say_version(**_: Any) -> None:
-    """A worker goes on with the code that it loaded: `contimg doctor` shows which."""
-    announce(get_settings().home, WORKER)
+    """A worker goes on with the code and settings that it loaded: `contimg doctor` shows which."""
+    announce(get_settings(), WORKER)
 
 
 def __getattr__(name: str) -> Celery:

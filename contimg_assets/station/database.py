@@ -195,16 +195,17 @@ def upgrade(url: str) -> None:
     Parameters
     ----------
     url : str
-        SQLAlchemy URL of the station database.
+        SQLAlchemy URL of the station database.  Services of an older release must not run: they could not
+        go on.
     """
     engine = create(url)
     try:
-        _upgrade(engine)
+        _upgrade(engine, anyway=True)
     finally:
         engine.dispose()
 
 
-def _upgrade(engine: Engine) -> None:
+def _upgrade(engine: Engine, *, anyway: bool = False) -> None:
     # A station's processes start by the dozen: none waits for another unless there is something to do.
     found = revision(engine)
     if found == head():
@@ -214,6 +215,8 @@ def _upgrade(engine: Engine) -> None:
         raise DatabaseError(
             f"{shown}: found the schema {found}, expected {head()} or older: a newer release has been here"
         )
+    if found is not None and not anyway:
+        _refuse_under_services(found)
     from alembic import command
 
     config = _config()
@@ -226,6 +229,26 @@ def _upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
             with Session(connection, join_transaction_mode="create_savepoint") as session, session.begin():
                 fill_summaries(session)
+
+
+def _refuse_under_services(found: str) -> None:
+    """Services that expect an older schema cannot go on with a newer one: their runs would fail.
+
+    Raises
+    ------
+    DatabaseError
+        If some run.
+    """
+    from contimg_assets.settings import get_settings
+    from contimg_assets.station.services import running
+
+    older = [each for each in running(get_settings().home) if each.schema < head()]
+    if older:
+        named = ", ".join(f"{each.service} {each.pid} on {each.host} ({each.version})" for each in older)
+        raise DatabaseError(
+            f"found the schema {found}, expected {head()}: it is not changed while services of an older "
+            f"release run: {named}. Drain the workers, stop the services, then `contimg init`"
+        )
 
 
 @lru_cache(maxsize=8)

@@ -27,6 +27,7 @@ from contimg_assets.settings import Settings, origins
 from contimg_assets.station.backup import last_backup
 from contimg_assets.station.database import create, database_now, head, revision
 from contimg_assets.station.services import running
+from contimg_assets.station.settings_views import shown_as_typed
 
 #: Packages whose results or formats go into products.
 PACKAGES = ("casatasks", "python-casacore", "pyuvdata", "ducc0", "astropy", "dagster")
@@ -42,6 +43,8 @@ GROUP_BYTES, GROUPS_A_DAY = 4.8e9, 280
 #: Written to learn the disk's speed, bytes; and the speed below which the disk holds up the work, bytes/s:
 #: four times what continuous observing writes.
 PROBE_BYTES, SLOW_BYTES_S = 64 * 2**20, 64e6
+#: Settings that are named of a service that has others.
+_NAMED = 3
 #: Difference between two clocks from which times no longer fit together, s.
 CLOCK_S = 2.0
 #: adjtimex(2): the clock is not synchronised.
@@ -87,16 +90,22 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _backup(settings)
     yield _catalogues(settings)
     yield _settings()
-    yield from _services(settings.home)
+    yield from _services(settings)
 
 
-def _services(home: Path) -> Iterator[Finding]:
+def _services(settings: Settings) -> Iterator[Finding]:
     """What the services that run here have loaded: an upgrade reaches them when they start again."""
-    for each in running(home):
+    for each in running(settings.home):
         text = f"version {each.version}, process {each.pid} on {each.host} since {each.since}"
-        old = each.version != __version__
-        advice = f"{__version__} is installed: restart it, or drain the worker first" if old else ""
-        yield Finding(f"service {each.service}", text, "look" if old else "good", advice)
+        why = [f"{__version__} is installed"] if each.version != __version__ else []
+        other = each.other_settings(settings)
+        if other:
+            told = [f"{key} {shown_as_typed(had)}" for key, (had, _) in sorted(other.items())[:_NAMED]]
+            more = f" and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+            text += f", started with {', '.join(told)}{more}"
+            why += ["settings are others here now"]
+        advice = f"{' and '.join(why)}: restart it, a worker after it was drained" if why else ""
+        yield Finding(f"service {each.service}", text, "look" if why else "good", advice)
 
 
 def _data_age(what: str, package: str, limit_days: int) -> Finding:

@@ -86,8 +86,8 @@ def is_first(station: Installation, date: str) -> bool:
         return len(history(session, date, NIGHT_REPORT, DAY)) <= 1
 
 
-def report_of(station: Installation, date: str) -> Path:
-    """The page of a night's report.
+def report_of(station: Installation, date: str, name: str = PAGE) -> Path:
+    """A file of a night's report: its page unless told.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def report_of(station: Installation, date: str) -> Path:
     """
     with reading(station.engine) as session:
         version = current_version(session, date, NIGHT_REPORT, DAY)
-    path = None if version is None else station.store.absolute(version.path) / PAGE
+    path = None if version is None else station.store.absolute(version.path) / name
     if path is None or not path.is_file():
         raise MissingInputError(f"there is no report of the night {date}: `contimg night {date}` makes it")
     return path

@@ -111,7 +111,7 @@ def _tiles(report: NightReport) -> list[tuple[str, str]]:
         (_duration(n["latency_median_s"]), "from sky to image, median"),
         (number(n["real_time_factor"], 2), "real-time factor"),
         (f"{n['n_dead_antennas']}", f"antennas dead; {n['n_changed_antennas']} changed"),
-        (f"{n['disk_free_bytes'] / 1e12:.2f} TB", "free on disk"),
+        (_volume(n["disk_free_bytes"]), "free on disk"),
     ]
 
 
@@ -195,11 +195,14 @@ def _charts(report: NightReport, compared: dict[str, Any]) -> dict[str, Any]:
 _HOURS = [(float(hour), f"{hour:02d}h") for hour in range(0, 25, 6)]
 
 
-def _latency(report: NightReport) -> Markup:
+def _latency(report: NightReport) -> tuple[Markup, str]:
+    """The time from the sky to the image over the night, and its unit."""
+    times = [e["latency_s"] for e in report.groups if e["latency_s"] is not None]
+    unit, length = _unit(_range(times, ())[1] if times else 0.0)
     points = [
-        (e["hour"], e["latency_s"] / 3600, _face(e)) for e in report.groups if e["latency_s"] is not None
+        (e["hour"], e["latency_s"] / length, _face(e)) for e in report.groups if e["latency_s"] is not None
     ]
-    return _scatter("latency", points, (0.0, 24.0), (None, None, None), _HOURS)
+    return _scatter("latency", points, (0.0, 24.0), (None, None, None), _HOURS), unit
 
 
 def _sky(report: NightReport) -> Markup:
@@ -240,10 +243,10 @@ def _scatter(
             f'<path d="M{LEFT} {line:.1f}H{right}" stroke="#0072b2"/>',
         ]
     drawn.append(f'<path d="M{LEFT} {EDGE}V{HEIGHT - BOTTOM}H{right}" fill="none" stroke="#76818c"/>')
-    for value in (low, (low + high) / 2, high):
-        drawn.append(
-            f'<text x="{LEFT - 4}" y="{y_of(value) + 4:.1f}" text-anchor="end">{number(value)}</text>'
-        )
+    for value, words in _round_values(low, high):
+        y = y_of(value)
+        drawn.append(f'<path d="M{LEFT - 3} {y:.1f}h3" stroke="#76818c"/>')
+        drawn.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{words}</text>')
     for value, words in ticks:
         anchor = "end" if x_of(value) > right - 12 else "middle"
         drawn.append(
@@ -280,6 +283,16 @@ def _range(values: Sequence[float], more: Sequence[float]) -> tuple[float, float
     return low - room, high + room
 
 
+def _round_values(low: float, high: float) -> list[tuple[float, str]]:
+    """Round values on an axis, two to six, each with what is written beside it."""
+    rough = (high - low) / 5
+    power = math.floor(math.log10(rough))
+    step = next(factor * 10.0**power for factor in (1, 2, 5, 10) if factor * 10.0**power >= rough)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    return [(place * step, f"{place * step:.{digits}f}") for place in places]
+
+
 def _svg(name: str, drawn: Sequence[str], height: float) -> Markup:
     head = f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{escape(name)}">'
     return Markup(head + "".join(drawn) + "</svg>")
@@ -293,10 +306,26 @@ def _hours_of(degrees: float) -> str:
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
+    unit, length = _unit(seconds)
+    return f"{seconds / length:.3g} {unit}" if unit != "d" else f"{seconds / length:.1f} d"
+
+
+def _unit(seconds: float) -> tuple[str, int]:
+    """In which a time is told, and how long that is, s."""
     for limit, unit, length in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds / 86400:.1f} d"
+            return unit, length
+    return "d", 86400
+
+
+def _volume(size: float) -> str:
+    return f"{size / 1e12:.2f} TB" if size >= 1e12 else f"{size / 1e9:.0f} GB"
+
+
+def _between(first: float | None, last: float | None) -> str:
+    """Two values, or one where they look the same."""
+    told = [number(value, 2).replace("-", "−") for value in (first, last)]
+    return told[0] if told[0] == told[1] else " to ".join(told)
 
 
 @lru_cache(maxsize=1)
@@ -309,4 +338,5 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "hours": _hours_of}
+    environment.globals["between"] = _between
     return environment.get_template("night_report.html")

@@ -8,7 +8,7 @@ import re
 from math import isfinite
 from typing import Any
 
-from contimg_assets.settings import NONE, Setting, all_settings, get_settings, origins
+from contimg_assets.settings import NONE, Setting, Settings, all_settings, get_settings, origins
 
 
 def settings_in_force() -> list[dict[str, Any]]:
@@ -24,6 +24,11 @@ def settings_in_force() -> list[dict[str, Any]]:
         }
         for setting in all_settings()
     ]
+
+
+def values_of(settings: Settings) -> dict[str, Any]:
+    """The values of some settings by key, without passwords."""
+    return {setting.key: plain(setting.value(settings)) for setting in all_settings()}
 
 
 def plain(value: Any) -> Any:

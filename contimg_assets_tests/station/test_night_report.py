@@ -27,7 +27,7 @@ from contimg_assets.station.night_products import (
     send_report,
 )
 from contimg_assets.station.night_report import gather
-from contimg_assets.station.night_report_page import page
+from contimg_assets.station.night_report_page import _round_values, page
 from contimg_assets.station.reconcile import examine
 from contimg_assets.station.retention import plan
 from contimg_assets.station.versions import history
@@ -181,3 +181,14 @@ def test_every_night_has_one_by_itself_where_there_are_nights() -> None:
     assert request.partition_key == SECOND
     assert isinstance(asked("2025-06-20T04:00:00+00:00"), RunRequest)
     assert isinstance(asked("2025-08-20T04:00:00+00:00"), SkipReason)
+
+
+@pytest.mark.parametrize("low", [-40.0, 0.0, 0.954, 1234.5])
+@pytest.mark.parametrize("length", [3.1e-4, 0.087, 1.0, 7.7, 1.3e4])
+def test_an_axis_has_round_values_that_differ_in_what_is_written(low: float, length: float) -> None:
+    values = _round_values(low, low + length)
+    assert 2 <= len(values) <= 6
+    assert len({words for _, words in values}) == len(values)
+    for value, words in values:
+        assert low - 1e-9 * length <= value <= low + length * (1 + 1e-9)
+        assert float(words) == pytest.approx(value, abs=1e-6 * length)

@@ -12,6 +12,8 @@ from contimg_assets.station.campaign_models import Campaign, CampaignGroup
 from contimg_assets.station.campaign_views import campaigns_of
 from contimg_assets.station.columns import now
 from contimg_assets.station.database import transaction
+from contimg_assets.station.night_products import make_report
+from contimg_assets.web.api.nights import NightDocument
 from contimg_assets_tests.fake_stages import CALIBRATOR, TARGET
 from contimg_assets_tests.web.conftest import Served
 from contimg_assets_tests.web.reference import BATCHES, filled
@@ -128,6 +130,20 @@ def test_reviews_over_the_api_stand_beside_the_checks(served: Served) -> None:
     assert not told["items"][0]["agrees"]
     assert served.site.get("/api/groups?review=differs").json()["filtered"] == 1
     assert post(served, path, {"verdict": "good"}).status == 422
+
+
+def test_reports_of_nights_over_the_api_say_what_their_pages_say(served: Served) -> None:
+    day = TARGET[:10]
+    assert served.site.get("/api/nights").json()["items"] == []
+    assert served.site.get(f"/api/nights/{day}").status == 404
+    assert served.site.get("/api/nights/yesterday").status == 422
+    report, version = make_report(served.installation, day)
+    (told,) = served.site.get("/api/nights").json()["items"]
+    assert (told["date"], told["version"], told["numbers"]["n_groups"]) == (day, version.version, 2)
+    document = served.site.get(told["links"]["self"]).json()
+    assert (document["numbers"], document["states"]) == (told["numbers"], report.states)
+    assert NightDocument.model_validate(document).groups == document["groups"]
+    assert served.site.get(told["links"]["page"]).status == 200
 
 
 def test_alarms_over_the_api_are_acknowledged_once(served: Served) -> None:

@@ -28,6 +28,8 @@ from contimg_assets_tests.fake_stages import (
     solutions,
     write_tables,
 )
+from contimg_assets_tests.radio.subband_files import write_group
+from contimg_assets_tests.station.sinks import WebSink, web_sink
 from contimg_assets_tests.web.site import Site
 from contimg_assets_tests.web.test_server import PATIENCE_S, started, wait_for
 
@@ -87,6 +89,12 @@ def test_rules_hold_and_fire_when_they_should() -> None:
     ):
         done = subprocess.run([program("promtool"), *map(str, command)], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(
+        [program("amtool"), "check-config", str(DEPLOY / "prometheus" / "alertmanager.yml")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_rule_is_tested_or_named_here() -> None:
@@ -139,36 +147,62 @@ def ask(url: str, query: str) -> list[Any]:
         return json.load(answer)["data"]["result"]
 
 
+def fail_groups(settings: Settings) -> None:
+    """Five groups fail, which is more than an hour may have."""
+    records = Installation(settings).records
+    for minute in range(5):
+        key = f"2026-01-16T03:{minute:02d}:00"
+        records.register(registration(key, settings.home), ready=True)
+        records.begin(key, "run")
+        records.fail(key, "image: ImagingError: CLEAN diverged")
+
+
+def configured(folder: Path, contimg: int, manager: int, sink: WebSink) -> list[Path]:
+    """The files of ``deploy/`` but for addresses, and without their waits."""
+    prometheus, alertmanager = (
+        yaml.safe_load((DEPLOY / "prometheus" / f"{name}.yml").read_text())
+        for name in ("prometheus", "alertmanager")
+    )
+    prometheus["global"] = {"scrape_interval": "2s", "evaluation_interval": "2s"}
+    prometheus["rule_files"] = [str(RULES)]
+    prometheus["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{contimg}"]
+    prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{manager}"]
+    alertmanager["route"]["group_wait"] = "0s"
+    for receiver in alertmanager["receivers"]:
+        (hook,) = receiver["webhook_configs"]
+        hook["url"] = f"http://127.0.0.1:{sink.port}/{receiver['name']}"
+    files = [folder / "prometheus.yml", folder / "alertmanager.yml"]
+    for path, content in zip(files, (prometheus, alertmanager), strict=True):
+        path.write_text(yaml.safe_dump(content))
+    return files
+
+
 @pytest.mark.long
-def test_a_real_prometheus_answers_every_panel_and_an_alarm_reaches_the_alertmanager(
+def test_a_real_prometheus_answers_every_panel_and_an_alarm_reaches_whoever_is_told(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """The installation runs with its daemon; Prometheus reads it by the file of deploy/ but for ports."""
+    """The installation runs with its daemon; Prometheus and its alertmanager by the files of deploy/."""
     initialise(settings)
     fill(settings)
+    # One file of a group comes, and no other.
     settings.incoming_folder.mkdir(exist_ok=True)
+    write_group(settings.incoming_folder, subbands=(0,))
     port, manager_port = free_port(), free_port()
     url, manager = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{manager_port}"
-    (tmp_path / "alertmanager.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-    with started("ui", "--port", "0") as (process, told):
+    with started("ui", "--port", "0") as (process, told), web_sink() as sink:
         site = Site(int(told["address"].removeprefix("http://127.0.0.1:")))
         wait_for(site, process)
-        config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-        config["global"] = {"scrape_interval": "2s", "evaluation_interval": "2s"}
-        config["rule_files"] = [str(RULES)]
-        config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{site.port}"]
-        config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{manager_port}"]
-        (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
+        prometheus_file, alertmanager_file = configured(tmp_path, site.port, manager_port, sink)
         alertmanager = [
             program("prometheus-alertmanager"),
-            f"--config.file={tmp_path / 'alertmanager.yml'}",
+            f"--config.file={alertmanager_file}",
             f"--storage.path={tmp_path / 'alerts'}",
             f"--web.listen-address=127.0.0.1:{manager_port}",
             "--cluster.listen-address=",
         ]
         prometheus = [
             program("prometheus"),
-            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--config.file={prometheus_file}",
             f"--storage.tsdb.path={tmp_path / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{port}",
         ]
@@ -176,12 +210,21 @@ def test_a_real_prometheus_answers_every_panel_and_an_alarm_reaches_the_alertman
             until(lambda: ask(url, "contimg_sensor_tick_timestamp_seconds"))
             until(lambda: ask(url, "contimg_daemon_heartbeat_timestamp_seconds"))
             queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-            unanswered = [query for query in queries if not ask(url, query)]
-            # No file has arrived by the account of files: what was registered here has none.
-            assert unanswered == ["time() - contimg_last_arrival_timestamp_seconds"]
+            until(lambda: ask(url, "contimg_last_arrival_timestamp_seconds"))
+            assert [query for query in queries if not ask(url, query)] == []
 
-            def alarmed() -> bool:
-                with urllib.request.urlopen(f"{manager}/api/v2/alerts") as answer:
-                    return any(alert["labels"]["alertname"] == "Watchdog" for alert in json.load(answer))
+            def told_of() -> dict[str, dict[str, str]]:
+                return {
+                    alert["labels"]["alertname"]: alert["annotations"]
+                    for message in list(sink.messages)
+                    for alert in message["alerts"]
+                }
 
-            until(alarmed)
+            until(lambda: "Watchdog" in told_of())
+            assert "GroupsFail" not in told_of()
+            fail_groups(settings)
+            until(lambda: "GroupsFail" in told_of())
+            assert "groups failed within an hour" in told_of()["GroupsFail"]["summary"]
+            assert ask(url, 'ALERTS{alertname="GroupsFail", alertstate="firing"}')
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0

@@ -18,6 +18,7 @@ from contimg_assets.web.api.groups import groups_router
 from contimg_assets.web.api.images import images_router
 from contimg_assets.web.api.jobs import group_jobs_router, jobs_router
 from contimg_assets.web.api.logs import logs_router
+from contimg_assets.web.api.nights import api_nights_router
 from contimg_assets.web.api.parts import Model, Parts
 from contimg_assets.web.api.quality import quality_router
 from contimg_assets.web.api.reference import reference_router
@@ -95,6 +96,7 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         alarms_router,
         antenna_marks_router,
         switches_router,
+        api_nights_router,
         sources_router,
     ):
         app.include_router(made(parts))

@@ -176,6 +176,8 @@ class Station:
             "CONTIMG_DAGSTER_DATABASE_URL": dagster,
         }
         self.incoming = Path(self.environment["CONTIMG_INCOMING"])
+        #: Where the package lies that services load, those that are started from now on.
+        self.release = REPOSITORY
 
     # The services
 
@@ -257,7 +259,7 @@ class Station:
         if not clock:
             return self._start(name, command)
         folder = self.folder / "clock"
-        python = f"{folder}:{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
+        python = f"{folder}:{self._path()}"
         return self._start(name, command, {**clock_off(clock, folder), "PYTHONPATH": python})
 
     def start_web(self) -> int:
@@ -268,11 +270,21 @@ class Station:
         wait_until(lambda: listens(port), START_S, "the web server does not listen")
         return port
 
+    def command(self, release: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of a release, to its end; whether that is a good one is the test's to judge."""
+        environment = {**os.environ, **self.environment, "PYTHONPATH": self._path(release)}
+        command = [sys.executable, "-m", "contimg_assets.cli", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def _path(self, release: Path | None = None) -> str:
+        """Where Python looks first: for the package, then for its tests."""
+        return f"{release or self.release}:{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
+
     def _start(
         self, name: str, command: list[str], further: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        python = f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
-        environment = {**os.environ, **self.environment, "PYTHONPATH": python, "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, **self.environment, "PYTHONPATH": self._path()}
+        environment |= {"PYTHONWARNINGS": "ignore"}
         environment |= further or {}
         with (self.folder / f"{name}.log").open("ab") as log:
             # Signals as a service has them: what a shell's background ignores, Dagster would ignore as well.
