@@ -32,13 +32,7 @@ from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.operations import DAY
 
-#: What all assets of the survey have.
-_SHARED: dict[str, Any] = {
-    "group_name": "survey",
-    "kinds": {"python", "parquet"},
-    "owners": OWNERS,
-    "retry_policy": RETRY,
-}
+_GROUP, _KINDS = "survey", {"python", "parquet"}
 
 
 def _every(name: str) -> AssetDep:
@@ -82,7 +76,10 @@ def _made(
     ),
     partitions_def=sidereal_day,
     deps=[_every("photometry")],
-    **_SHARED,
+    group_name=_GROUP,
+    kinds=_KINDS,
+    owners=OWNERS,
+    retry_policy=RETRY,
 )
 def flux_scale(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
@@ -96,7 +93,10 @@ def flux_scale(
     description="All measurements of a tile of the sky, in the order of HEALPix and time: Parquet files.",
     partitions_def=sky_tile,
     deps=[_every("photometry")],
-    **_SHARED,
+    group_name=_GROUP,
+    kinds=_KINDS,
+    owners=OWNERS,
+    retry_policy=RETRY,
 )
 def light_curves(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
@@ -110,7 +110,10 @@ def light_curves(
     description="η, V, Vs, m, structure function and features of a tile's sources, with their calibration.",
     partitions_def=sky_tile,
     deps=["light_curves", _every("flux_scale")],
-    **_SHARED,
+    group_name=_GROUP,
+    kinds=_KINDS,
+    owners=OWNERS,
+    retry_policy=RETRY,
 )
 def variability(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
@@ -124,7 +127,10 @@ def variability(
     description="Extreme scattering events of a day's sources: dips beyond each one's red noise, ranked.",
     partitions_def=sidereal_day,
     deps=["flux_scale", _every("variability")],
-    **_SHARED,
+    group_name=_GROUP,
+    kinds=_KINDS,
+    owners=OWNERS,
+    retry_policy=RETRY,
 )
 def ese_candidates(
     context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource

@@ -62,7 +62,8 @@ def seen_by(
             ]
         )
         ratio = np.sqrt(power / shape.beam.drifting_power(where, shape.declination_rad, frequencies))
-        alone = drifting_points(drift, tuple(each[k : k + 1] for each in points))
+        one_point = (points[0][k : k + 1], points[1][k : k + 1], points[2][k : k + 1])
+        alone = drifting_points(drift, one_point)
         total += (
             alone.reshape(shape.n_times, len(one), -1) * (ratio[one] * ratio[two]).swapaxes(0, 1)
         ).reshape(-1)

@@ -22,9 +22,9 @@ from contimg_assets.web.dagster_app import dagster_workspace, orchestrator_of
 from contimg_assets.web.principals import Access, Mode
 from contimg_assets.web.tokens import Tokens
 from contimg_assets_tests.web.conftest import Made
+from contimg_assets_tests.web.panel import CHROMIUM, FLAGS, PATIENCE_MS
 from contimg_assets_tests.web.site import running
 from contimg_assets_tests.web.surveys import make_survey
-from contimg_assets_tests.web.test_browser import CHROMIUM, FLAGS, PATIENCE_MS
 from contimg_assets_tests.web.test_pages import FORM
 
 

@@ -82,7 +82,7 @@ def _fill(
         if n > 0:
             i, j = _cell_of(uvw[r, 0], uvw[r, 1], cell, half)
             grid[i, j] += n / variance[r % len(variance)]
-            samples += n
+            samples += float(n)
     return samples
 
 
