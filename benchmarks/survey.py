@@ -235,7 +235,7 @@ def merge_a_day(
         ("without days before", None, str(at), 7),
         ("with a year before", before, str(at), 7),
         ("… that makes the month one file", before, f"{at + timedelta(days=28)}", 3),
-        ("… that makes the year one file", before, f"{at.year + 1}-02-28", 3),
+        ("… that makes two months a year's file", before, f"{at.year + 1}-02-28", 3),
     ):
 
         def one(source: Path | None = source, newest: str = newest) -> object:

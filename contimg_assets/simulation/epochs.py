@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from contimg_assets.radio.images.fits import write_image
+from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 
 _ACCURACY = 1e-7
+_SLOPE_NOISE = 25.6
 #: Of a made-up dirty beam: parts of the band; antennas' reach from the middle over the beam's inverse width.
 _BAND_PARTS, _LONGEST_BEAMS = 24, 0.45
 
@@ -195,7 +197,14 @@ def new(days: NDArray[np.float64], jy: float, start_day: float) -> NDArray[np.fl
 
 
 def write_epoch(
-    folder: Path, name: str, field: EpochField, epoch: Epoch, header: fits.Header, noise: NDArray[np.float32]
+    folder: Path,
+    name: str,
+    field: EpochField,
+    epoch: Epoch,
+    header: fits.Header,
+    noise: NDArray[np.float32],
+    *,
+    index: float | None = None,
 ) -> None:
     """Write an epoch as the products that imaging makes, as far as photometry reads them.
 
@@ -210,6 +219,8 @@ def write_epoch(
         Of the image: coordinates, restoring beam, times.
     noise : ndarray
         The noise map.
+    index : float, optional
+        Spectral index of all sources, with which they are not subtracted; default: none is measured.
     """
     folder.mkdir(parents=True)
     planes: Sequence[tuple[str, NDArray[np.floating], str]] = (
@@ -226,4 +237,11 @@ def write_epoch(
     table = Table(
         {"l": -(epoch.x - n // 2) * cell, "m": (epoch.y - n // 2) * cell, "flux_jy": epoch.flux.astype("f4")}
     )
+    if index is not None:
+        # As of the telescope's band: noise of a slope over that of a flux density.
+        table.meta["SLOPENOI"] = _SLOPE_NOISE * field.noise_jy
+        rng = np.random.default_rng(len(table))
+        table["spectral_index"] = np.full(len(table), TYPICAL_SPECTRAL_INDEX)
+        left = epoch.flux * (index - TYPICAL_SPECTRAL_INDEX)
+        table["slope_left_jy"] = left + table.meta["SLOPENOI"] * rng.standard_normal(len(table))
     fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(folder / f"{name}.components.fits")

@@ -28,6 +28,8 @@ N, CELL_ARCSEC, FREQUENCY_HZ = 512, 5.0, 1.4e9
 BRIGHT_JY, FAINT_JY = 0.2, 0.004
 #: … which no survey has: a new source, and a watched place with nothing in it.
 NEW_JY = 0.05
+#: Of all sources.
+INDEX = 0.4
 
 
 class Scene:
@@ -52,7 +54,8 @@ class Scene:
         header["BMAJ"], header["BMIN"] = beam.major * CELL_ARCSEC / 3600, beam.minor * CELL_ARCSEC / 3600
         header["BPA"] = float(np.rad2deg(beam.angle_rad))
         self.image = folder / "image"
-        write_epoch(self.image, "g", made, epoch, header, noise_map(epoch.residual, beam.major))
+        noise = noise_map(epoch.residual, beam.major)
+        write_epoch(self.image, "g", made, epoch, header, noise, index=INDEX)
         self.wcs: WCS = celestial_wcs(self._with_shape(header))
         self.ra, self.dec = self.wcs.all_pix2world(self.x, self.y, 0)
         self._write_survey(folder, home / "catalogues")
@@ -127,6 +130,12 @@ def test_known_new_and_watched_sources_are_measured(scene: Scene, tmp_path: Path
     pulls = (rows["apparent_jy"] - (scene.jy * scene.response)[place]) / rows["apparent_error_jy"]
     assert np.abs(pulls).max() < 4
     assert pulls.std() == pytest.approx(1.0, abs=0.35)
+    bright = rows[rows["apparent_jy"] > 12 * rows["apparent_error_jy"]]
+    index_pulls = (bright["slope_jy"] - INDEX * bright["apparent_jy"]) / bright["slope_error_jy"]
+    assert len(index_pulls) > 20
+    assert index_pulls.mean() == pytest.approx(0, abs=4 / np.sqrt(len(index_pulls)))
+    assert index_pulls.std() == pytest.approx(1, abs=0.4)
+    assert rows.loc[rows["apparent_jy"] < 8 * rows["apparent_error_jy"], "slope_jy"].isna().all()
     assert np.allclose(rows["beam"], scene.response[place], atol=0.01)
     watched = rows[kinds == "watched"].iloc[0]
     assert watched["source"] == "nothing"
