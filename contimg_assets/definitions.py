@@ -36,6 +36,7 @@ from contimg_assets.sensors.days import days_due
 from contimg_assets.sensors.imaging import images_due
 from contimg_assets.sensors.incoming import incoming_groups
 from contimg_assets.sensors.retention import disk_guard, hourly_retention, retention_job
+from contimg_assets.sensors.traces import group_traces
 from contimg_assets.sensors.workers import dead_workers, lost_runs
 from contimg_assets.settings import read_settings
 from contimg_assets.station.services import CODE, announce
@@ -59,7 +60,9 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     SettingsError
         If a setting is wrong: Dagster then shows why in place of the code location.
     """
-    read_settings()
+    settings = read_settings()
+    # Only where a collector is named: a sensor that looks for nothing costs ticks.
+    traces = [group_traces] if settings.traces.endpoint else []
     return Definitions(
         assets=[
             uvh5_subbands,
@@ -97,6 +100,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             pointing_changes,
             alarms,
             disk_guard,
+            *traces,
         ],
         schedules=[hourly_retention, nightly_report],
         resources={

@@ -143,6 +143,14 @@ class BackupOptions(Options):
     which they cannot be copied; None: the addresses as they are."""
 
 
+class TraceOptions(Options):
+    """Where the traces of groups go."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s@]+/\S*$")
+    """Address of a collector of OpenTelemetry that takes traces by HTTP, such as
+    http://127.0.0.1:4318/v1/traces; None: none are sent."""
+
+
 class AlarmOptions(Options):
     """When people are told, and how often."""
 
@@ -229,6 +237,7 @@ class Settings(BaseSettings):
     space: SpaceOptions = SpaceOptions()
     backup: BackupOptions = BackupOptions()
     alarms: AlarmOptions = AlarmOptions()
+    traces: TraceOptions = TraceOptions()
     web: WebOptions = WebOptions()
 
     @property

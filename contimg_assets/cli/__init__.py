@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("backup", "Restore BACKUP into CONTIMG_HOME, which is empty or was..."),
     "reconcile": ("backup", "Hold the station database against the disk and against..."),
     "metrics": ("metrics", "Print what Prometheus is told of this installation, in its..."),
+    "trace": ("trace", "Show how long GROUP was in each state and stage, from its..."),
     "night": ("night", "Make the report of the night DATE, a day UTC such as..."),
     "notify": ("notify", "Alarms: to whom they go, which there are, and who has seen..."),
     "daemon": ("daemon", "Run Dagster's daemon, or wait while another one works on..."),
