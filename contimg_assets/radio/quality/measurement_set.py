@@ -12,9 +12,12 @@ from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.casacore_uvw import measures_uvw
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.plots.measurement_set import plot_measurement_set
+from contimg_assets.radio.prefetch import prefetch
 
 #: Longest baselines whose uvw are computed anew.
 _CHECKED_BASELINES = 10
+#: Parts of the band that are looked at in parallel.
+_PARTS = 8
 #: An autocorrelation below this part of the array's median is that of no receiver.
 _LEAST_AUTOCORRELATION = 0.1
 
@@ -98,7 +101,7 @@ class _Survey:
     """The same, NaN or infinite."""
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def _add(
     data: NDArray[np.complex64],
     flags: NDArray[np.bool_],
@@ -108,47 +111,59 @@ def _add(
     numbers: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> None:
-    """Add one integration; axes of ``sums``: 0 cross-, 1 autocorrelations; antenna; channel; product."""
-    n_baselines, n_channels, n_polarisations = data.shape
+    """Add one integration, its channels and products on one axis.
+
+    Axes of ``sums`` and ``numbers``: 0 cross-, 1 autocorrelations; antenna; sample.  Those of ``counts``: the
+    same first one; flagged, zero, not finite; sample.
+    """
+    n_baselines, n = data.shape
     # Channels in parallel, so no two threads write to one place.
-    block = max(1, (n_channels + 63) // 64)
-    for part in numba.prange((n_channels + block - 1) // block):
+    block = max(1, (n + _PARTS - 1) // _PARTS)
+    for part in numba.prange((n + block - 1) // block):
+        first, last = part * block, min((part + 1) * block, n)
         for b in range(n_baselines):
-            one, two = antenna_1[b], antenna_2[b]
-            auto = 1 if one == two else 0
-            for f in range(part * block, min((part + 1) * block, n_channels)):
-                for p in range(n_polarisations):
-                    if flags[b, f, p]:
-                        counts[f, auto, 0] += 1
-                        continue
-                    value = data[b, f, p]
-                    amplitude = np.sqrt(np.float64(value.real) ** 2 + np.float64(value.imag) ** 2)
-                    if amplitude == 0:
-                        counts[f, auto, 1] += 1
-                    elif not np.isfinite(amplitude):
-                        counts[f, auto, 2] += 1
-                        continue
-                    sums[auto, one, f, p] += amplitude
-                    numbers[auto, one, f, p] += 1
-                    if not auto:
-                        sums[auto, two, f, p] += amplitude
-                        numbers[auto, two, f, p] += 1
+            auto = 1 if antenna_1[b] == antenna_2[b] else 0
+            line, flagged, own = data[b, first:last], flags[b, first:last], counts[auto, :, first:last]
+            ones, of_ones = sums[auto, antenna_1[b], first:last], numbers[auto, antenna_1[b], first:last]
+            twos, of_twos = sums[auto, antenna_2[b], first:last], numbers[auto, antenna_2[b], first:last]
+            for k in range(last - first):
+                amplitude = np.sqrt(np.float64(line[k].real) ** 2 + np.float64(line[k].imag) ** 2)
+                # What is not finite, less itself, is no zero.
+                used, finite = not flagged[k], amplitude - amplitude == 0
+                own[0, k] += 0 if used else 1
+                own[1, k] += 1 if used and amplitude == 0 else 0
+                own[2, k] += 1 if used and not finite else 0
+                # Without branches, so that the compiler can take several samples at once.
+                more = amplitude if used and finite else 0.0
+                ones[k] += more
+                of_ones[k] += 1 if used and finite else 0
+                if not auto:
+                    twos[k] += more
+                    of_twos[k] += 1 if used and finite else 0
 
 
 def _survey(shape: GroupShape) -> _Survey:
     from casacore.tables import table
 
-    size = (2, len(shape.antenna_names), shape.n_channels, shape.n_polarisations)
-    sums, numbers = np.zeros(size), np.zeros(size, np.int64)
-    counts = np.zeros((shape.n_channels, 2, 3), np.int64)
-    data = np.empty(shape.data_shape[1:], np.complex64)
+    n_baselines, n_samples = shape.n_baselines, shape.n_channels * shape.n_polarisations
+    size = (2, len(shape.antenna_names), n_samples)
+    sums, numbers, counts = np.zeros(size), np.zeros(size, np.int64), np.zeros((2, 3, n_samples), np.int64)
+    one = shape.data_shape[1:]
+    buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
     with table(str(shape.path), ack=False) as main:
-        for t in range(shape.n_times):
-            rows = t * shape.n_baselines, shape.n_baselines
-            main.getcolnp("DATA", data, *rows)
-            _add(data, main.getcol("FLAG", *rows), shape.antenna_1, shape.antenna_2, sums, numbers, counts)
+
+        def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
+            data, flags = buffers[t % 2]
+            main.getcolnp("DATA", data, t * n_baselines, n_baselines)
+            main.getcolnp("FLAG", flags, t * n_baselines, n_baselines)
+            return data, flags
+
+        for data, flags in prefetch(shape.n_times, integration):
+            lines = data.reshape(n_baselines, n_samples), flags.reshape(n_baselines, n_samples)
+            _add(*lines, shape.antenna_1, shape.antenna_2, sums, numbers, counts)
     means = np.divide(sums, numbers, where=numbers > 0, out=np.full(size, np.nan))
-    flagged, zero, not_finite = (int(n) for n in counts[:, 0].sum(axis=0))
+    means = means.reshape(*size[:2], shape.n_channels, shape.n_polarisations)
+    flagged, zero, not_finite = (int(n) for n in counts[0].sum(axis=1))
     return _Survey(means[0], np.nan_to_num(means[1]), flagged, zero, not_finite)
 
 
