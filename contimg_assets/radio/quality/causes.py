@@ -91,7 +91,7 @@ def _of_flags(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def _strong(numbers: Mapping[str, Any]) -> list[str]:
-    """The Sun and its like, if one appears bright; the Sun, if short spacings hold more than noise as well."""
+    """The Sun and its like, if one appears bright; the Sun only if short spacings hold more than noise."""
     names = {"sun": "the Sun", "casa": "Cas A", "cyga": "Cyg A", "taua": "Tau A", "vira": "Vir A"}
     # Longer spacings resolve the Sun.
     if (numbers.get("short_spacing_excess") or 0.0) < _OF_NOISE:
