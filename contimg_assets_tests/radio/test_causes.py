@@ -32,7 +32,8 @@ def good() -> dict[str, Any]:
             ["interference", "Sun"],
         ),
         (
-            {"noise_excess": 1.5, "noise_excess_centre": 1.5, "noise_excess_edge": 1.5, "flag_fraction": 0.3},
+            {"noise_excess": 1.5, "noise_excess_centre": 1.5, "noise_excess_edge": 1.5, "flag_fraction": 0.3}
+            | {"short_spacing_excess": 2.0},
             ["interference or missing subbands (30% is flagged)", "the Sun (about 150 Jy"],
             ["point elsewhere"],
         ),
@@ -45,6 +46,9 @@ def good() -> dict[str, Any]:
         ({"flag_fraction": 0.43}, ["(43% is flagged)"], ["bad antennas", "Sun"]),
         ({"flux_ratio": 0.95, "flux_ratio_excess": 0.04}, ["calibrator's own"], ["beam", "Sun", "vary"]),
         ({"flux_ratio_excess": 0.04, "calibrator_may_vary": 1.0}, ["it may vary"], ["beam"]),
+        # As measured with interference that was not flagged whole; the Sun was up.
+        ({"stripe_fraction": 0.07, "flag_fraction": 0.34}, ["interference"], ["Sun", "point elsewhere"]),
+        ({"noise_excess": 1.5, "strong_casa_jy": 30.0}, ["Cas A (about 30 Jy"], ["Sun"]),
         (
             {"flux_ratio_trend_excess": 0.06, "flux_ratio_excess": 0.04},
             ["beam of another width"],

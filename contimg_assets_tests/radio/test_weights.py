@@ -134,6 +134,11 @@ def test_our_image_of_noise_has_the_noise_that_its_header_promises(noise: Path, 
     header = fits.getheader(tmp_path / "out" / "noise.image.fits")
     assert 1e3 * header["NOISEEXP"] == pytest.approx(summary["expected_rms_mjy_beam"])
     assert header["CALSET"] == "none"
+    # The receivers are nominal, and the Sun has risen.
+    assert summary["system_noise_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert summary["nominal_rms_mjy_beam"] == pytest.approx(summary["expected_rms_mjy_beam"], rel=0.02)
+    assert "Sun" in {one["name"] for one in summary["strong_sources"]}
+    assert "Sun" in header["STRONG"]
 
 
 def replace_settings(**changes: float) -> ImagingOptions:

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.robust import factors_of_products
 
 #: Pairs of channels of a baseline from which its noise is told: the median of fewer is 1 % low.
 _FEWEST_PAIRS = 32
 #: Data whose noise has less than this part of the nominal variance hold none: no system is three times
 #: as good.
 _LEAST_VARIANCE = 0.1
-#: Rounds in which antennas are told from baselines; each halves what is left, in logarithm.
-_ROUNDS = 25
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
@@ -100,21 +99,5 @@ class ChannelDifferences:
         factors = np.ones(len(antennas))
         if not len(told) or np.nanmedian(ratios) < _LEAST_VARIANCE:
             return SystemNoise(antennas, factors, measured=False)
-        factors[told] = _by_antenna(ratios[np.ix_(told, told)])
+        factors[told] = factors_of_products(ratios[np.ix_(told, told)])
         return SystemNoise(antennas, factors, measured=True)
-
-
-def _by_antenna(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Factors of antennas whose products are those of baselines; medians, since one may hold interference.
-
-    Parameters
-    ----------
-    ratios : ndarray, shape (n, n)
-        NaN where a baseline tells nothing; some of every row are numbers.
-    """
-    least = _LEAST_VARIANCE * np.nanmedian(ratios)
-    factors = np.full(len(ratios), np.sqrt(np.nanmedian(ratios)))
-    for _ in range(_ROUNDS):
-        # Half of the step: all of it would only swap what two antennas have.
-        factors = np.sqrt(factors * np.maximum(np.nanmedian(ratios / factors, axis=1), least))
-    return factors

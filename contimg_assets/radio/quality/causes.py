@@ -30,6 +30,8 @@ _MUCH_FLAGGED = 0.2
 _MANY_BAD = 0.02
 #: A strong source that appears so bright, Jy, has sidelobes over the noise.
 _VERY_STRONG_JY = 10.0
+#: Noise has no more power for its weight on short spacings than this, over that on the others.
+_OF_NOISE = 1.0
 
 
 def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
@@ -89,8 +91,11 @@ def _of_flags(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def _strong(numbers: Mapping[str, Any]) -> list[str]:
-    """The Sun and its like, if one appears bright and short spacings hold more than noise."""
+    """The Sun and its like, if one appears bright; the Sun only if short spacings hold more than noise."""
     names = {"sun": "the Sun", "casa": "Cas A", "cyga": "Cyg A", "taua": "Tau A", "vira": "Vir A"}
+    # Longer spacings resolve the Sun.
+    if (numbers.get("short_spacing_excess") or 0.0) < _OF_NOISE:
+        del names["sun"]
     found = [
         (float(numbers[f"{STRONG}{key}_jy"]), words)
         for key, words in names.items()
