@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -11,7 +12,9 @@ import pytest
 from dagster import AssetExecutionContext, Failure
 
 from contimg_assets.cli.stages import commands as stage_commands
+from contimg_assets.radio import telescope
 from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.group_key import KEY_FORMAT
 from contimg_assets.radio.limits import Judgement, Limit, Status
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.settings import get_settings
@@ -85,6 +88,12 @@ def record_verdict(
     records.record_verdicts(key, product, [said], version_id=version_id)
 
 
+def mid_mjd_of(key: str) -> float:
+    """Middle of a group of 24 integrations that begins at its key."""
+    begin = datetime.strptime(key, KEY_FORMAT) - datetime(1858, 11, 17)
+    return (begin + timedelta(seconds=12 * telescope.INTEGRATION_S)) / timedelta(days=1)
+
+
 def solutions(key: str, **changes: Any) -> dict[str, Any]:
     """What a solver reports, without tables."""
     values: dict[str, Any] = {
@@ -94,7 +103,7 @@ def solutions(key: str, **changes: Any) -> dict[str, Any]:
         "flux_source": "a test",
         "refant": "31",
         "group": key,
-        "mid_mjd": MJD.get(key, 61055.0),
+        "mid_mjd": mid_mjd_of(key),
         "declination_deg": 54.57,
         "centre_ra_deg": 128.7,
         "centre_dec_deg": 54.5,

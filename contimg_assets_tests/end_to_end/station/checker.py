@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster import DagsterInstance, RunsFilter
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from contimg_assets.radio.group_key import slug
 from contimg_assets.resources.dagster_runs import UNFINISHED
 from contimg_assets.settings import IngestOptions
 from contimg_assets.stages.server import STAGE
 from contimg_assets.station.alerts import Notifier
+from contimg_assets.station.database import reading
 from contimg_assets.station.leases import Leases
+from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.products import StationRecords
 from contimg_assets.station.store import Store
 
@@ -95,7 +97,7 @@ def violations(
         ),
         *(f"group {key} is held by {owner}" for key, owner in leases()),
         *_slots(instance),
-        *_leftovers(store),
+        *_leftovers(store, _kept(records.engine)),
         *_products(expected, store),
         *_strangers(records.engine),
         *_untold(records, Notifier(store.home)),
@@ -160,7 +162,14 @@ def _slots(instance: DagsterInstance) -> Iterable[str]:
             yield f"pool {pool}: {len(info.claimed_slots)} slots held, {len(info.pending_steps)} steps wait"
 
 
-def _leftovers(store: Store) -> Iterable[str]:
+def _kept(engine: Engine) -> set[str]:
+    """Paths of versions that another has replaced, which retention keeps for a while."""
+    replaced = ProductVersion.superseded_at.is_not(None), ProductVersion.deleted_at.is_(None)
+    with reading(engine) as session:
+        return set(session.scalars(select(ProductVersion.path).where(*replaced)))
+
+
+def _leftovers(store: Store, kept: set[str]) -> Iterable[str]:
     patterns = ("scratch/*", "products/*/.staging/*", "products/*/.versions/*.link*", ".alerts.jsonl.*")
     for pattern in (*patterns, "calibration/.staging/*", "calibration/*/.registry.json.*"):
         for path in sorted(store.home.glob(pattern)):
@@ -168,8 +177,9 @@ def _leftovers(store: Store) -> Iterable[str]:
     for folder in sorted(store.products.glob("*/.versions")):
         linked = {link.resolve().name for link in folder.parent.iterdir() if link.is_symlink()}
         for version in sorted(folder.iterdir()):
-            if version.name not in linked and not version.name.startswith("flags-"):
-                yield f"{version.relative_to(store.home)} is no product's current version"
+            path = str(version.relative_to(store.home))
+            if version.name not in linked and path not in kept:
+                yield f"{path} is no version of a product that is known"
 
 
 def _products(expected: Expected, store: Store) -> Iterable[str]:

@@ -119,6 +119,8 @@ def test_a_day_in_an_hour(lasting: Station, request: pytest.FixtureRequest) -> N
         for first in range(0, PARTITIONS, _AT_ONCE):
             instance.add_dynamic_partitions(OBSERVATION_GROUP, earlier[first : first + _AT_ONCE])
     lasting.environment["TINY_STAGE_S"] = "0"
+    # One scan serves all of the day.
+    lasting.environment["CONTIMG_CALIBRATION__VALIDITY_HOURS"] = "36"
     port = lasting.start_web()
     for name in ("one", "two"):
         lasting.start_worker(name)
