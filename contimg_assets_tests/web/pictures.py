@@ -15,9 +15,11 @@ from playwright.sync_api import Page
 from contimg_assets_tests.web.panel import EMPTY, PAGES, Panel, Shown, panel_in
 from contimg_assets_tests.web.test_browser import dry_run
 
-#: A picture is at most so large, bytes: it is cut at the bottom, and has fewer colours, as needed.
+#: A picture is at most so large, bytes: it is cut at the bottom, has fewer colours, or is smaller, as needed.
 LARGEST = 150_000
-HEIGHTS, COLOURS = (1600, 1200, 900, 620), (256, 128, 64, 32)
+HEIGHTS, COLOURS, SCALES = (1600, 1200, 900), (256, 128, 64), (1.0, 0.6, 0.4)
+#: A page that says less is shown so high, px.
+LOWEST = 620
 WIDTH, PHONE = 1400, 390
 #: Pages that are also shown on a phone, in the dark.
 ON_PHONES = ("tonight", "group", "report")
@@ -28,6 +30,7 @@ LEFT_OUT += ("group-image", "group-history", "group-files", "group-jobs")
 SEEN = """Promise.all(Array.from(document.images)
     .filter(image => !image.complete && image.getBoundingClientRect().top < innerHeight)
     .map(image => new Promise(done => { image.onload = image.onerror = done })))"""
+_FINE = Image.Resampling.LANCZOS
 PLAN, REPORT = "batch-plan", "report"
 
 
@@ -67,15 +70,24 @@ def _keep(page: Page, path: Path) -> None:
     page.evaluate(SEEN)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     shown = int(page.evaluate("Math.ceil(document.body.getBoundingClientRect().bottom)"))
-    picture = picture.crop((0, 0, picture.width, min(picture.height, max(shown, HEIGHTS[-1]))))
-    for height in HEIGHTS:
-        cut = picture.crop((0, 0, picture.width, min(height, picture.height)))
-        for number in COLOURS:
-            cut.quantize(number, dither=Image.Dither.NONE).save(path, optimize=True)
-            if path.stat().st_size <= LARGEST:
-                print(f"{path}: {cut.width} × {cut.height}, {number} colours, {path.stat().st_size} bytes")
+    picture = picture.crop((0, 0, picture.width, min(picture.height, max(shown, LOWEST))))
+    for scale in SCALES:
+        for height in HEIGHTS:
+            cut = picture.crop((0, 0, picture.width, min(height, picture.height)))
+            if _fits(cut.resize((round(scale * cut.width), round(scale * cut.height)), _FINE), path):
                 return
     raise SystemExit(f"{path}: found {path.stat().st_size} bytes; expected at most {LARGEST}")
+
+
+def _fits(picture: Image.Image, path: Path) -> bool:
+    """Write a picture with as many colours as there is room for; whether there is."""
+    for number in COLOURS:
+        picture.quantize(number, dither=Image.Dither.NONE).save(path, optimize=True)
+        size = path.stat().st_size
+        if size <= LARGEST:
+            print(f"{path}: {picture.width} × {picture.height}, {number} colours, {size} bytes")
+            return True
+    return False
 
 
 if __name__ == "__main__":
