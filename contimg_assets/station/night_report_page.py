@@ -274,7 +274,8 @@ def _dot(x: float, y: float, face: str) -> str:
 def _range(values: Sequence[float], more: Sequence[float]) -> tuple[float, float]:
     """An axis that holds nearly all values, and what they are held against."""
     ordered = sorted(values)
-    away = len(ordered) - 1 - math.floor(_SHOWN * (len(ordered) - 1)) if ordered else 0
+    # Of few values, all.
+    away = math.floor((1 - _SHOWN) * max(0, len(ordered) - 1))
     inner = [*ordered[away : len(ordered) - away], *more]
     if not inner:
         return 0.0, 1.0

@@ -27,7 +27,7 @@ from contimg_assets.station.night_products import (
     send_report,
 )
 from contimg_assets.station.night_report import gather
-from contimg_assets.station.night_report_page import _round_values, page
+from contimg_assets.station.night_report_page import _range, _round_values, page
 from contimg_assets.station.reconcile import examine
 from contimg_assets.station.retention import plan
 from contimg_assets.station.versions import history
@@ -80,6 +80,12 @@ def test_the_page_needs_nothing_beside_it_and_shows_what_files_say_as_text(night
     assert "&lt;img src=x onerror" in text
     assert not re.findall(r'(?:src|href)="(?!https://contimg\.example\.org/|#)', text)
     assert "<script" not in text
+
+
+def test_an_axis_holds_few_values_and_leaves_out_the_wildest_of_many() -> None:
+    low, high = _range([1.17, 1.22], ())
+    assert low < 1.17 < 1.22 < high
+    assert _range([*map(float, range(100)), 1e6], ())[1] < 1e3
 
 
 def test_a_night_without_groups_has_a_report_and_a_word_has_none(nights: Nights) -> None:
