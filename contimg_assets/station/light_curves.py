@@ -21,6 +21,7 @@ from contimg_assets.radio.light_curves.files import read_rows, rows_schema, with
 from contimg_assets.radio.light_curves.periods import period_files
 from contimg_assets.radio.photometry.table import HEALPIX, read_measurements
 from contimg_assets.radio.sidereal_day import sidereal_time_deg
+from contimg_assets.radio.variability.colour import Index, spectral_index
 from contimg_assets.radio.variability.statistics import Variability, variability
 from contimg_assets.station.database import reading
 from contimg_assets.station.flux_scales import corrections
@@ -58,6 +59,8 @@ class LightCurve:
     statistics: Variability
     """Of measurements without flags other than *limit*, *moved* and *poor fit*, calibrated ones if there are
     any."""
+    index: Index
+    """Spectral index within the band, of the same; NaN where no slope was measured."""
     table: "pandas.DataFrame"
     """A row a measurement, in the order of time: the file's columns, and those of
     ``radio/light_curves/corrections.py`` (``flux_jy``, ``flux_error_jy``, …)."""
@@ -65,9 +68,11 @@ class LightCurve:
     def as_dict(self) -> dict[str, Any]:
         """As plain values; what is not a number is None."""
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict("records")
+        numbers = asdict(self.statistics)
+        numbers |= {"spectral_index": self.index.value, "spectral_index_error": self.index.error}
         statistics = {
             name: None if value is None or not np.isfinite(value) else value
-            for name, value in asdict(self.statistics).items()
+            for name, value in numbers.items()
         }
         return {
             "source": self.source,
@@ -294,10 +299,13 @@ def _not_merged(engine: Engine, store: Store) -> "pandas.DataFrame":
 def _curve(name: str, rows: "pandas.DataFrame") -> LightCurve:
     rows = rows.astype({"source": str, "kind": str, "group": str}).sort_values("mjd", ignore_index=True)
     good = counting(rows)
+    # A slope is of the apparent flux density: of one group, with one noise and one beam.
+    columns = ("apparent_jy", "slope_jy", "slope_error_jy")
     return LightCurve(
         name,
         float(rows["ra_deg"].mean()),
         float(rows["dec_deg"].mean()),
         variability(good["flux_jy"].to_numpy(), good["flux_error_jy"].to_numpy()),
+        spectral_index(*(good[column].to_numpy(np.float64) for column in columns)),
         rows,
     )

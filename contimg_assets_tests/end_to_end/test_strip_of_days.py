@@ -189,7 +189,7 @@ def strip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strip]:
 
 def named(source: Source) -> str:
     """As the survey names it."""
-    return nvss_line(source).split()[2]
+    return f"NVSS J{nvss_line(source).split()[3]}"
 
 
 def true_jy(source: Source, jy: float, rows: pandas.DataFrame) -> Any:
@@ -236,9 +236,10 @@ def test_three_days_of_a_strip(strip: Strip) -> None:
 def _constant_sources(strip: Strip) -> None:
     """Flux densities on the sky, with errors of noise, scale and calibration: right and as scattered."""
     pulls, etas = [], []
-    for source in strip.constant:
-        rows = strip.rows(named(source)) if _is_known(strip, source) else None
-        if rows is None or len(rows) < 5:
+    known = Archive(strip.home).survey_sources(limit=1000).index
+    for source in [one for one in strip.constant if named(one) in known]:
+        rows = strip.rows(named(source))
+        if len(rows) < 5:
             continue
         true = true_jy(source, source.flux_jy, rows)
         error = np.hypot(rows["flux_error_jy"], RELATIVE * true)
@@ -253,10 +254,6 @@ def _constant_sources(strip: Strip) -> None:
     assert len(etas) >= 10
     assert abs(np.median(pulls)) < 1.0
     assert np.median(etas) < 1.5
-
-
-def _is_known(strip: Strip, source: Source) -> bool:
-    return named(source) in Archive(strip.home).survey_sources(limit=1000).index
 
 
 def _changing_source(strip: Strip, source: Source, name: str, jy: tuple[float, ...]) -> None:
