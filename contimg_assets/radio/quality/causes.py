@@ -78,7 +78,9 @@ def _of_noise(numbers: Mapping[str, Any]) -> list[str]:
             "dishes that point elsewhere, beams that differ, gains that walked"
         )
     causes += _of_flags(numbers)
-    return causes or ["interference that was not flagged, data that are wrong, or antennas whose gains changed"]
+    return causes or [
+        "interference that was not flagged, data that are wrong, or antennas whose gains changed"
+    ]
 
 
 def _of_flags(numbers: Mapping[str, Any]) -> list[str]:
