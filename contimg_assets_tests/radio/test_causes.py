@@ -48,6 +48,12 @@ def good() -> dict[str, Any]:
         ({"flux_ratio_excess": 0.04, "calibrator_may_vary": 1.0}, ["it may vary"], ["beam"]),
         # As measured with interference that was not flagged whole; the Sun was up.
         ({"stripe_fraction": 0.07, "flag_fraction": 0.34}, ["interference"], ["Sun", "point elsewhere"]),
+        # As measured with one subband shifted by an integration, and one clipped for a time.
+        (
+            {"stripe_fraction": 0.118, "flux_ratio_excess": 0.033, "short_spacing_excess": 0.03},
+            ["a subband whose data are wrong", "data that are wrong"],
+            ["Sun", "point elsewhere"],
+        ),
         ({"noise_excess": 1.5, "strong_casa_jy": 30.0}, ["Cas A (about 30 Jy"], ["Sun"]),
         (
             {"flux_ratio_trend_excess": 0.06, "flux_ratio_excess": 0.04},

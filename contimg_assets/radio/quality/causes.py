@@ -48,6 +48,8 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     bad = {found.metric for found in judge(product, numbers) if found.measured and found.status != "PASS"}
     causes: list[str] = []
+    if bad & _SCALE and "stripe_fraction" in bad:
+        causes.append("a subband whose data are wrong (shifted in time, clipped)")
     if bad & _TREND:
         causes.append("a beam of another width than the model's, or dishes that point elsewhere")
     elif bad & _SCALE:
@@ -76,7 +78,9 @@ def _of_noise(numbers: Mapping[str, Any]) -> list[str]:
             "dishes that point elsewhere, beams that differ, gains that walked"
         )
     causes += _of_flags(numbers)
-    return causes or ["interference that was not flagged, or antennas whose gains changed"]
+    return causes or [
+        "interference that was not flagged, data that are wrong, or antennas whose gains changed"
+    ]
 
 
 def _of_flags(numbers: Mapping[str, Any]) -> list[str]:
