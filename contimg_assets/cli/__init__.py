@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "flags": ("flags", "Versions of a group's flags."),
     "calibrators": ("calibration", "Show when calibrators cross the beam on a day, how well..."),
     "registry": ("calibration", "The calibration registry."),
-    "antennas": ("antennas", "Show the beam of each antenna: where it points, and how wide it..."),
+    "antennas": ("antennas", "Show the beam of each antenna: where it points, and how..."),
     "provenance": ("calibration", "Tell from the header of IMAGE.fits what made it; exit code..."),
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
     "sources": ("survey", "Find sources of the survey: in a cone or a box, by what..."),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.applied_delays import keep_delays
+from contimg_assets.radio.beam import ASSUMED, Beam, Pattern, airy_power, half_power_radius
 from contimg_assets.radio.calibration.apply import apply, look
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field, subtract
@@ -692,3 +693,25 @@ def test_a_look_says_what_applying_would(scan: Scan, calibrated: dict[str, Any])
     assert {**told, "wall_seconds": 0} == {
         name: value for name, value in calibrated.items() if name not in written
     } | {"wall_seconds": 0}
+
+
+def test_the_beam_of_a_set_goes_with_what_it_calibrates(
+    scan: Scan, solved: dict[str, Any], tmp_path: Path
+) -> None:
+    """A set that was solved with another pattern says so, and its target is seen through that, clones too."""
+    assert solved["beam"]["used"] == ASSUMED.as_json()
+    assert len(solved["beam"]["dishes"]) == len(TINY.stations)
+    radii = np.linspace(0, 0.15, 300)
+    narrow = airy_power(1.1 * np.sin(radii), 1.405e9)[None]
+    beam = Beam(Pattern("a narrow one", np.array([1.405e9]), radii, narrow))
+    (tmp_path / "work").mkdir()
+    places = scan.ms, scan.flags, tmp_path / "set", tmp_path / "work"
+    told = solve(*places, CalibrationOptions(), group=KEY, calibrator=CALIBRATOR, beam=beam)
+    assert told["beam"]["used"]["version"] == "a narrow one"
+    calibration = Calibration(flags=scan.flags, tables=tmp_path / "set")
+    apply(scan.ms, calibration, tmp_path / "out.ms")
+    clone_tree(tmp_path / "out.ms", tmp_path / "clone.ms")
+    shape = read_shape(tmp_path / "clone.ms")
+    assert shape.beam.version == "a narrow one"
+    assert shape.beam.half_power_radius(1.405e9) == pytest.approx(half_power_radius(1.405e9) / 1.1, rel=2e-3)
+    assert scan.shape.beam == ASSUMED

@@ -19,7 +19,7 @@ from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets_tests.radio.skies import drifting_points
 from contimg_assets_tests.radio.transit_scans import scan_shape
 
-N = 40
+N = 30
 #: l and m, deg, and signal-to-noise ratio.
 SKY = np.array(
     [[0.9, 0.5, 1500.0], [-0.8, 0.6, 1200.0], [0.5, -1.0, 900.0], [-0.6, -0.8, 700.0], [0.0, 0.1, 2000.0]]
@@ -30,8 +30,8 @@ GRID = ImageGrid(1086, 10.0)
 
 @pytest.fixture(scope="module")
 def drift() -> Drift:
-    """A group of 40 antennas, one channel a subband, nothing flagged."""
-    shape = scan_shape(N, 8)
+    """A group of 30 antennas, one channel a subband, nothing flagged."""
+    shape = scan_shape(N, 6)
     centre = phasing.meridian_centre(float(shape.times_jd.mean()), shape.declination_rad)
     shape = replace(shape, centre=centre)
     data = unflagged(shape, np.ones(int(shape.cross.sum()), np.int64))

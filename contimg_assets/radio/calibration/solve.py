@@ -108,9 +108,10 @@ def solve(
     parameters = _parameters(options, reference.name)
     delays = _run_casa(averaged, out, parameters, shape, sums)
     put_back(out / "B.cal", loud)
-    found = assess(shape, sums, {kind: out / name for kind, _, name in TABLES})
+    tables = {kind: out / name for kind, _, name in TABLES}
+    found = assess(shape, sums, tables)
     beams = transit_beams(shape, sums, calibrator)
-    without_drift(shape, sums, calibrator, beams, {kind: out / name for kind, _, name in TABLES})
+    without_drift(shape, sums, calibrator, beams, tables, amplitudes=not options.fast)
     quality = {**_quality(out, live), **found.numbers, **beams.numbers}
     if quality["n_antennas_solved"] < _LEAST_SOLVED * len(live):
         raise CalibrationError(

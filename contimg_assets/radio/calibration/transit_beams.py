@@ -66,6 +66,12 @@ class DishBeam:
     walk: float
     """What is left of its gain's amplitude: rms of its change in an integration."""
 
+    def significant(self, array: Beam) -> tuple[float, float]:
+        """Its offset and width where they are significantly others than the array's, else the array's."""
+        east = abs(self.east_deg - array.east_deg) > USED_SIGMA * self.east_error_deg
+        width = abs(self.width - array.width) > USED_SIGMA * self.width_error
+        return self.east_deg if east else array.east_deg, self.width if width else array.width
+
     def as_json(self) -> dict[str, float]:
         """As the sidecar has it."""
         return {

@@ -22,12 +22,18 @@ from contimg_assets.radio.sky import Source
 
 
 def without_drift(
-    shape: GroupShape, sums: ScanSums, calibrator: Source, beams: TransitBeams, tables: dict[str, Path]
+    shape: GroupShape,
+    sums: ScanSums,
+    calibrator: Source,
+    beams: TransitBeams,
+    tables: dict[str, Path],
+    *,
+    amplitudes: bool = True,
 ) -> None:
     """Take from amplitudes of a set what the model's beam was wrong by.
 
     The bandpass loses what the array's beam differs by from the model's, mean over the scan; gains of several
-    intervals lose how each dish's beam changes between them.
+    intervals lose how each dish's beam changes between them, where that is significantly another.
 
     Parameters
     ----------
@@ -40,12 +46,14 @@ def without_drift(
         Of the scan.
     tables : dict
         Path of the tables BA and GA; changed in place.
+    amplitudes : bool
+        Gains of intervals have amplitudes, not phases only.
     """
     whole = np.arange(shape.n_times)
     if beams.beam != shape.beam:
         factor = _mean_voltage(shape, calibrator, beams, whole)
         _divide(tables["BA"], np.broadcast_to(factor[:, None], (shape.n_channels, 2)))
-    if len(sums.intervals) < 2:
+    if len(sums.intervals) < 2 or not amplitudes:
         return
     track = Track.of(shape, calibrator)
     middles = [float(shape.times_jd[times].mean()) - phasing.JD_OF_MJD_0 for times in sums.intervals]
@@ -53,7 +61,8 @@ def without_drift(
     common = [float(np.mean(_mean_voltage(shape, calibrator, beams, t))) / mean for t in sums.intervals]
     by_antenna = np.tile(np.array(common)[:, None], (1, len(shape.antenna_names)))
     for name, dish in beams.dishes.items():
-        own = track.log_voltage(dish.east_deg, dish.width).mean(axis=1)
+        east, width = dish.significant(beams.beam)
+        own = track.log_voltage(east, width).mean(axis=1)
         steps = np.array([own[times].mean() for times in sums.intervals]) - own.mean()
         by_antenna[:, shape.antenna_names.index(name)] = np.exp(steps)
     _divide_in_time(tables["GA"], np.array(middles), by_antenna)
