@@ -26,7 +26,7 @@ def test_feeds_that_are_louder_or_fainter(n_polarisations: int) -> None:
     power = count * factors[None, :, None] ** 2 * rng.uniform(0.9, 1.1, count.shape)
     power[:, (one == 0) & (two == 1)] *= 1e4
     nothing = np.zeros(0)
-    found = loudness(shape, ScanSums([], nothing, nothing, power, count, nothing))  # type: ignore[arg-type]
+    found = loudness(shape, ScanSums([], nothing, nothing, power, count, nothing, nothing))  # type: ignore[arg-type]
     told = np.arange(N_ANTENNAS) != 11
     for feed in range(min(2, n_polarisations)):
         assert np.allclose(found[shape.antennas[told], feed], true[told, feed], rtol=0.03)
