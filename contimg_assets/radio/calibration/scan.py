@@ -132,21 +132,10 @@ def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n
     return sums
 
 
-def write_averaged(
-    shape: GroupShape, sums: ScanSums, path: Path, loud: NDArray[np.float32] | None = None
-) -> None:
+def write_averaged(shape: GroupShape, sums: ScanSums, path: Path) -> None:
     """Write the averages as a Measurement Set of one row for each interval and baseline.
 
     Its DATA is ⟨V⟩, its model 1, its weights Σ|M|² over their median.
-
-    Parameters
-    ----------
-    shape : GroupShape
-    sums : ScanSums
-    path : Path
-        The new set.
-    loud : ndarray, optional
-        Amplitudes that are divided out, shape (n_cross, n_polarisations).
     """
     from casacore.tables import makearrcoldesc, maketabdesc, table
 
@@ -167,8 +156,6 @@ def write_averaged(
             average = np.divide(
                 sums.product[k], sums.model[k], where=good[k], out=np.zeros_like(sums.product[k])
             )
-            if loud is not None:
-                average /= loud[:, None]
             main.putcol("DATA", average, k * n, n)
             main.putcol("MODEL_DATA", np.ones_like(average), k * n, n)
             main.putcol("FLAG", ~good[k], k * n, n)

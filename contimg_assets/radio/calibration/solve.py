@@ -23,7 +23,6 @@ from contimg_assets.radio.applied_delays import delays_of
 from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
-from contimg_assets.radio.calibration.loudness import loudness, on_baselines, put_back
 from contimg_assets.radio.calibration.model import visible_sources
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import reference_antenna
@@ -102,12 +101,10 @@ def solve(
     sums = sum_scan(shape, flags_folder, model_sources, n_intervals)
     reference = reference_antenna(shape, sums, options.reference_antenna)
     averaged = work / "averaged.ms"
-    loud = loudness(shape, sums)
-    write_averaged(shape, sums, averaged, on_baselines(loud, shape))
+    write_averaged(shape, sums, averaged)
     live = _live_antennas(shape, sums)
     parameters = _parameters(options, reference.name)
     delays = _run_casa(averaged, out, parameters, shape, sums)
-    put_back(out / "B.cal", loud)
     tables = {kind: out / name for kind, _, name in TABLES}
     found = assess(shape, sums, tables)
     beams = transit_beams(shape, sums, calibrator)
