@@ -24,8 +24,8 @@ from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.errors import CalibrationError, ImagingError
-from contimg_assets.radio.images.local_noise import write_noise
-from contimg_assets.radio.images.source_finding import find_sources, read_plane
+from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
+from contimg_assets.radio.images.source_finding import find_sources, read_planes
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.measurement_set import read_shape
@@ -198,8 +198,8 @@ def _sources_of(folder: Path, calibrator: Source, before: Sequence[Source]) -> l
 
     Those of the round before are taken to where the rounds go (:func:`_limit`).
     """
-    plane = read_plane(folder / "field.image.fits")
-    power, noise = read_plane(folder / "field.pb.fits").pixels, write_noise(folder, "field")
+    planes = read_planes(folder, "field", NOISE_PLANES)
+    plane, power, noise = planes["image"], planes["pb"].pixels, write_noise(folder, "field", planes)
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
     cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")

@@ -1,5 +1,6 @@
 """The local noise of an image: what its residual shows, and what is left of sidelobes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.images.fits import write_image
 from contimg_assets.radio.images.noise import noise_map
 from contimg_assets.radio.images.sidelobes import add_sidelobes
-from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, ImagePlane, read_plane
+from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, ImagePlane
 
 
 def local_noise(
@@ -36,19 +37,23 @@ def local_noise(
     return add_sidelobes(plane, noise, psf, power, SOURCE_SIGMA, LEAST_POWER)
 
 
-def write_noise(folder: Path, name: str) -> NDArray[np.float32]:
+#: Planes from which the noise is told.
+NOISE_PLANES = ("image", "residual", "psf", "pb")
+
+
+def write_noise(folder: Path, name: str, planes: Mapping[str, ImagePlane]) -> NDArray[np.float32]:
     """Write the noise map beside the images that it is made of, and return it.
 
     Parameters
     ----------
     folder : Path
-        With ``<name>.image.fits`` and its companions; ``<name>.noise.fits`` is added.
+        With ``<name>.image.fits``; ``<name>.noise.fits`` is added.
     name : str
         Stem of the products' names.
+    planes : mapping
+        At least those of ``NOISE_PLANES``.
     """
-    plane, *others = (
-        read_plane(folder / f"{name}.{kind}.fits") for kind in ("image", "residual", "psf", "pb")
-    )
+    plane, *others = (planes[kind] for kind in NOISE_PLANES)
     noise = local_noise(plane, *(other.pixels for other in others))
     header = fits.getheader(folder / f"{name}.image.fits")
     for key in ("CHECKSUM", "DATASUM"):

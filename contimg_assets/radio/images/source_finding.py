@@ -5,6 +5,8 @@ source: the beam's slope across a source and the rising noise of the corrected
 image would each bias a fit there.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.gaussian_fits import Cut, Ellipse, Errors, condon_errors, gaussian
-from contimg_assets.radio.images.planes import opened
+from contimg_assets.radio.images.planes import opened, plane_file
 from contimg_assets.radio.images.resolved_sources import Cleaned, Peak, ResolvedSources, Size
 
 #: Sources are listed above this many times the local noise.
@@ -81,6 +83,20 @@ def read_plane(path: Path) -> ImagePlane:
         float(np.deg2rad(header["BPA"])),
         float(header["CRVAL3"]),
     )
+
+
+def read_planes(folder: Path, name: str, kinds: Sequence[str]) -> dict[str, ImagePlane]:
+    """Read planes of an image, whole or compressed, two at a time.
+
+    Raises
+    ------
+    MissingInputError
+        If one is not there.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        return dict(
+            zip(kinds, pool.map(lambda kind: read_plane(plane_file(folder, name, kind)), kinds), strict=True)
+        )
 
 
 def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:

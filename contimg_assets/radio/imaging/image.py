@@ -4,6 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -333,8 +334,13 @@ def _write_images(
         ("psf", result.psf, "", "Beam"),
         ("mask", result.mask, "", "Undefined"),
     )
-    for kind, pixels, unit, quantity in planes:
-        write_image(out / f"{name}.{kind}.fits", pixels, header, unit, quantity)
+    # Two at a time: swapping bytes and checksums take as long as writing.
+    with ThreadPoolExecutor(2) as pool:
+        for done in [
+            pool.submit(write_image, out / f"{name}.{kind}.fits", pixels, header, unit, quantity)
+            for kind, pixels, unit, quantity in planes
+        ]:
+            done.result()
 
 
 def _components(imaging: _Imaging, result: EngineImages) -> Components:

@@ -24,7 +24,7 @@ from contimg_assets.radio.images.source_finding import (
     Found,
     ImagePlane,
     find_sources,
-    read_plane,
+    read_planes,
 )
 from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.quality.artefacts import (
@@ -84,7 +84,7 @@ def image_numbers(
     """
     stem = image_name(folder)
     kinds = ("image", "pb", "residual", "model", "psf", "noise")
-    planes: dict[str, ImagePlane] = {kind: read_plane(plane_file(folder, stem, kind)) for kind in kinds}
+    planes = read_planes(folder, stem, kinds)
     if planes["psf"].pixels.shape != planes["image"].pixels.shape:
         raise MissingInputError(
             f"{folder}: the planes were compressed, and of the dirty beam only the middle was kept; "

@@ -7,6 +7,7 @@ belong here: comparisons with catalogues, which can be made again at any time
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from astropy.io import fits
 
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.fits import RestoringBeam, stamp
-from contimg_assets.radio.images.local_noise import write_noise
+from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.obscore import OBSCORE, obscore
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.source_files import write_source_files
-from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_plane
+from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_planes
 from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.plots.image import plot_image
 
@@ -80,14 +81,29 @@ def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[
     dict
         ``n_sources`` of the list.
     """
-    plane = read_plane(folder / f"{name}.image.fits")
-    residual, model, psf = (
-        read_plane(folder / f"{name}.{kind}.fits").pixels for kind in ("residual", "model", "psf")
-    )
-    power = read_plane(folder / f"{name}.pb.fits").pixels
+    with ThreadPoolExecutor(1) as hashing:
+        # The engine's files change no more, and are most of the bytes.
+        hashes = {}
+        for path in sorted(folder.glob(f"{name}.*.fits")):
+            _complete(path)
+            hashes[path] = hashing.submit(file_sha256, path)
+        n_sources = _add_products(folder, name, archive)
+        for path in sorted(set(folder.glob(f"{name}.*.fits")) - hashes.keys()):
+            _complete(path)
+        made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
+        sums = [(hashes[p].result() if p in hashes else file_sha256(p), p.name) for p in made]
+    (folder / CHECKSUMS).write_text("".join(f"{digest}  {file}\n" for digest, file in sums))
+    return {"n_sources": n_sources}
+
+
+def _add_products(folder: Path, name: str, archive: ArchiveOptions) -> int:
+    """Noise map, source list, picture and metadata; the number of sources."""
+    planes = read_planes(folder, name, (*NOISE_PLANES, "model"))
+    plane, power, psf = planes["image"], planes["pb"].pixels, planes["psf"].pixels
+    residual, model = planes["residual"].pixels, planes["model"].pixels
     header = fits.getheader(folder / f"{name}.image.fits")
     summary = json.loads((folder / "summary.json").read_text())
-    local = write_noise(folder, name)
+    local = write_noise(folder, name, planes)
     cleaned = Cleaned(residual, model, psf)
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
@@ -98,13 +114,9 @@ def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[
     write_source_files(table, folder, name, restoring)
     numbers = basic_numbers(plane.pixels, residual, summary)
     plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
-    for path in sorted(folder.glob(f"{name}.*.fits")):
-        _complete(path)
     known = obscore(folder / f"{name}.pbcor.fits", name, archive)
     (folder / OBSCORE).write_text(json.dumps(known, indent=1))
-    made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text("".join(f"{file_sha256(p)}  {p.name}\n" for p in made))
-    return {"n_sources": len(sources)}
+    return len(sources)
 
 
 def _complete(path: Path) -> None:
