@@ -4,21 +4,19 @@ Debian's Chromium, driven by Playwright.  ``PAGES`` is what axe and a person loo
 the app's own routes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus
-from dagster._core.test_utils import create_run_for_test
+from dagster import DagsterInstance
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from contimg_assets.partitions import PARTITION_TAG
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.images.options import ArchiveOptions
@@ -32,7 +30,6 @@ from contimg_assets.station.night_products import make_report
 from contimg_assets.station.operator_actions import OperatorActions
 from contimg_assets.station.sources import SourceQuery, find_sources
 from contimg_assets.station.survey_day import make_day
-from contimg_assets.web.api.jobs import USER_TAG
 from contimg_assets.web.app import guarded_app, own_app
 from contimg_assets.web.dagster_app import dagster_workspace, orchestrator_of
 from contimg_assets.web.orchestrator import Orchestrator
@@ -59,13 +56,6 @@ FLAGS = [
 PATIENCE_MS = 120_000
 #: Days of the survey: sources have statistics from three measurements on.
 DAYS = ("2026-01-29", "2026-01-30", "2026-01-31")
-#: Jobs that ended, and who asked for them.
-ENDED = (
-    ("process_group", DagsterRunStatus.SUCCESS, ""),
-    ("solve_calibrator", DagsterRunStatus.SUCCESS, ""),
-    ("image_group", DagsterRunStatus.FAILURE, "ann"),
-    ("convert_group", DagsterRunStatus.CANCELED, "ben"),
-)
 NIGHTS, SURVEY, EMPTY = "nights", "survey", "empty"
 
 
@@ -212,7 +202,6 @@ def panel_in(folder: Path) -> Iterator[Panel]:
         run = Run(instance)
         run.write(b"a line\n")
         names = _complete(nights, folder) | {"run": run.id}
-        _jobs_that_ended(instance, nights.keys)
         (folder / SURVEY).mkdir()
         survey = Installation(Settings(home=folder / SURVEY))
         names["source"] = _observe(survey)
@@ -264,13 +253,6 @@ def _complete(nights: Nights, folder: Path) -> dict[str, str]:
         "batch": batch,
         "night": night,
     }
-
-
-def _jobs_that_ended(instance: DagsterInstance, keys: Sequence[str]) -> None:
-    """Enter runs of the sensors and of people."""
-    for key, (job, status, user) in zip(keys, ENDED, strict=False):
-        tags = {PARTITION_TAG: key} | ({USER_TAG: user} if user else {})
-        create_run_for_test(instance, job_name=job, status=status, tags=tags)
 
 
 def _observe(station: Installation) -> str:
