@@ -117,7 +117,7 @@ def _images(deconvolution: Deconvolution, state: State) -> EngineImages:
         spectra=spectra.measured(state.spectra),
         outlier_sources=outliers.as_list(state.outliers),
         outlier_points=outliers.as_points(state.outliers),
-        dish_offsets=deconvolution.dish_offsets.as_dict(state.offsets),
+        dish_offsets=deconvolution.dish_offsets.as_columns(state.offsets),
     )
 
 
