@@ -82,8 +82,8 @@ def dish_beams(station: Installation, n_sets: int = SETS, n_images: int = IMAGES
     return beams
 
 
-def _offsets(station: Installation, n_images: int) -> list[dict[str, Any]]:
-    """What the newest images say, without those that say nothing."""
+def _offsets(station: Installation, n_images: int) -> list[dict[str, dict[str, Any]]]:
+    """What the newest images say of each antenna, without those that say nothing."""
     statement = (
         select(ProductVersion.numbers)
         .where(
@@ -95,7 +95,11 @@ def _offsets(station: Installation, n_images: int) -> list[dict[str, Any]]:
         .limit(n_images)
     )
     with reading(station.engine) as session:
-        return [numbers[OFFSETS] for numbers in session.scalars(statement) if numbers.get(OFFSETS)]
+        columns = [numbers[OFFSETS] for numbers in session.scalars(statement) if numbers.get(OFFSETS)]
+    return [
+        {name: {key: told[key][k] for key in told} for k, name in enumerate(told["antennas"])}
+        for told in columns
+    ]
 
 
 def _pairs(told: Iterable[dict[str, Any]], value: str, error: str) -> list[tuple[float, float]]:

@@ -43,8 +43,9 @@ def station(settings: Settings, tmp_path: Path) -> Installation:
         "7": {"north_deg": -0.2, "north_error_deg": 0.02},
         "12": {"north_deg": 0.1, "north_error_deg": 0.02},
     }
+    columns = {"antennas": [*north], **{k: [told[k] for told in north.values()] for k in north["7"]}}
     with transaction(station.engine) as session:
-        for key, numbers in zip(KEYS, ({"dish_offsets": north}, {"dish_offsets": {}}), strict=True):
+        for key, numbers in zip(KEYS, ({"dish_offsets": columns}, {"dish_offsets": {}}), strict=True):
             session.add(
                 ProductVersion(
                     key=key, product="image", version="a", path="none", numbers=numbers, settings={}, run=None

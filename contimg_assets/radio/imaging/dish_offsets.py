@@ -15,6 +15,7 @@ transit, which tell the mean too (``calibration/transit_beams.py``).
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numba
 import numpy as np
@@ -211,6 +212,7 @@ class DishOffsets:
         if len(known.used):
             self._add(residuals, known, 1.0)
         chosen = self._choose(points)
+        # Visibilities of another selection of baselines are nobody's.
         if not len(chosen[0]) or len(self._starts) - 1 != self._ends.shape[1]:
             return OffsetModel()
         shares = self._shares(chosen)
@@ -312,18 +314,20 @@ class DishOffsets:
         used = np.stack([_real(found[:, k], errors[:, k]) for k in range(_N)], axis=-1)
         return OffsetModel(used=used if used.any() else _no_offsets(), found=found, errors=errors)
 
-    def as_dict(self, model: OffsetModel) -> dict[str, dict[str, float]]:
-        """By antenna name: offsets from the array's mean with errors, deg; of the antennas that were seen."""
+    def as_columns(self, model: OffsetModel) -> dict[str, list[Any]]:
+        """Antennas that were seen, by name, and their offsets from the array's mean with errors, deg.
+
+        Columns, to 1e-5: every image keeps them.
+        """
+        seen = np.flatnonzero(np.isfinite(model.errors).all(axis=1))
+        if not len(seen):
+            return {}
         shape = self.drift.shape
+        values = np.stack([model.found, model.errors], axis=-1)[seen, 1:].reshape(len(seen), -1)
+        names = ("east_deg", "east_error_deg", "north_deg", "north_error_deg")
         return {
-            shape.antenna_names[shape.antennas[n]]: {
-                "east_deg": float(found[1]),
-                "east_error_deg": float(errors[1]),
-                "north_deg": float(found[2]),
-                "north_error_deg": float(errors[2]),
-            }
-            for n, (found, errors) in enumerate(zip(model.found, model.errors, strict=True))
-            if np.isfinite(errors).all()
+            "antennas": [shape.antenna_names[shape.antennas[n]] for n in seen],
+            **dict(zip(names, np.round(values, 5).T.tolist(), strict=True)),
         }
 
 

@@ -113,5 +113,5 @@ class EngineImages:
     """What was subtracted of each outlier source."""
     outlier_points: OutlierPoints | None = None
     """Their points, as they are to be predicted."""
-    dish_offsets: dict[str, dict[str, float]] | None = None
+    dish_offsets: dict[str, list[Any]] | None = None
     """Where each antenna points beside the array's mean; empty where no source tells."""

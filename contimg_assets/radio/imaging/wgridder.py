@@ -118,7 +118,7 @@ def _images(deconvolution: Deconvolution, state: State) -> EngineImages:
         slopes=spectra.left(state.residual_visibilities, deconvolution.gridder, l, m),
         outlier_sources=outliers.as_list(state.outliers),
         outlier_points=outliers.as_points(state.outliers),
-        dish_offsets=deconvolution.dish_offsets.as_dict(state.offsets),
+        dish_offsets=deconvolution.dish_offsets.as_columns(state.offsets),
     )
 
 
