@@ -628,6 +628,20 @@ def test_the_sensor_of_alarms_queues_messages_and_waits_for_no_address(
     assert all(each.attempts == 1 and each.error for each in queue)
 
 
+def tell_sensor(instance: DagsterInstance, event: DagsterEvent, run_id: str) -> None:
+    """Let the sensor of failed runs see the end of one."""
+    finished = instance.get_run_by_id(run_id)
+    assert finished is not None
+    context = build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=event,
+        dagster_instance=instance,
+        dagster_run=finished,
+        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
+    ).for_run_failure()
+    failed_runs(context)
+
+
 def tell_of_failed_run(
     home: Path,
     records: StationRecords,
@@ -651,16 +665,7 @@ def tell_of_failed_run(
     event = instance.report_run_failed(run, "the run worker is gone")
     if not before:
         records.begin(TARGET, "a later run")
-    finished = instance.get_run_by_id(run.run_id)
-    assert finished is not None
-    context = build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_event=event,
-        dagster_instance=instance,
-        dagster_run=finished,
-        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
-    ).for_run_failure()
-    failed_runs(context)
+    tell_sensor(instance, event, run.run_id)
 
 
 def test_the_group_of_a_run_that_was_killed_is_pending_again_and_told(
@@ -700,14 +705,7 @@ def test_a_run_that_found_its_group_taken_does_not_fail_it_when_its_holder_has_e
     assert not result.success
     DatabaseResource().leases().release("the holder")
     (event,) = (event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
-    context = build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_event=event,
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
-    ).for_run_failure()
-    failed_runs(context)
+    tell_sensor(instance, event, result.run_id)
     assert records.group(TARGET).state == "in_progress"
     assert NotifierResource().notifier().recent()[-1]["kind"] == "run_failed"
 
@@ -751,15 +749,6 @@ def test_an_imaging_run_that_was_killed_before_it_took_its_group_lets_it_go_on(
         event = DagsterEvent("STEP_FAILURE", "image_group", event_specific_data=failed)
         instance.report_dagster_event(event, run.run_id)
     event = instance.report_run_failed(run, "the run worker is gone")
-    finished = instance.get_run_by_id(run.run_id)
-    assert finished is not None
-    context = build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_event=event,
-        dagster_instance=instance,
-        dagster_run=finished,
-        resources={"database": DatabaseResource(), "storage": StoreResource(), "alerts": NotifierResource()},
-    ).for_run_failure()
-    failed_runs(context)
+    tell_sensor(instance, event, run.run_id)
     group = records.group(TARGET)
     assert (group.state, group.retries) == (("failed", 0) if step_failed else ("pending", 1))
