@@ -62,6 +62,7 @@ def system_router(parts: Parts) -> APIRouter:
     """Routes about the whole installation."""
     router = APIRouter(prefix=API, tags=["system"])
     _add_state(router, parts)
+    _add_antennas(router, parts)
     _add_history(router, parts)
     return router
 
@@ -101,8 +102,8 @@ def _add_state(router: APIRouter, parts: Parts) -> None:
         return Me.model_validate(require(request, Role.VIEWER))
 
 
-def _add_history(router: APIRouter, parts: Parts) -> None:
-    """What it has seen, and who did what."""
+def _add_antennas(router: APIRouter, parts: Parts) -> None:
+    """Antennas, and their beams."""
     station = parts.station
 
     @router.get("/antennas", response_model=AntennaList)
@@ -117,6 +118,11 @@ def _add_history(router: APIRouter, parts: Parts) -> None:
     def beams() -> DishBeamList:
         """Where each dish points and how wide its beam is, from the newest calibration sets and images."""
         return DishBeamList(items=[DishBeam.model_validate(each) for each in dish_beams(station)])
+
+
+def _add_history(router: APIRouter, parts: Parts) -> None:
+    """What it has seen, and who did what."""
+    station = parts.station
 
     @router.get("/pointing", response_model=SpellList)
     def pointing(since: Since = "") -> SpellList:
