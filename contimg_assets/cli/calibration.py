@@ -17,9 +17,9 @@ from rich.table import Table
 from contimg_assets.cli.arguments import DECLINATION, GROUP
 from contimg_assets.cli.common import Opened, json_option, told_plainly
 from contimg_assets.cli.tables import show
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.settings import get_settings
-from contimg_assets.station.calibration_folders import SOLUTIONS
 from contimg_assets.station.calibration_selection import need_of
 from contimg_assets.station.models import SET_STATES
 from contimg_assets.station.store import Store
@@ -260,7 +260,7 @@ def _import_one(opened: Opened, folder: Path) -> tuple[str, str]:
     casa.configure(opened.settings.home / "casa")
     from contimg_assets.radio.quality.calibration import calibration_numbers
 
-    sidecar = folder / SOLUTIONS
+    sidecar = folder / SIDECAR
     if not sidecar.is_file():
         raise MissingInputError(f"{sidecar}: found no sidecar; expected that of a solved set")
     solutions = json.loads(sidecar.read_text(encoding="utf-8"))

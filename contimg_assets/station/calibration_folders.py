@@ -15,14 +15,15 @@ from sqlalchemy import Engine, Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.files import write_atomically
 from contimg_assets.station.database import transaction
 from contimg_assets.station.models import CalibrationSet, CalibrationTable
 from contimg_assets.station.numbers import finite
 from contimg_assets.station.store import STAGING, TRASH, remove_tree
 
-#: Sidecars in a set's folder: what the solver said, and the registry's own.
-SOLUTIONS, STATE = "solutions.json", "registry.json"
+#: The registry's own sidecar in a set's folder, beside the solver's.
+STATE = "registry.json"
 #: What the registry's own sidecar keeps of the row; the rest is the solver's.
 _STATE_COLUMNS = ("id", "status", "reason", "replaced_by", "valid_from_mjd", "valid_to_mjd")
 
@@ -66,7 +67,7 @@ def put_sidecars_right(sets: Iterable[CalibrationSet], folder: Path) -> list[str
 def _is_entered(session: Session, final: Path) -> bool:
     """Whether a set's row is there, or is being entered by another's transaction, which is waited for."""
     attempt = session.begin_nested()
-    solutions, state = (json.loads((final / name).read_text(encoding="utf-8")) for name in (SOLUTIONS, STATE))
+    solutions, state = (json.loads((final / name).read_text(encoding="utf-8")) for name in (SIDECAR, STATE))
     session.add(row_of(solutions, {**state, "replaced_by": None}, final.relative_to(final.parent.parent)))
     try:
         session.flush()

@@ -21,12 +21,12 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.errors import CalibrationError, MissingInputError, StateError
 from contimg_assets.radio.files import clone_tree, scratch_folder, tree_sha256
 from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.limits import load_limits
 from contimg_assets.station.calibration_folders import (
-    SOLUTIONS,
     STATE,
     put_sidecars_right,
     row_of,
@@ -140,7 +140,7 @@ class CalibrationRegistry:
         with scratch_folder(staging, set_id) as folder:
             staged = folder / "built"
             clone_tree(built, staged)
-            (staged / SOLUTIONS).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
+            (staged / SIDECAR).write_text(json.dumps(finite(solutions), indent=1), encoding="utf-8")
             for table in row.tables:
                 digest = tree_sha256(staged / table.file)
                 if digest != table.sha256:
@@ -179,7 +179,7 @@ class CalibrationRegistry:
             }
             for set_id, state in states.items():
                 folder = self.folder / set_id
-                solutions = json.loads((folder / SOLUTIONS).read_text(encoding="utf-8"))
+                solutions = json.loads((folder / SIDECAR).read_text(encoding="utf-8"))
                 row = row_of(solutions, {**state, "replaced_by": None}, folder.relative_to(self.home))
                 session.add(row)
             session.flush()

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 
 from contimg_assets.radio.calibration.compatibility import Finding
+from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.errors import NoCalibratorError
-from contimg_assets.station.calibration_registry import HOURS_PER_DAY, SOLUTIONS
+from contimg_assets.station.calibration_registry import HOURS_PER_DAY
 from contimg_assets.station.calibration_selection import CalibrationSelection, need_of
 from contimg_assets.station.database import reading
 from contimg_assets.station.models import CalibrationSet, GroupCalibration, GroupSummary
@@ -87,5 +88,5 @@ def ever_calibrated(engine: Engine, set_id: str) -> list[str]:
 
 def solver_sidecar(found: CalibrationSet, home: Path) -> dict[str, Any]:
     """What the solver said of a set; empty if that is not there."""
-    path = home / found.path / SOLUTIONS
+    path = home / found.path / SIDECAR
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
