@@ -23,7 +23,6 @@ from contimg_assets.radio.applied_delays import delays_of
 from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
-from contimg_assets.radio.calibration.model import visible_sources
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
@@ -34,6 +33,7 @@ from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
+from contimg_assets.radio.model_visibilities import visible_sources
 from contimg_assets.radio.sky import Source
 
 #: A set in which fewer antennas than this part of the live ones have solutions is no set.
