@@ -206,7 +206,8 @@ def make_image(
     strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
     if strong:
-        header["STRONG"] = ("; ".join(one.text for one in strong), "strong sources above the horizon")
+        # Without a comment: there is no room for one.
+        header["STRONG"] = "; ".join(one.text for one in strong)
     _write_images(out, name, result, power, header, options.beam_cutoff)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
     injected = _inject(imaging, result, power, out / f"{name}.image.fits") if options.inject else {}
