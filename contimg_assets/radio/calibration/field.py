@@ -168,12 +168,11 @@ def _sources_around(
 
 
 def _choices(asked: ImagingOptions) -> ImagingOptions:
-    """As shallow an image as tells the sources that count."""
+    """No more of an image than tells the sources that count."""
     return asked.replaced(
         {
             "engine": "wgridder",
             "field_deg": min(asked.field_deg, _FIELD_DEG),
-            "threshold_sigma": max(asked.threshold_sigma, _LEAST_SIGMA / 2),
             "major_cycles": min(asked.major_cycles, _MAJOR_CYCLES),
             "seed_sigma": 2 * _LEAST_SIGMA,
             "outside_sigma": None,
