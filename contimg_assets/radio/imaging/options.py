@@ -50,7 +50,8 @@ class ImagingOptions(Options):
     noise are looked for, and what is seen of them is taken away (our own engine only); None: only named."""
     spectra_sigma: float | None = Field(default=300.0, ge=30)
     """Sources of this many times the expected noise have their spectral indices measured and are subtracted
-    with them (our own engine only); None: all are taken to have the typical one."""
+    with them (our own engine only); None: all are taken to have the typical one, and no slopes are
+    measured."""
     inject: bool = False
     """Make a second image of the data with known sources added to the visibilities, and tell what of them
     CLEAN keeps (our own engine only; takes as long as an image)."""

@@ -115,7 +115,9 @@ def _images(deconvolution: Deconvolution, state: State) -> EngineImages:
         components=state.all_components,
         indices=spectra.indices(state.spectra, l, m, deconvolution.beam_rad),
         spectra=spectra.measured(state.spectra),
-        slopes=spectra.left(state.residual_visibilities, deconvolution.gridder, l, m),
+        slopes=None
+        if deconvolution.options.spectra_sigma is None
+        else spectra.left(state.residual_visibilities, deconvolution.gridder, l, m),
         outlier_sources=outliers.as_list(state.outliers),
         outlier_points=outliers.as_points(state.outliers),
         dish_offsets=deconvolution.dish_offsets.as_columns(state.offsets),
