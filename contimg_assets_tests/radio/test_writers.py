@@ -252,6 +252,25 @@ def test_memory_does_not_grow_with_the_integrations(tmp_path: Path) -> None:
 # -- who can read it -------------------------------------------------------------------------
 
 
+def _written() -> int:
+    """Bytes that this process has asked the system to write."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
+
+
+def test_every_byte_is_written_once(tmp_path: Path) -> None:
+    """No table is filled with zeros first, and no sub-table is written row after row from its beginning: that
+    was 2.3 GB of the 3.7 GB that a full group's set of 1.4 GB took."""
+    order = tuple(range(60))
+    files = write_files(tmp_path / "in", 5, tuple(range(16)), n_times=3, n_channels=8, order=order)
+    before = _written()
+    convert(files, tmp_path / "out.ms", "direct")
+    written = _written() - before
+    size = sum(path.stat().st_size for path in (tmp_path / "out.ms").rglob("*") if path.is_file())
+    # Measured: 1.09, and 1.75 before.
+    assert written < 1.3 * size
+
+
 def test_dask_ms_reads_the_set(tmp_path: Path) -> None:
     """Main table and every sub-table as datasets with whole columns, values as casacore has them."""
     from daskms import xds_from_ms, xds_from_table

@@ -261,6 +261,7 @@ def _stream(
             "WEIGHT": weights,
             "SIGMA": np.divide(1, np.sqrt(weights), where=weights > 0, out=np.zeros_like(weights)),
         }
+        main.addrows(n_baselines)
         for name, values in columns.items():
             main.putcol(name, values, t * n_baselines, n_baselines)
     n_values = reader.visibilities.size * n_times * len(files)

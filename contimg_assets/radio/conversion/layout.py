@@ -3,6 +3,7 @@
 Belongs here: what a set looks like before any visibility is in it.
 """
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,9 @@ class Layout:
     history: str
 
 
+#: Tiles of an integration (57 MB of DATA for 96 antennas) stay in memory until they are full: a smaller cache
+#: writes them half full and reads them again.
+_CACHE_BYTES = 2**27
 #: Rows of WEIGHT_SPECTRUM in a bucket, if they all differ.
 _WEIGHT_ROWS = 64
 
@@ -63,10 +67,11 @@ _WEIGHT_ROWS = 64
 def create(
     ms: Path, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: NDArray[np.int64]
 ) -> Iterator[Any]:
-    """Make the set with all of its rows and sub-tables.
+    """Make the set with all of its sub-tables.
 
-    To be filled in: UVW, DATA, FLAG, WEIGHT_SPECTRUM, WEIGHT, SIGMA, before the
-    table is closed: closing fills with zeros whatever tile has not been written.
+    To be filled in: UVW, DATA, FLAG, WEIGHT_SPECTRUM, WEIGHT, SIGMA, integration after integration, the rows
+    of each added just before.  Rows that were there before, all at once, would be written as zeros, read
+    again and written a second time.
 
     Parameters
     ----------
@@ -78,7 +83,7 @@ def create(
     Yields
     ------
     casacore.tables.table
-        The main table, writable.
+        The main table, writable, without rows; its other columns are filled when the caller is done.
     """
     from casacore import tables
 
@@ -118,25 +123,31 @@ def create(
     for name in _CONSTANT:
         manage("IncrementalStMan", name, [name])
     manage("StandardStMan", "Antennas", ["ANTENNA1", "ANTENNA2"])
-    n_times, n_baselines = len(layout.times_s), len(antenna_1)
     with tables.default_ms(str(ms), description, managers) as main:
-        main.addrows(n_times * n_baselines)
-        main.putcol("ANTENNA1", np.tile(antenna_1.astype(np.int32), n_times))
-        main.putcol("ANTENNA2", np.tile(antenna_2.astype(np.int32), n_times))
-        times = np.repeat(layout.times_s, n_baselines)
-        lengths = np.full(len(times), layout.integration_s)
-        for name, values in (("TIME", times), ("INTERVAL", lengths)):
-            main.putcol(name, values)
-        for name, values in (("TIME_CENTROID", times), ("EXPOSURE", lengths)):
-            main.putcol(name, values)
-        main.putcol("SCAN_NUMBER", np.ones(len(times), np.int32))
         main.putcolkeyword("DATA", "QuantumUnits", "uncalib")
         # pyuvdata's note on which antenna comes first: uvw are antenna 2 less antenna 1.
         main.putkeyword("pyuvdata_flip_conj", False)
         _instrument(ms, layout)
         _sky(ms, layout)
         _course(ms, layout)
+        for name in ("DATA", "FLAG"):
+            main.setmaxcachesize(name, _CACHE_BYTES)
         yield main
+        _fill_rows(main, layout, antenna_1, antenna_2)
+
+
+def _fill_rows(main: Any, layout: Layout, antenna_1: NDArray[np.int64], antenna_2: NDArray[np.int64]) -> None:
+    """Columns that hold one value a row, or one of few."""
+    n_times, n_baselines = len(layout.times_s), len(antenna_1)
+    main.putcol("ANTENNA1", np.tile(antenna_1.astype(np.int32), n_times))
+    main.putcol("ANTENNA2", np.tile(antenna_2.astype(np.int32), n_times))
+    times = np.repeat(layout.times_s, n_baselines)
+    lengths = np.full(len(times), layout.integration_s)
+    for name, values in (("TIME", times), ("INTERVAL", lengths)):
+        main.putcol(name, values)
+    for name, values in (("TIME_CENTROID", times), ("EXPOSURE", lengths)):
+        main.putcol(name, values)
+    main.putcol("SCAN_NUMBER", np.ones(len(times), np.int32))
 
 
 def _fill(ms: Path, name: str, n_rows: int, **columns: Any) -> None:
@@ -256,6 +267,12 @@ def _course(ms: Path, layout: Layout) -> None:
 
     n_antennas, n_times = len(layout.antenna_names), len(layout.times_s)
     times = np.repeat(layout.times_s, n_antennas)
+    description = tables.required_ms_desc("POINTING")
+    for name in ("DIRECTION", "TARGET"):
+        # Of fixed shape: a cell of any shape is written with all that came before it, 0.9 GB for 96 antennas.
+        description[name].update(shape=np.array([1, 2], np.int32), ndim=2, option=5)
+    shutil.rmtree(ms / "POINTING")
+    tables.default_ms_subtable("POINTING", f"{ms}/POINTING", description).close()
     _fill(
         ms,
         "POINTING",
