@@ -34,7 +34,7 @@ def test_walks_of_antennas_come_back_and_with_them_what_they_leave_in_the_mean(t
     assert np.allclose(np.log(found.factor), walk, atol=1e-6)
     assert found.numbers["n_gains_walked"] == 120
     assert found.numbers["gain_walk_scatter"] == pytest.approx(0.03, rel=0.25)
-    assert found.numbers["common_change"] == 0.0
+    assert found.numbers["gain_common_change"] == 0.0
 
 
 def test_a_change_of_all_antennas_alike_is_nobodys_and_told(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_change_of_all_antennas_alike_is_nobodys_and_told(tmp_path: Path) -> N
     now = POWER * (1.04 * np.exp(2 * walk))[..., None]
     found = walk_since(SHAPE, {LEVELS: _levels(now)}, [_set(tmp_path / "a", POWER)], 0.0)
     assert np.log(found.factor).mean() == pytest.approx(0.0, abs=1e-6)
-    assert found.numbers["common_change"] == pytest.approx(np.sqrt(1.04) - 1, abs=2e-3)
+    assert found.numbers["gain_common_change"] == pytest.approx(np.sqrt(1.04) - 1, abs=2e-3)
     assert np.allclose(np.log(found.factor) - walk, -walk.mean(), atol=1e-6)
 
 
@@ -60,7 +60,7 @@ def test_what_is_not_known_or_too_large_is_left(tmp_path: Path) -> None:
     assert found.numbers["n_gains_walked"] == 2 * 57
     # Not a walk of single ones: no scatter at all.
     assert np.allclose(found.factor, 1.0)
-    assert found.numbers["common_change"] == pytest.approx(np.sqrt(1.02) - 1, rel=1e-3)
+    assert found.numbers["gain_common_change"] == pytest.approx(np.sqrt(1.02) - 1, rel=1e-3)
 
 
 def test_between_two_sets_levels_are_between(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ class Walk:
     factor: NDArray[np.float64]
     """Amplitude now over then, shape (n_antennas_telescope, 2); 1 where nothing is known."""
     numbers: dict[str, float]
-    """``gain_walk_scatter`` (of amplitudes), ``gain_walk_mean``, ``common_change`` (what is left alone), and
-    ``n_gains_walked``, of antennas and feeds; nothing where the set has no levels."""
+    """``gain_walk_scatter`` (of amplitudes), ``gain_walk_mean``, ``gain_common_change`` (what is left
+    alone), and ``n_gains_walked``, of antennas and feeds; nothing where the set has no levels."""
 
 
 def walk_since(shape: GroupShape, summary: Mapping[str, Any], sets: list[Path], weight: float) -> Walk:
@@ -104,7 +104,7 @@ def _walk(change: NDArray[np.float64]) -> Walk:
     numbers = {
         "gain_walk_scatter": scatter,
         "gain_walk_mean": float(np.expm1(mean)),
-        "common_change": float(np.expm1(common)),
+        "gain_common_change": float(np.expm1(common)),
         "n_gains_walked": float(n),
     }
     return Walk(factor, numbers)
