@@ -209,6 +209,7 @@ def _calibrate(
     provenance = {
         **chosen.provenance(),
         "flags": {"sha256": tree_sha256(flags), "bad_antenna_fraction": result.get("bad_antenna_fraction")},
+        "gain_walk": {name: result[name] for name in _GAIN_WALK if name in result},
         "self_calibration": result.get("self_calibration"),
         "software": software_versions(),
     }
@@ -227,6 +228,8 @@ def _calibrate(
     return published
 
 
+#: What it keeps of what gains did since the calibrator, and images tell.
+_GAIN_WALK = ("gain_walk_scatter", "gain_walk_mean", "gain_common_change", "n_gains_walked")
 #: What the provenance keeps of self-calibration; the rest is in its sidecar.
 _SELFCAL = ("rounds_kept", "ended", "rms_before_mjy_beam", "rms_after_mjy_beam", "flux_ratio", "tables")
 

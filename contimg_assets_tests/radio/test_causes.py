@@ -62,6 +62,7 @@ def good() -> dict[str, Any]:
         ),
         ({"short_spacing_excess": 40.0}, ["the Sun"], ["beam"]),
         ({"short_spacing_excess": 40.0, "strong_sun_jy": 0.0}, ["extended emission"], ["Sun"]),
+        ({"gain_common_change": 0.08}, ["all antennas' power"], ["Sun"]),
         ({"system_noise_ratio": 1.6}, ["receivers noisier"], ["Sun"]),
         ({"astrometric_offset_arcsec": 3.0}, ["ionosphere"], ["beam"]),
     ],

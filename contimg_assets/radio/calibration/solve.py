@@ -31,8 +31,10 @@ from contimg_assets.radio.calibration.transit_beams import transit_beams
 from contimg_assets.radio.calibration.transit_gains import without_drift
 from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.caltables.solutions import read_table
+from contimg_assets.radio.corrections.levels import LEVELS
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.flagging.flag_file import read_summary
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.model_visibilities import visible_sources
 from contimg_assets.radio.sky import Source
@@ -148,6 +150,7 @@ def solve(
         "quality": quality,
         "antenna_quality": found.antennas,
         "phases_deg": found.phases_deg,
+        LEVELS: read_summary(flags_folder).get(LEVELS, {}),
         "beam": beams.as_json(),
         "wall_seconds": time.monotonic() - began,
     }

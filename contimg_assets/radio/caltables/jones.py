@@ -67,6 +67,10 @@ class Jones:
         """The same for some of the baselines, in the order of ``rows``."""
         return replace(self, antenna_1=self.antenna_1[rows], antenna_2=self.antenna_2[rows])
 
+    def changed(self, factor: NDArray[np.float64]) -> "Jones":
+        """The same with gains that are larger by a factor, shape (n_antennas_telescope, 2)."""
+        return replace(self, inverse=(self.inverse / factor[None, :, None]).astype(np.complex64))
+
     @property
     def unsolved(self) -> NDArray[np.bool_]:
         """Antennas without any solution, shape (n_antennas_telescope,)."""

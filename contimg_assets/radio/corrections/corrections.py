@@ -19,6 +19,7 @@ from contimg_assets.radio.caltables.interpolation import interpolate
 from contimg_assets.radio.caltables.jones import Jones, read_jones
 from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.corrections.applied import Calibration
+from contimg_assets.radio.corrections.levels import walk_since
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.flagging.antenna_spans import Span
 from contimg_assets.radio.flagging.bad_antennas import beyond_jumps, flag_integration
@@ -76,6 +77,8 @@ def open_corrections(shape: GroupShape, calibration: Calibration) -> Iterator[Co
         other = read_jones([calibration.other / name for _, _, name in TABLES], shape)
         jones, drift = interpolate(jones, other, calibration.weight)
     told = read_summary(calibration.flags)
+    walked = walk_since(shape, told, calibration.sets, calibration.weight)
+    jones = jones.changed(walked.factor)
     jumped = beyond_jumps(told.get("jumps", []), shape, _solved_mjd(calibration.tables))
     others = _other_delays(shape, calibration.sets)
     delayed = [
@@ -93,6 +96,7 @@ def open_corrections(shape: GroupShape, calibration: Calibration) -> Iterator[Co
         "antennas_with_other_delays": others,
         "bad_antenna_fraction": told.get("bad_span_fraction", 0.0) + _part(spans, shape),
         **drift,
+        **walked.numbers,
     }
     with open_flags(calibration.flags, shape.data_shape) as stored:
 

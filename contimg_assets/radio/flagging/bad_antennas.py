@@ -39,6 +39,8 @@ class AntennaProducts:
     """Products with the integration before, shape (n_times, n_baselines, n_feeds)."""
     autos: NDArray[np.float32]
     """Autocorrelations over their median in time, shape (n_subbands, n_times, n_antennas, n_feeds)."""
+    levels: NDArray[np.float32]
+    """That median, shape (n_subbands, n_antennas, n_feeds)."""
 
     @classmethod
     def of(cls, shape: GroupShape) -> "AntennaProducts":
@@ -52,6 +54,7 @@ class AntennaProducts:
             np.zeros(size, np.int32),
             np.zeros(size[1:], np.complex64),
             autos,
+            np.full((size[0], *autos.shape[2:]), np.nan, np.float32),
         )
 
     @property
@@ -68,7 +71,8 @@ class AntennaProducts:
             values = np.ascontiguousarray(data[:, own][..., self.hands])
             bad = np.ascontiguousarray(flags[:, own][..., self.hands])
             antennas = np.searchsorted(self.shape.antennas, self.shape.antenna_1[part][own])
-            self.autos[:, :, antennas] = statistics.autocorrelation_levels(values, bad, telescope.N_SUBBANDS)
+            relative, level = statistics.autocorrelation_levels(values, bad, telescope.N_SUBBANDS)
+            self.autos[:, :, antennas], self.levels[:, antennas] = relative, level
 
     def add(
         self,
@@ -139,6 +143,18 @@ class BadAntennas:
             "bad_spans": [s.told(names) for s in self.spans],
             "jumps": [jump.told(names) for jump in self.jumps],
             "bad_span_fraction": self._lost(shape),
+        }
+
+    def levels(self, shape: GroupShape, products: AntennaProducts) -> dict[str, list[list[float | None]]]:
+        """Autocorrelations of antennas by name, of each feed, of each subband; none of bad ones' own."""
+        strange = {s.antenna for s in self.spans} | {j.antenna for j in self.jumps}
+        return {
+            shape.antenna_names[a]: [
+                [float(f"{v:.6g}") if np.isfinite(v) else None for v in products.levels[:, place, feed]]
+                for feed in range(products.levels.shape[2])
+            ]
+            for place, a in enumerate(shape.antennas)
+            if place not in strange
         }
 
     def alarms(self, shape: GroupShape) -> list[str]:

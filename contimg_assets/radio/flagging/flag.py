@@ -90,6 +90,7 @@ def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] 
     rfi_fraction = _flagged(ms, found.flags, cross) - before
     bad = flag_antennas(shape, found.flags, found.products, options.dead_coherence)
     summary = summarise(shape, found.flags, bad.coherence.relative())
+    summary["autocorrelation_levels"] = bad.levels(shape, found.products)
     numbers = {
         "flag_fraction": _flagged(ms, found.flags, cross),
         "known_bad_fraction": known,

@@ -182,7 +182,7 @@ def split_band_products(
 @numba.njit(parallel=True, cache=True, nogil=True)
 def autocorrelation_levels(
     data: NDArray[np.complex64], flags: NDArray[np.bool_], n_subbands: int
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Autocorrelations over their own median in time, by subband: the bandpass is divided out.
 
     Parameters
@@ -192,15 +192,19 @@ def autocorrelation_levels(
 
     Returns
     -------
-    ndarray, float32, shape (n_subbands, n_times, n_antennas, n_polarisations)
+    relative : ndarray, float32, shape (n_subbands, n_times, n_antennas, n_polarisations)
         Medians over a subband's channels; NaN where all is flagged.
+    level : ndarray, float32, shape (n_subbands, n_antennas, n_polarisations)
+        Medians over a subband's channels of what they are divided by; NaN where there is nothing.
     """
     n_times, n_antennas, n_channels, n_pols = data.shape
     width = n_channels // n_subbands
     out = np.full((n_subbands, n_times, n_antennas, n_pols), np.nan, np.float32)
+    level = np.full((n_subbands, n_antennas, n_pols), np.nan, np.float32)
     for a in numba.prange(n_antennas):
         kept = np.empty(max(n_times, width), np.float32)
         plane = np.empty((n_times, n_channels), np.float32)
+        middles = np.empty(n_channels, np.float32)
         for p in range(n_pols):
             for c in range(n_channels):
                 n = 0
@@ -210,9 +214,17 @@ def autocorrelation_levels(
                         kept[n] = plane[t, c]
                         n += 1
                 middle = np.median(kept[:n]) if n > 0 else np.float32(0)
+                middles[c] = middle
                 for t in range(n_times):
                     plane[t, c] = plane[t, c] / middle if middle > 0 else np.nan
             for s in range(n_subbands):
+                n = 0
+                for c in range(s * width, (s + 1) * width):
+                    if middles[c] > 0:
+                        kept[n] = middles[c]
+                        n += 1
+                if n > 0:
+                    level[s, a, p] = np.median(kept[:n])
                 for t in range(n_times):
                     n = 0
                     for c in range(s * width, (s + 1) * width):
@@ -221,4 +233,4 @@ def autocorrelation_levels(
                             n += 1
                     if n > 0:
                         out[s, t, a, p] = np.median(kept[:n])
-    return out
+    return out, level

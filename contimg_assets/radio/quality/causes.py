@@ -59,6 +59,8 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
         causes += _of_noise(numbers)
     if "short_spacing_excess" in bad and not (bad & _NOISE):
         causes += _strong(numbers) or ["extended emission, or interference that all dishes hear"]
+    if "gain_common_change" in bad:
+        causes.append("a change of all antennas' power since the calibrator: gains, or the systems' noise")
     if "system_noise_ratio" in bad:
         causes.append("receivers noisier than nominal, or interference that was not flagged")
     if bad & _DATA and not (bad & _NOISE):

@@ -133,6 +133,11 @@ def _known_numbers(summary: dict[str, Any]) -> dict[str, float]:
     told = (summary.get("calibration") or {}).get("flags") or {}
     if told.get("bad_antenna_fraction") is not None:
         numbers["bad_antenna_fraction"] = float(told["bad_antenna_fraction"])
+    walked = (summary.get("calibration") or {}).get("gain_walk") or {}
+    # Where autocorrelations of the calibrator's scan are known.
+    if "gain_common_change" in walked:
+        numbers["gain_walk_scatter"] = float(walked["gain_walk_scatter"])
+        numbers["gain_common_change"] = abs(float(walked["gain_common_change"]))
     # None where the data do not tell.
     if summary.get("system_noise_ratio") is not None:
         numbers["system_noise_ratio"] = float(summary["system_noise_ratio"])

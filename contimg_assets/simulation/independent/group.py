@@ -25,10 +25,51 @@ from contimg_assets.simulation.independent.truth import write_truth
 
 #: Largest difference of a file name's stamp from the group's start, s.
 _STAMP_SCATTER_S = 20.0
+#: Channels of subbands whose sky is computed together: 340 MB a feed of full size.
+_TOGETHER = 384
 
 
-def simulate_subband(scene: Scene, subband: int) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+def sky_of(scene: Scene, subbands: list[int]) -> NDArray[np.complex64]:
+    """What the sky alone gives, through the true beams, averaged as the correlator does.
+
+    Parameters
+    ----------
+    scene : Scene
+    subbands : list of int
+        Neighbours in the band: computed together.
+
+    Returns
+    -------
+    ndarray, complex64, shape (n_subbands, n_feeds, n_integrations, n_baselines, n_channels)
+        Of both feeds, or of one if they see the same.
+    """
+    observation, n_channels = scene.observation, scene.observation.size.n_channels
+    channels = np.concatenate([instrument.subband_hz(k, n_channels) for k in subbands])
+    width = instrument.channel_width_hz(n_channels) * float(observation.options.smearing)
+    plan = visibilities.plan(scene.array, scene.rows, channels, width)
+    feeds = (0,) if scene.one_feed_does else (0, 1)
+    shape = (len(subbands), len(feeds), len(scene.times_jd), len(scene.one), n_channels)
+    out = np.empty(shape, np.complex64)
+    for feed in feeds:
+        for t in range(len(scene.times_jd)):
+            found = visibilities.sky_visibilities(
+                scene.array, scene.rows, observation.sources, feed, observation.declination_rad, t, plan
+            )
+            out[:, feed, t] = np.moveaxis(found.reshape(len(scene.one), len(subbands), n_channels), 1, 0)
+    return out
+
+
+def simulate_subband(
+    scene: Scene, subband: int, sky: NDArray[np.complex64] | None = None
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """Visibilities of one subband as the correlator gives them, and the samples of its integrations.
+
+    Parameters
+    ----------
+    scene : Scene
+    subband : int
+    sky : ndarray, optional
+        The subband's part of what ``sky_of`` gives; None: it is computed here.
 
     Returns
     -------
@@ -47,21 +88,12 @@ def simulate_subband(scene: Scene, subband: int) -> tuple[NDArray[np.complex64],
     mine = [g for g in scene.glitches if g.subband == subband]
     partial = any(g.kind == "partial" for g in mine)
     extra = np.zeros(shape, np.complex64) if partial and observation.options.noise else None
+    seen = sky_of(scene, [subband])[0] if sky is None else sky
     for t in range(len(scene.times_jd)):
         layer = gains.ionosphere_phases(scene.array.nominal_m, scene.shift_arcsec[t], frequency)
         for feed in (0, 1):
-            if feed == 0 or not scene.one_feed_does:
-                product = visibilities.subband_visibilities(
-                    scene.array,
-                    scene.columns,
-                    observation.sources,
-                    feed,
-                    observation.declination_rad,
-                    t,
-                    frequency,
-                )[:, scene.two, scene.one].T
             voltage = bandpass[..., feed] * (scene.walk[t, :, feed] * state.gain[t, :, feed])[:, None] * layer
-            correlated = product * _heard(scene, state, t, feed)[:, None]
+            correlated = seen[feed % len(seen), t] * _heard(scene, state, t, feed)[:, None]
             correlated += _emission(scene, state, t, feed, subband)
             response = (np.conj(voltage[scene.one]) * voltage[scene.two]).astype(np.complex64)
             noise = _noise(scene, state, t, feed, rng)
@@ -135,18 +167,24 @@ def simulate(observation: Observation, folder: Path) -> Path:
         if subband in observation.options.glitches.missing_subbands:
             continue
         stamp = (observation.start.utc.to_datetime() + scatter).strftime("%Y-%m-%dT%H:%M:%S")
-        names[f"{subband:02d}"] = name = f"{stamp}_sb{subband:02d}.hdf5"
-        data, samples = simulate_subband(scene, subband)
-        content = files.Subband(
-            scene.times_jd,
-            instrument.subband_hz(subband, observation.size.n_channels),
-            scene.antennas[scene.one],
-            scene.antennas[scene.two],
-            geometry.uvw_at_meridian(baselines, observation.declination_rad),
-            data,
-            samples,
-            observation.declination_rad,
-            delays,
-        )
-        files.write(folder / name, content)
+        names[f"{subband:02d}"] = f"{stamp}_sb{subband:02d}.hdf5"
+    n_together = min(instrument.N_SUBBANDS, max(1, _TOGETHER // observation.size.n_channels))
+    for first in range(0, instrument.N_SUBBANDS, n_together):
+        together = [k for k in range(first, first + n_together) if f"{k:02d}" in names]
+        if not together:
+            continue
+        for subband, sky in zip(together, sky_of(scene, together), strict=True):
+            data, samples = simulate_subband(scene, subband, sky)
+            content = files.Subband(
+                scene.times_jd,
+                instrument.subband_hz(subband, observation.size.n_channels),
+                scene.antennas[scene.one],
+                scene.antennas[scene.two],
+                geometry.uvw_at_meridian(baselines, observation.declination_rad),
+                data,
+                samples,
+                observation.declination_rad,
+                delays,
+            )
+            files.write(folder / names[f"{subband:02d}"], content)
     return write_truth(scene, names, folder)

@@ -67,7 +67,7 @@ class Scene:
     """Index of each baseline's first antenna."""
     two: NDArray[np.int64]
     array: visibilities.Array
-    columns: visibilities.Columns
+    rows: visibilities.Rows
     mean_apparent_jy: NDArray[np.float64]
     receivers: gains.Gains
     walk: NDArray[np.complex128]
@@ -125,13 +125,12 @@ def prepare(observation: Observation) -> Scene:
         one,
         two,
         array,
-        visibilities.columns(
+        visibilities.rows(
             made_of,
             largest[made_of.source] * made_of.part,
             times,
             observation.declination_rad,
             longest,
-            size.n_channels,
             options.tolerance_jy if options.smearing else None,
         ),
         mean,
