@@ -186,6 +186,23 @@ def candidates(day: str | None, as_json: bool) -> None:
 
 
 @survey.command()
+@click.argument("day", required=False, type=NIGHT)
+@json_option
+@told_plainly
+def truth(day: str | None, as_json: bool) -> None:
+    """Show what became of made-up sources (CONTIMG_PHOTOMETRY__INJECTED) on a day; default: the newest."""
+    from contimg_assets.station.injected_truth import newest_truth
+
+    of_day, numbers = newest_truth(Opened(reading=True).records.engine, day)
+    if as_json:
+        click.echo(json.dumps({"day": of_day, "numbers": numbers}, indent=2))
+        return
+    click.echo(of_day)
+    for name, value in numbers.items():
+        click.echo(f"{name:24} {value:.5g}" if isinstance(value, float) else f"{name:24} {value}")
+
+
+@survey.command()
 @click.argument("out", required=False, type=_FILE)
 @click.option("--since", default="", metavar="TIME", help="Groups from this UTC time on.")
 @click.option("--until", default="", metavar="TIME", help="… before this one.")

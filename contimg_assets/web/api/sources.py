@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from contimg_assets.radio.errors import MissingInputError, SettingsError
 from contimg_assets.radio.sky_regions import Region, region_of
+from contimg_assets.station.injected_truth import truth_of
 from contimg_assets.station.light_curves import LightCurve, light_curve
 from contimg_assets.station.scattering_events import candidates
 from contimg_assets.station.sky_coverage import coverage
@@ -110,6 +111,8 @@ class CandidateList(Model):
 
     day: str
     candidates: list[dict[str, Any]]
+    truth: dict[str, float | None] | None
+    """What became of made-up sources that day; null if there are none."""
 
 
 def curve_of(parts: Parts, name: str) -> LightCurve:
@@ -226,6 +229,10 @@ def sources_router(parts: Parts) -> APIRouter:
             of_day, found = candidates(station.engine, station.store, day)
         except MissingInputError as error:
             raise ProblemError(404, str(error)) from error
-        return CandidateList(day=of_day, candidates=[one.as_dict() for one in found])
+        return CandidateList(
+            day=of_day,
+            candidates=[one.as_dict() for one in found],
+            truth=truth_of(station.engine, of_day),
+        )
 
     return router
