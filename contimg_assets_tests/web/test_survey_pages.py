@@ -118,6 +118,30 @@ def test_a_source_among_others(settings: Settings, app_of: Made) -> None:
     assert client.get("/api/sources", params={"moc": "5/x"}).status_code == 422
 
 
+def test_the_list_of_watched_sources(settings: Settings, app_of: Made) -> None:
+    """Changed by programs as by the command; refused where the settings name no list."""
+    one = {"name": "star 1", "ra_deg": 12.5, "dec_deg": -3.25}
+    client = TestClient(app_of(Mode.LOOPBACK), base_url="http://localhost")
+    assert client.get("/api/watched").json() == {"items": []}
+    answer = client.post("/api/watched", json=one)
+    assert answer.status_code == 422
+    assert "CONTIMG_PHOTOMETRY__WATCHED" in answer.json()["detail"]
+    path = settings.home / "watched.csv"
+    listing = settings.photometry.model_copy(update={"watched": path})
+    station = Installation(settings.model_copy(update={"photometry": listing}))
+    access = Access(Mode.LOOPBACK, WebOptions(), Tokens(settings.home))
+    actions = OperatorActions(station.engine)
+    app = guarded_app(own_app(station), PlainTextResponse("", 404), access, actions, [])
+    client = TestClient(app, base_url="http://localhost")
+    assert client.post("/api/watched", json=one).json() == {"items": [one]}
+    assert client.post("/api/watched", json=one).status_code == 422
+    assert client.post("/api/watched", json={**one, "name": "a\nb"}).status_code == 422
+    assert client.post("/api/watched", json={**one, "name": "x", "dec_deg": 91}).status_code == 422
+    assert client.get("/api/watched").json() == {"items": [one]}
+    assert client.delete("/api/watched/star%201").json() == {"items": []}
+    assert client.delete("/api/watched/star%201").status_code == 404
+
+
 @contextmanager
 def survey_site(home: Path) -> Iterator[tuple[str, str]]:
     """A home with a survey that is served: its address, and the name of the first candidate."""
