@@ -145,6 +145,11 @@ ese_candidates = _survey_asset(
 )
 
 
+_ASSETS = frozenset(
+    one.key.to_user_string() for one in (flux_scale, light_curves, variability, ese_candidates)
+)
+
+
 @op(description="Scales, files of tiles, numbers of light curves and events of a day, in this order.")
 def make_day_products(
     context: OpExecutionContext, database: DatabaseResource, storage: StoreResource
@@ -153,7 +158,8 @@ def make_day_products(
 
     def tell(version: ProductVersion) -> None:
         names = {"day": SIDEREAL_DAY, "tile": SKY_TILE}
-        if version.kind not in names:
+        # What became of made-up sources is a product of the day, and no node of the graph.
+        if version.kind not in names or version.product not in _ASSETS:
             return
         context.instance.add_dynamic_partitions(names[version.kind], [version.key])
         context.log_event(
