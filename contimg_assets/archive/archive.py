@@ -121,8 +121,8 @@ class Archive:
         Parameters
         ----------
         **wanted
-            As for :class:`contimg_assets.station.sources.SourceQuery`: ``cone``, ``box``, ``least_jy``,
-            ``least_eta``, ``least_modulation``, ``variable``, ``kind``, ``order``, ``limit``.
+            As for :class:`contimg_assets.station.sources.SourceQuery`: ``cone``, ``box``, ``region``,
+            ``least_jy``, ``least_eta``, ``least_modulation``, ``variable``, ``kind``, ``order``, ``limit``.
         """
         return find_sources(self.engine, SourceQuery(**wanted)).set_index("name")
 

@@ -6,7 +6,7 @@ needed: the definitions are loaded by every run.  Belongs here: that.  Does not 
 what is made (``station/survey_day.py``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     AssetMaterialization,
+    AssetsDefinition,
+    DynamicPartitionsDefinition,
     MaterializeResult,
     OpExecutionContext,
     asset,
@@ -22,6 +24,7 @@ from dagster import (
     job,
     op,
 )
+from sqlalchemy import Engine
 
 from contimg_assets.assets.publishing import OWNERS, RETRY, failure_of
 from contimg_assets.partitions import SIDEREAL_DAY, SKY_TILE, sidereal_day, sky_tile
@@ -31,8 +34,10 @@ from contimg_assets.settings import get_settings
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.numbers import numbers
 from contimg_assets.station.operations import DAY
+from contimg_assets.station.store import Store
 
 _GROUP, _KINDS = "survey", {"python", "parquet"}
+_Make = Callable[[Engine, Store, str, str], ProductVersion | None]
 
 
 def _every(name: str) -> AssetDep:
@@ -55,89 +60,94 @@ def metadata_of(version: ProductVersion, store: StoreResource) -> dict[str, Any]
     return {"version": version.version, "path": path, **numbers(version.numbers)}
 
 
-def _made(
-    context: AssetExecutionContext,
-    database: DatabaseResource,
-    storage: StoreResource,
-    make: Callable[..., ProductVersion | None],
-    *options: Any,
-) -> MaterializeResult[Any]:
-    """Make the partition, by a function of engine, store, key, options and the run."""
-    with _failing():
-        engine, store = database.records().engine, storage.store()
-        version = make(engine, store, context.partition_key, *options, run=context.run.run_id)
-    return MaterializeResult(metadata={} if version is None else metadata_of(version, storage))
+def _survey_asset(
+    name: str,
+    description: str,
+    partitions: DynamicPartitionsDefinition,
+    deps: Sequence[str | AssetDep],
+    make: _Make,
+) -> AssetsDefinition:
+    """An asset that makes its partition by a function of engine, store, key and the run."""
+
+    @asset(
+        name=name,
+        description=description,
+        partitions_def=partitions,
+        deps=deps,
+        group_name=_GROUP,
+        kinds=_KINDS,
+        owners=OWNERS,
+        retry_policy=RETRY,
+    )
+    def of_partition(
+        context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
+    ) -> MaterializeResult[Any]:
+        with _failing():
+            engine, store = database.records().engine, storage.store()
+            version = make(engine, store, context.partition_key, context.run.run_id)
+        return MaterializeResult(metadata={} if version is None else metadata_of(version, storage))
+
+    return of_partition
 
 
-@asset(
-    description=(
-        "Scale of each group of a sidereal day, the primary beam along hour angle and offsets of positions, "
-        "from sources that groups share; tied to the survey."
-    ),
-    partitions_def=sidereal_day,
-    deps=[_every("photometry")],
-    group_name=_GROUP,
-    kinds=_KINDS,
-    owners=OWNERS,
-    retry_policy=RETRY,
-)
-def flux_scale(
-    context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
-) -> MaterializeResult[Any]:
+def _make_flux_scale(engine: Engine, store: Store, day: str, run: str) -> ProductVersion:
     from contimg_assets.station.flux_scales import make_flux_scale
 
-    return _made(context, database, storage, make_flux_scale, get_settings().flux_scale)
+    return make_flux_scale(engine, store, day, get_settings().flux_scale, run=run)
 
 
-@asset(
-    description="All measurements of a tile of the sky, in the order of HEALPix and time: Parquet files.",
-    partitions_def=sky_tile,
-    deps=[_every("photometry")],
-    group_name=_GROUP,
-    kinds=_KINDS,
-    owners=OWNERS,
-    retry_policy=RETRY,
-)
-def light_curves(
-    context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
-) -> MaterializeResult[Any]:
+def _make_light_curves(engine: Engine, store: Store, tile: str, run: str) -> ProductVersion | None:
     from contimg_assets.station.tile_merge import merge_due
 
-    return _made(context, database, storage, merge_due)
+    return merge_due(engine, store, tile, run=run)
 
 
-@asset(
-    description="η, V, Vs, m, structure function and features of a tile's sources, with their calibration.",
-    partitions_def=sky_tile,
-    deps=["light_curves", _every("flux_scale")],
-    group_name=_GROUP,
-    kinds=_KINDS,
-    owners=OWNERS,
-    retry_policy=RETRY,
-)
-def variability(
-    context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
-) -> MaterializeResult[Any]:
+def _make_variability(engine: Engine, store: Store, tile: str, run: str) -> ProductVersion:
     from contimg_assets.station.variable_sources import make_variability
 
-    return _made(context, database, storage, make_variability, get_settings().variability)
+    return make_variability(engine, store, tile, get_settings().variability, run=run)
 
 
-@asset(
-    description="Extreme scattering events of a day's sources: dips beyond each one's red noise, ranked.",
-    partitions_def=sidereal_day,
-    deps=["flux_scale", _every("variability")],
-    group_name=_GROUP,
-    kinds=_KINDS,
-    owners=OWNERS,
-    retry_policy=RETRY,
-)
-def ese_candidates(
-    context: AssetExecutionContext, database: DatabaseResource, storage: StoreResource
-) -> MaterializeResult[Any]:
+def _make_candidates(engine: Engine, store: Store, day: str, run: str) -> ProductVersion:
     from contimg_assets.station.scattering_events import search_day
 
-    return _made(context, database, storage, search_day, get_settings().variability)
+    return search_day(engine, store, day, get_settings().variability, run=run)
+
+
+flux_scale = _survey_asset(
+    "flux_scale",
+    "Scale of each group of a sidereal day, the primary beam along hour angle and offsets of positions, "
+    "from sources that groups share; tied to the survey.",
+    sidereal_day,
+    [_every("photometry")],
+    _make_flux_scale,
+)
+light_curves = _survey_asset(
+    "light_curves",
+    "All measurements of a tile of the sky, in the order of HEALPix and time: Parquet files.",
+    sky_tile,
+    [_every("photometry")],
+    _make_light_curves,
+)
+variability = _survey_asset(
+    "variability",
+    "η, V, Vs, m, structure function and features of a tile's sources, with their calibration.",
+    sky_tile,
+    ["light_curves", _every("flux_scale")],
+    _make_variability,
+)
+ese_candidates = _survey_asset(
+    "ese_candidates",
+    "Extreme scattering events of a day's sources: dips beyond each one's red noise, ranked.",
+    sidereal_day,
+    ["flux_scale", _every("variability")],
+    _make_candidates,
+)
+
+
+_ASSETS = frozenset(
+    one.key.to_user_string() for one in (flux_scale, light_curves, variability, ese_candidates)
+)
 
 
 @op(description="Scales, files of tiles, numbers of light curves and events of a day, in this order.")
@@ -148,7 +158,8 @@ def make_day_products(
 
     def tell(version: ProductVersion) -> None:
         names = {"day": SIDEREAL_DAY, "tile": SKY_TILE}
-        if version.kind not in names:
+        # What became of made-up sources is a product of the day, and no node of the graph.
+        if version.kind not in names or version.product not in _ASSETS:
             return
         context.instance.add_dynamic_partitions(names[version.kind], [version.key])
         context.log_event(

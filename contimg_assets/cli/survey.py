@@ -6,6 +6,7 @@ Belongs here: arguments and printing.  Does not belong here: what is found or ma
 
 import getpass
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ from contimg_assets.cli.common import Opened, console, json_option, told_plainly
 if TYPE_CHECKING:
     import pandas
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 #: Columns of the table of sources: heading, column, scale and format.
 _SHOWN: tuple[tuple[str, str, float, str], ...] = (
     ("source", "name", 1, "s"),
@@ -44,6 +46,8 @@ _EVENTS: tuple[tuple[str, str, float, str], ...] = (
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--cone", nargs=3, type=float, metavar="RA DEC RADIUS", help="Within RADIUS of a place, deg.")
 @click.option("--box", nargs=4, type=float, metavar="RA RA DEC DEC", help="Between these, deg.")
+@click.option("--region", type=_FILE, help="Within a MOC, or the credible part of a map of probability.")
+@click.option("--level", default=0.9, show_default=True, help="Probability of that part.")
 @click.option("--least-mjy", type=float, help="Mean flux density at least this, mJy.")
 @click.option("--least-eta", type=float, help="η at least this.")
 @click.option("--least-v", type=float, help="V at least this.")
@@ -58,6 +62,8 @@ _EVENTS: tuple[tuple[str, str, float, str], ...] = (
 def sources(
     cone: tuple[float, float, float] | None,
     box: tuple[float, float, float, float] | None,
+    region: Path | None,
+    level: float,
     least_mjy: float | None,
     least_eta: float | None,
     least_v: float | None,
@@ -67,13 +73,15 @@ def sources(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Find sources of the survey: in a cone or a box, by what their light curves say."""
+    """Find sources of the survey: in a cone, a box or a part of the sky, by what their light curves say."""
+    from contimg_assets.radio.sky_regions import read_region
     from contimg_assets.station.sources import SourceQuery, find_sources
 
     opened = Opened(reading=True)
     query = SourceQuery(
         cone=cone,
         box=box,
+        region=None if region is None else read_region(region, level),
         least_jy=None if least_mjy is None else least_mjy / 1e3,
         least_eta=least_eta,
         least_modulation=least_v,
@@ -175,6 +183,58 @@ def candidates(day: str | None, as_json: bool) -> None:
     else:
         _print(_EVENTS, rows)
         click.echo(f"{len(rows)} candidates of {of_day}")
+
+
+@survey.command()
+@click.argument("day", required=False, type=NIGHT)
+@json_option
+@told_plainly
+def truth(day: str | None, as_json: bool) -> None:
+    """Show what became of made-up sources (CONTIMG_PHOTOMETRY__INJECTED) on a day; default: the newest."""
+    from contimg_assets.station.injected_truth import newest_truth
+
+    of_day, numbers = newest_truth(Opened(reading=True).records.engine, day)
+    if as_json:
+        click.echo(json.dumps({"day": of_day, "numbers": numbers}, indent=2))
+        return
+    click.echo(of_day)
+    for name, value in numbers.items():
+        click.echo(f"{name:24} {value:.5g}" if isinstance(value, float) else f"{name:24} {value}")
+
+
+@survey.command()
+@click.argument("out", required=False, type=_FILE)
+@click.option("--since", default="", metavar="TIME", help="Groups from this UTC time on.")
+@click.option("--until", default="", metavar="TIME", help="… before this one.")
+@click.option(
+    "--beam", type=click.FloatRange(0, 1, min_open=True), help="Least beam (default: photometry's)."
+)
+@click.option("--map", "map_file", type=_FILE, help="How much of this map's probability is covered.")
+@json_option
+@told_plainly
+def coverage(
+    out: Path | None, since: str, until: str, beam: float | None, map_file: Path | None, as_json: bool
+) -> None:
+    """Show how much sky is covered, and write it as a MOC to OUT (.fits, .txt or .json)."""
+    from contimg_assets.radio.sky_regions import Region, read_region, write_moc
+    from contimg_assets.station.sky_coverage import coverage as covered
+
+    opened = Opened(reading=True)
+    least = opened.settings.photometry.least_beam if beam is None else beam
+    found = Region(covered(opened.records.engine, least, since=since, until=until))
+    told: dict[str, Any] = {"area_deg2": found.area_deg2, "least_beam": least}
+    probability = None if map_file is None else read_region(map_file).probability_within(found.moc)
+    if probability is not None:
+        told["probability"] = probability
+    if out is not None:
+        write_moc(found.moc, out, {"MOCID": "contimg coverage"})
+        told["moc"] = str(out)
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    click.echo(f"{found.area_deg2:.1f} deg² with a beam of {least:g} and more")
+    if probability is not None:
+        click.echo(f"{100 * probability:.1f} % of the map's probability")
 
 
 @survey.command()

@@ -45,6 +45,20 @@ def daily_means(rows: "pandas.DataFrame", relative_error: float) -> "pandas.Data
     return sums.assign(flux_jy=sums["total"] / sums["weight"], flux_error_jy=sums["weight"] ** -0.5)
 
 
+def search_source(means: "pandas.DataFrame", options: VariabilityOptions) -> Search | None:
+    """Search the daily means of one source; None if they are too few or too faint."""
+    flux, error = means["flux_jy"].to_numpy(), means["flux_error_jy"].to_numpy()
+    if len(means) < _LEAST_DAYS or np.median(flux / error) < options.event_sigma:
+        return None
+    return search_events(means.index.get_level_values("day").to_numpy(), flux, error)
+
+
+def threshold_of(engine: Engine, day: str) -> float | None:
+    """The significance from which on a day's dips are candidates; None if no rate of false ones is known."""
+    found = current_versions(engine, DAY, PRODUCT, [day]).get(day)
+    return None if found is None else found.numbers.get("threshold")
+
+
 def search_day(
     engine: Engine, store: Store, day: str, options: VariabilityOptions, *, run: str | None = None
 ) -> ProductVersion:
@@ -71,10 +85,11 @@ def search_day(
         rows = counting_rows(engine, store, version, since, _bright(engine, tile, options))
         means = daily_means(rows, options.relative_error)
         for name, own in means.groupby(level="source", observed=True):
-            flux, error = own["flux_jy"].to_numpy(), own["flux_error_jy"].to_numpy()
-            if len(own) < _LEAST_DAYS or np.median(flux / error) < options.event_sigma:
+            one = search_source(own, options)
+            if one is None:
                 continue
-            searched[str(name)] = search_events(own.index.get_level_values("day").to_numpy(), flux, error)
+            searched[str(name)] = one
+            flux = own["flux_jy"].to_numpy()
             deviation = float(np.abs(flux - flux.mean()).max() / flux.std(ddof=1))
             extra[str(name)] = {"median_jy": float(np.median(flux)), "max_deviation": deviation}
     rate = false_alarms(list(searched.values()))
@@ -174,8 +189,13 @@ class Candidate:
 
 def days_listed(engine: Engine, most: int = 10) -> list[str]:
     """Days that have a list, the newest first."""
+    return days_with(engine, PRODUCT, most)
+
+
+def days_with(engine: Engine, product: str, most: int) -> list[str]:
+    """Days that have a product, the newest first."""
     statement = select(ProductVersion.key).where(
-        ProductVersion.kind == DAY, ProductVersion.product == PRODUCT, ProductVersion.superseded_at.is_(None)
+        ProductVersion.kind == DAY, ProductVersion.product == product, ProductVersion.superseded_at.is_(None)
     )
     with reading(engine) as session:
         return list(session.scalars(statement.order_by(ProductVersion.key.desc()).limit(most)))

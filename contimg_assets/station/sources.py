@@ -1,4 +1,4 @@
-"""Finding sources of the survey: in a cone or a box, by what their light curves say.
+"""Finding sources of the survey: in a cone, a box or a part of the sky, by what their light curves say.
 
 Belongs here: the question and its answer, for the command line, the web and notebooks
 alike.  Does not belong here: light curves (``light_curves.py``).
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, Select, select
 
 from contimg_assets.radio.errors import SettingsError
+from contimg_assets.radio.sky_regions import Region
 from contimg_assets.station.database import reading
 from contimg_assets.station.light_curves import separation_deg, sources_near
 from contimg_assets.station.survey_models import SurveySource
@@ -46,6 +47,8 @@ class SourceQuery:
     """Right ascension, declination and radius, deg."""
     box: tuple[float, float, float, float] | None = None
     """From and to in right ascension (through 360 if the first is larger), then in declination, deg."""
+    region: Region | None = None
+    """A coverage map, or the credible part of a map of probability."""
     least_jy: float | None = None
     least_eta: float | None = None
     least_modulation: float | None = None
@@ -66,6 +69,8 @@ class SourceQuery:
             raise SettingsError(f"cone: found {self.cone}; expected RA, DEC and a radius of 0 to 180°")
         if self.box is not None and not -90 <= self.box[2] <= self.box[3] <= 90:
             raise SettingsError(f"box: found {self.box}; expected RA, RA, DEC, DEC with −90 ≤ DEC ≤ DEC ≤ 90")
+        if sum(one is not None for one in (self.cone, self.box, self.region)) > 1:
+            raise SettingsError("found more than one of cone, box and region; expected one")
         if self.order not in ORDERS:
             raise SettingsError(f"order: found {self.order!r}; expected one of {', '.join(ORDERS)}")
         if not 1 <= self.limit <= MOST:
@@ -87,6 +92,10 @@ def find_sources(engine: Engine, query: SourceQuery) -> "pandas.DataFrame":
         ra, dec, radius = query.cone
         near = {row.name for _, row in sources_near(engine, (ra % 360, dec), radius)}
         rows = [row for row in _rows(engine, _filtered(query), None) if row.name in near]
+    elif query.region is not None:
+        rows = _rows(engine, _filtered(query), None)
+        inside = query.region.contains([row.ra_deg for row in rows], [row.dec_deg for row in rows])
+        rows = [row for row, is_in in zip(rows, inside, strict=True) if is_in][: query.limit]
     else:
         rows = _rows(engine, _filtered(query), query.limit)
     table = pandas.DataFrame(
@@ -118,6 +127,8 @@ def _filtered(query: SourceQuery) -> Select[tuple[SurveySource]]:
         wanted.append(SurveySource.dec_deg.between(low, high))
         from_first, to_last = SurveySource.ra_deg >= first, SurveySource.ra_deg <= last
         wanted.append(from_first & to_last if first <= last else from_first | to_last)
+    if query.region is not None:
+        wanted.append(SurveySource.tile.in_(query.region.tiles()))
     for name, least in (
         ("mean_jy", query.least_jy),
         ("eta", query.least_eta),

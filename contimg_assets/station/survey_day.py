@@ -1,4 +1,4 @@
-"""All that a sidereal day is due, in order: scales, files of tiles, light curves' numbers, events.
+"""All that a sidereal day is due, in order: scales, files of tiles, numbers of light curves, events, truth.
 
 Belongs here: the order, for the engine and the command line alike.  Does not belong
 here: the parts.
@@ -14,6 +14,7 @@ from contimg_assets.radio.healpix import tile_number
 from contimg_assets.radio.sidereal_day import span
 from contimg_assets.settings import Settings
 from contimg_assets.station.flux_scales import make_flux_scale
+from contimg_assets.station.injected_truth import make_injected_truth
 from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.scattering_events import search_day
 from contimg_assets.station.store import Store
@@ -93,4 +94,6 @@ def make_day(
             made(lambda tile=tile: make_variability(engine, store, tile, settings.variability, run=run))
     if merged.tiles:
         made(lambda: search_day(engine, store, day, settings.variability, run=run))
+    if settings.photometry.injected and merged.tiles:
+        made(lambda: make_injected_truth(engine, store, day, settings.variability, run=run))
     return done

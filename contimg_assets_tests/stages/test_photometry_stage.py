@@ -14,7 +14,10 @@ from contimg_assets.cli.stages import photometry
 from contimg_assets.radio.catalogues.store import install
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.noise import noise_map
+from contimg_assets.radio.light_curves.corrections import SPOILT
+from contimg_assets.radio.photometry import injected
 from contimg_assets.radio.photometry.flags import Flag
+from contimg_assets.radio.photometry.injected import FILE as INJECTED_FILE
 from contimg_assets.radio.photometry.table import FILE, read_measurements
 from contimg_assets.radio.sky import Source
 from contimg_assets.settings import get_settings
@@ -168,3 +171,27 @@ def test_without_survey_and_detections_watched_sources_are_measured(scene: Scene
     numbers, rows = run(scene, tmp_path / "out")
     assert rows["source"].tolist() == ["nothing"]
     assert (numbers["n_survey"], numbers["n_detections"], numbers["n_compared"]) == (0, 0, 0)
+
+
+def test_made_up_sources_change_no_real_measurement(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in a file of their own, with the flux density that was put in, and errors that hold."""
+    run(scene, tmp_path / "without")
+    assert not (tmp_path / "without" / INJECTED_FILE).exists()
+    monkeypatch.setenv("CONTIMG_PHOTOMETRY__INJECTED", "true")
+    # The image is half a square degree: 76 sources in one.
+    monkeypatch.setattr(injected, "_TO_FINEST", 2 * (29 - 9))
+    get_settings.cache_clear()
+    _, real = run(scene, tmp_path / "with")
+    without = read_measurements(tmp_path / "without" / FILE).to_pandas()
+    pd.testing.assert_frame_equal(real, without)
+    rows = read_measurements(tmp_path / "with" / INJECTED_FILE).to_pandas()
+    assert (rows["kind"].astype(str) == "injected").all()
+    good = rows[(rows["flags"] & SPOILT) == 0]
+    assert len(good) > 20
+    made = [injected.source_of_name(str(name)) for name in good["source"]]
+    assert np.allclose([one.jy(60827.5818) for one in made], good["survey_jy"], rtol=1e-4)
+    pulls = (good["apparent_jy"] - good["survey_jy"] * good["beam"]) / good["apparent_error_jy"]
+    assert abs(pulls.mean()) < 4 / np.sqrt(len(good))
+    assert pulls.std() == pytest.approx(1.0, abs=0.4)

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from click.testing import CliRunner
 from sqlalchemy import Engine
 
 from contimg_assets.cli.survey import commands
 from contimg_assets.radio.errors import MissingInputError, SettingsError
+from contimg_assets.radio.healpix import nested
 from contimg_assets.radio.sidereal_day import span
+from contimg_assets.radio.sky_regions import read_region
 from contimg_assets.resources.instance import initialise
 from contimg_assets.settings import Settings, get_settings
 from contimg_assets.simulation.strip import Instrument, StripSimulator, strip_sky
@@ -138,6 +141,7 @@ def test_the_commands_make_and_show(settings: Settings, monkeypatch: pytest.Monk
     assert found[0]["mean_jy"] >= found[1]["mean_jy"]
     shown = call("sources", "--cone", str(found[0]["ra_deg"]), str(found[0]["dec_deg"]), "0.1")
     assert found[0]["name"] in shown.output
+    _sky_that_is_covered(settings.home, found[0])
     assert json.loads(call("survey", "candidates", "--json").output)["candidates"] == []
     assert call("survey", "day", "2026-13-01").exit_code == 2
     # The list of watched sources is a file of the user's.
@@ -151,3 +155,27 @@ def test_the_commands_make_and_show(settings: Settings, monkeypatch: pytest.Monk
     assert call("watch", "remove", "star").exit_code == 0
     assert call("watch", "remove", "star").exit_code == 3
     assert made.records.product(made.days[DAYS[0]].groups[0], "photometry").kind == GROUP
+
+
+def _sky_that_is_covered(folder: Path, brightest: dict[str, Any]) -> None:
+    """As a coverage map, by which sources are found again; and how much of a map of probability."""
+    moc, chances = folder / "covered.fits", folder / "chances.fits"
+    told = json.loads(call("survey", "coverage", str(moc), "--json").output)
+    # Some eight degrees of right ascension, four and a half of declination.
+    assert 30 < told["area_deg2"] < 80
+    inner = json.loads(call("survey", "coverage", "--beam", "0.5", "--json").output)
+    assert inner["area_deg2"] < 0.8 * told["area_deg2"]
+    assert json.loads(call("survey", "coverage", "--since", "2027", "--json").output)["area_deg2"] == 0
+    known = json.loads(call("sources", "--json").output)["sources"]
+    inside = json.loads(call("sources", "--region", str(moc), "--json").output)["sources"]
+    assert 0.98 * len(known) <= len(inside) <= len(known)
+    probability = np.zeros(12 * 4**6)
+    probability[nested(brightest["ra_deg"], brightest["dec_deg"], 6)] = 0.75
+    probability[nested(brightest["ra_deg"] + 180, -60.0, 6)] = 0.25
+    Table({"PROB": probability}, meta={"ORDERING": "NESTED"}).write(chances)
+    assert "75.0 % of the map" in call("survey", "coverage", "--map", str(chances)).output
+    near = json.loads(call("sources", "--region", str(chances), "--level", "0.7", "--json").output)["sources"]
+    assert brightest["name"] in [one["name"] for one in near]
+    assert len(near) < 0.2 * len(known)
+    with pytest.raises(SettingsError, match="more than one of cone, box and region"):
+        SourceQuery(cone=(1.0, 2.0, 3.0), region=read_region(moc)).check()

@@ -3,9 +3,10 @@
 A plane of noise takes as many bytes as its noise has bits above the step of its quantisation.  The step is a
 part of the image's noise (:data:`PARTS`); pixels then differ by at most half a step, at random
 (subtractive dither), so that the noise grows by 1 + (1/8)²/24 = 1.0007 and no flux density is shifted.
-Masks and models lose nothing.  Planes that few people open are written so at once (``imaging/planes.py``); the
-others stay whole until the image is old, when of the dirty beam too only the middle stays.  A plane that was whole is read
-back and compared with what it was before the whole one may go.
+Masks and models lose nothing.  Planes that few people open are written so at once
+(``imaging/planes.py``); the others stay whole until the image is old, when of the dirty beam too only
+the middle stays.  A plane that was whole is read back and compared with what it was before the whole
+one may go.
 
 Belongs here: writing a plane compressed, compressing a folder of an image, and the proof.  Does not belong
 here: when that happens (``station/retention_rules.py``), or reading (``planes.py``).

@@ -97,6 +97,11 @@ class Fits:
     blank: NDArray[np.bool_]
     """Beside blank pixels."""
 
+    def first(self, n: int) -> "Fits":
+        """Of the first places alone."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Fits(**{name: v if name == "chi2_error" else v[:n] for name, v in values.items()})
+
 
 def fit_places(plane: Plane, places: Points, *, join_beams: float, offset_sigma: float) -> Fits:
     """Measure all places.

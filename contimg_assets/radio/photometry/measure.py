@@ -17,8 +17,10 @@ from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.source_table import source_name
 from contimg_assets.radio.photometry.colour import slopes_of
-from contimg_assets.radio.photometry.fit import Fits, Points, fit_places
+from contimg_assets.radio.photometry.fit import Fits, Plane, Points, fit_places
 from contimg_assets.radio.photometry.flags import Flag, flags_of
+from contimg_assets.radio.photometry.injected import FILE as INJECTED_FILE
+from contimg_assets.radio.photometry.injected import fit_injected, sources_around
 from contimg_assets.radio.photometry.match import Matches, Positions, match
 from contimg_assets.radio.photometry.options import PhotometryOptions
 from contimg_assets.radio.photometry.places import Places, joined, places, read_watched, survey_places
@@ -105,36 +107,17 @@ def measure_image(
     measured = _places(products, detections, catalogues, survey, options)
     found, at, power = measured.places, measured.at, measured.power
     fits = fit_places(plane, at, join_beams=options.join_beams, offset_sigma=options.offset_sigma)
-    flags = flags_of(
-        fits,
-        power,
-        least_power=options.least_beam,
-        noise_jy=products.noise_jy,
-        systematic_pixels=options.position_error_arcsec / products.cell_arcsec,
-    )
     slopes = slopes_of(
         *(at, fits, plane.components, products.spectra, plane.beam, products.noise_jy),
         least_sigma=options.offset_sigma,
     )
-    columns = {
-        **_constant(products, group, len(found)),
-        **_position(products, found, at, fits),
-        "source": found.name,
-        "kind": found.kind,
-        "apparent_jy": fits.flux,
-        "apparent_error_jy": fits.error,
-        "beam": power,
-        "noise_jy_beam": fits.noise,
-        "chi_squared": fits.chi2,
-        "free_apparent_jy": fits.free_flux,
-        "free_apparent_error_jy": fits.free_error,
+    columns = _columns(products, group, found, at, power, fits, options)
+    columns |= {
         "slope_jy": slopes.value,
         "slope_error_jy": slopes.error,
         "detected_apparent_jy": measured.of_detection(detections.peak),
         "de_ruiter_radius": measured.of_detection(measured.matches.radius),
         "survey_jy": np.where(found.kind == "survey", found.expected_jy, np.nan),
-        "n_joint": fits.n_joint,
-        "flags": flags,
     }
     # What is fitted only because it may be in its neighbours' flux densities is not told of.
     with np.errstate(invalid="ignore"):
@@ -150,11 +133,76 @@ def measure_image(
     }
     out.mkdir(parents=True, exist_ok=True)
     write_measurements(out / FILE, columns, meta)
+    if options.injected:
+        injected = _injected_columns(products, plane, group, measured, options)
+        write_measurements(out / INJECTED_FILE, injected, meta)
     return {
         **_numbers(columns, fits.alone_error[told], fits.chi2_error),
         **_match_numbers(measured),
         "wall_seconds": time.monotonic() - began,
     }
+
+
+def _columns(
+    products: ImageProducts,
+    group: str,
+    found: Places,
+    at: Points,
+    power: NDArray[np.float64],
+    fits: Fits,
+    options: PhotometryOptions,
+) -> dict[str, NDArray[Any]]:
+    """What the fit says of each place; of slopes, detections and surveys nothing."""
+    flags = flags_of(
+        fits,
+        power,
+        least_power=options.least_beam,
+        noise_jy=products.noise_jy,
+        systematic_pixels=options.position_error_arcsec / products.cell_arcsec,
+    )
+    unknown = ("slope_jy", "slope_error_jy", "detected_apparent_jy", "de_ruiter_radius", "survey_jy")
+    return {
+        **_constant(products, group, len(found)),
+        **_position(products, found, at, fits),
+        "source": found.name,
+        "kind": found.kind,
+        "apparent_jy": fits.flux,
+        "apparent_error_jy": fits.error,
+        "beam": power,
+        "noise_jy_beam": fits.noise,
+        "chi_squared": fits.chi2,
+        "free_apparent_jy": fits.free_flux,
+        "free_apparent_error_jy": fits.free_error,
+        "n_joint": fits.n_joint,
+        "flags": flags,
+        **{name: np.full(len(found), np.nan) for name in unknown},
+    }
+
+
+def _injected_columns(
+    products: ImageProducts, plane: Plane, group: str, measured: "_Measured", options: PhotometryOptions
+) -> dict[str, NDArray[Any]]:
+    """Rows of made-up sources; ``survey_jy`` is the flux density that was put in."""
+    made = sources_around(*_middle(products))
+    names, jy = [one.name for one in made], np.array([one.jy(products.mjd) for one in made])
+    ra, dec = np.array([one.ra_deg for one in made]), np.array([one.dec_deg for one in made])
+    x, y = products.pixels(ra, dec)
+    power = products.response(x, y)
+    with np.errstate(invalid="ignore"):
+        use = np.isfinite(power) & (power >= options.least_beam)
+    found = places("injected", names, ra, dec, jy, np.zeros(len(made)))[use]
+    at = Points(x[use], y[use], (jy * power)[use])
+    fits = fit_injected(
+        plane, measured.at, at, join_beams=options.join_beams, offset_sigma=options.offset_sigma
+    )
+    columns = _columns(products, group, found, at, power[use], fits.first(len(found)), options)
+    return {**columns, "survey_jy": found.expected_jy}
+
+
+def _middle(products: ImageProducts) -> tuple[float, float, float]:
+    """Right ascension and declination of an image's middle, and how far its corners are, deg."""
+    side = products.residual.shape[0] * products.cell_arcsec / 3600
+    return float(products.header["CRVAL1"]), float(products.header["CRVAL2"]), side * np.sqrt(0.5)
 
 
 @dataclass(frozen=True)
@@ -184,12 +232,10 @@ def _places(
     options: PhotometryOptions,
 ) -> _Measured:
     """Sources of the survey that may show, watched ones in the image, and detections that are neither."""
-    centre = (float(products.header["CRVAL1"]), float(products.header["CRVAL2"]))
-    side = products.residual.shape[0] * products.cell_arcsec / 3600
-    radius = side * np.sqrt(0.5)
+    ra, dec, radius = _middle(products)
     listed = joined(
         read_watched(options.watched),
-        survey_places(catalogues, survey, centre, radius, products.frequency_hz),
+        survey_places(catalogues, survey, (ra, dec), radius, products.frequency_hz),
     )
     matches = match(
         detections.positions,

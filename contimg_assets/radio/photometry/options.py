@@ -27,3 +27,6 @@ class PhotometryOptions(Options):
     match_radius: float = Field(default=5.68, gt=0)
     """Greatest de Ruiter radius at which a detection is a known source: true pairs are missed with
     exp(−r²/2), which is 1e-7 at 5.68."""
+    injected: bool = False
+    """Made-up sources of known light curves are measured too, in a file of their own; the daily job tells
+    what becomes of them."""

@@ -18,7 +18,7 @@ from contimg_assets.radio.catalogues.store import Catalogue, cone
 from contimg_assets.radio.errors import CatalogueError
 from contimg_assets.radio.photometry.match import Positions
 
-Kind = Literal["survey", "watched", "blind"]
+Kind = Literal["survey", "watched", "blind", "injected"]
 #: A position's error is the beam times the relative error of the flux density times this (Condon 1997).
 _POSITION = 0.42
 #: Error of a watched position, which is the user's, arcsec.

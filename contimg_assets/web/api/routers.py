@@ -27,6 +27,7 @@ from contimg_assets.web.api.reviews import reviews_router
 from contimg_assets.web.api.sources import sources_router
 from contimg_assets.web.api.switches import switches_router
 from contimg_assets.web.api.system import system_router
+from contimg_assets.web.api.watched import watched_router
 from contimg_assets.web.guard import OPEN_PATHS
 from contimg_assets.web.problems import MEDIA_TYPE
 
@@ -98,6 +99,7 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         switches_router,
         api_nights_router,
         sources_router,
+        watched_router,
     ):
         app.include_router(made(parts))
     app.openapi = lambda: described(app)  # type: ignore[method-assign]

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from contimg_assets.radio.errors import MissingInputError, SettingsError
+from contimg_assets.station.injected_truth import truth_of
 from contimg_assets.station.scattering_events import candidates, days_listed, review_candidate
 from contimg_assets.station.survey_models import CANDIDATE_VERDICTS
 from contimg_assets.web.api.parts import Parts, require
@@ -41,6 +42,7 @@ def candidates_router(parts: Parts) -> APIRouter:
             day=of_day,
             days=days,
             rows=[one.as_dict() for one in found],
+            truth=None if of_day is None else truth_of(station.engine, of_day),
             verdicts=CANDIDATE_VERDICTS,
             address=source_page,
         )

@@ -5,16 +5,25 @@ found (``station/sources.py``, ``light_curves.py``).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from starlette.responses import HTMLResponse
 
+from contimg_assets.station.light_curves import LightCurve
+from contimg_assets.station.source_surroundings import (
+    PLANE,
+    Epoch,
+    counterparts,
+    epochs_with_images,
+    neighbours,
+)
 from contimg_assets.station.sources import SourceQuery, find_sources
-from contimg_assets.web.api.parts import Parts
+from contimg_assets.web.api.parts import Parts, group_url
 from contimg_assets.web.api.sources import curve_of
 from contimg_assets.web.pages.rendering import page
 
@@ -26,6 +35,10 @@ WIDTH, HEIGHT, MARGIN = 600.0, 300.0, 10.0
 _LINKED, _POINTS = 100, 10_000
 #: Rows of the table of a source: the newest.
 _ROWS = 200
+#: Pictures of a source, and their width.
+_CUTOUTS, _ARCMIN = 8, 12
+#: Full width within which a survey's source is the same: the restoring beam's larger one.
+_BEAM_ARCSEC = 45.0
 
 
 @dataclass(frozen=True)
@@ -135,9 +148,31 @@ def sources_router(parts: Parts) -> APIRouter:
         curve = curve_of(parts, name)
         newest = curve.table.tail(_ROWS).iloc[::-1].astype(object)
         rows = newest.where(newest.notna(), None).to_dict("records")
-        return page(request, "source.html", curve=curve, drawing=curve_drawing(curve.table), rows=rows)
+        station, place = parts.station, (curve.ra_deg, curve.dec_deg)
+        epochs = epochs_with_images(station.engine, station.store, curve.table, _CUTOUTS)
+        return page(
+            request,
+            "source.html",
+            curve=curve,
+            drawing=curve_drawing(curve.table),
+            rows=rows,
+            epochs=[(one, cutout_address(curve, one, epochs)) for one in epochs],
+            neighbours=neighbours(station.engine, curve.source, place),
+            counterparts=counterparts(station.settings.catalogues_folder, place, _BEAM_ARCSEC),
+            address=source_page,
+        )
 
     return router
+
+
+def cutout_address(curve: LightCurve, one: Epoch, all_of: Sequence[Epoch]) -> str:
+    """Address of a picture of an epoch; grey levels are the same in all, so that changes show."""
+    high = max(epoch.flux_jy + 3 * epoch.flux_error_jy for epoch in all_of)
+    low = -3 * max(epoch.flux_error_jy for epoch in all_of)
+    place = {"ra_deg": f"{curve.ra_deg:.6f}", "dec_deg": f"{curve.dec_deg:.6f}", "arcmin": _ARCMIN}
+    return f"{group_url(one.group)}/cutout.png?" + urlencode(
+        {"plane": PLANE, **place, "low": f"{low:.6g}", "high": f"{max(high, -low):.6g}"}
+    )
 
 
 def source_page(name: str) -> str:
