@@ -243,7 +243,7 @@ def _scatter(
             f'<path d="M{LEFT} {line:.1f}H{right}" stroke="#0072b2"/>',
         ]
     drawn.append(f'<path d="M{LEFT} {EDGE}V{HEIGHT - BOTTOM}H{right}" fill="none" stroke="#76818c"/>')
-    for value, words in _round_values(low, high):
+    for value, words in round_values(low, high):
         y = y_of(value)
         drawn.append(f'<path d="M{LEFT - 3} {y:.1f}h3" stroke="#76818c"/>')
         drawn.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{words}</text>')
@@ -284,7 +284,7 @@ def _range(values: Sequence[float], more: Sequence[float]) -> tuple[float, float
     return low - room, high + room
 
 
-def _round_values(low: float, high: float) -> list[tuple[float, str]]:
+def round_values(low: float, high: float) -> list[tuple[float, str]]:
     """Round values on an axis, two to six, each with what is written beside it."""
     rough = (high - low) / 5
     power = math.floor(math.log10(rough))
