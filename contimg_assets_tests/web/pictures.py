@@ -74,7 +74,7 @@ def _of(panel: Panel, site: Site) -> tuple[Panel, list[str]]:
         "set": items("/api/calibration/sets")[0]["id"],
         "run": next(job["id"] for job in items("/api/jobs?status=done") if job["type"] == "image"),
         "batch": items("/api/batch")[0]["id"],
-        "night": items("/api/nights")[0]["day"],
+        "night": items("/api/nights")[0]["date"],
     }
     sites = {**panel.sites, NIGHTS: site}
     return replace(panel, sites=sites, names={**panel.names, **names}), [row["key"] for row in imaged]
