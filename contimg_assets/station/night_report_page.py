@@ -95,8 +95,10 @@ def text(report: NightReport, base: str | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number to so many digits; – where there is none."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+    """A number to so many digits, whole above that; – where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def _tiles(report: NightReport) -> list[tuple[str, str]]:

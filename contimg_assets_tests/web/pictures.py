@@ -21,7 +21,7 @@ from contimg_assets_tests.web.site import Site
 from contimg_assets_tests.web.test_browser import dry_run
 
 #: A picture is at most so large, bytes: it is cut at the bottom, has fewer colours, or is smaller, as needed.
-LARGEST = 150_000
+LARGEST = 250_000
 HEIGHTS, COLOURS, SCALES = (1600, 1200, 900), (256, 128, 64), (1.0, 0.6, 0.4)
 #: A page that says less is shown so high, px.
 LOWEST = 620
