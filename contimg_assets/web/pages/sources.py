@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, MARGIN = 600.0, 300.0, 10.0
 #: Room for what is written along the axes.
-LEFT, BELOW = 38.0, 16.0
+LEFT, BELOW = 46.0, 16.0
 #: Sources of the plane that are links, those that vary most; the others are points of one path.
 _LINKED, _POINTS = 100, 10_000
 #: Rows of the table of a source: the newest.
