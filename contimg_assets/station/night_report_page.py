@@ -95,8 +95,10 @@ def text(report: NightReport, base: str | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number to so many digits; – where there is none."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+    """A number to so many digits, whole above that; – where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
 def _tiles(report: NightReport) -> list[tuple[str, str]]:
@@ -243,7 +245,7 @@ def _scatter(
             f'<path d="M{LEFT} {line:.1f}H{right}" stroke="#0072b2"/>',
         ]
     drawn.append(f'<path d="M{LEFT} {EDGE}V{HEIGHT - BOTTOM}H{right}" fill="none" stroke="#76818c"/>')
-    for value, words in _round_values(low, high):
+    for value, words in round_values(low, high):
         y = y_of(value)
         drawn.append(f'<path d="M{LEFT - 3} {y:.1f}h3" stroke="#76818c"/>')
         drawn.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{words}</text>')
@@ -284,7 +286,7 @@ def _range(values: Sequence[float], more: Sequence[float]) -> tuple[float, float
     return low - room, high + room
 
 
-def _round_values(low: float, high: float) -> list[tuple[float, str]]:
+def round_values(low: float, high: float) -> list[tuple[float, str]]:
     """Round values on an axis, two to six, each with what is written beside it."""
     rough = (high - low) / 5
     power = math.floor(math.log10(rough))

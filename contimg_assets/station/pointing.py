@@ -89,7 +89,7 @@ class PointingHistory:
         """What is worth telling of how a group follows on the one before; empty if nothing is."""
         found = []
         if pointing.gap_s is not None and pointing.gap_s > self.settings.gap_s:
-            found.append(f"no data for {pointing.gap_s:.1f} s before it")
+            found.append(f"no data for {_length(pointing.gap_s)} before it")
         if pointing.step_deg is not None and abs(pointing.step_deg) > self.settings.declination_change_deg:
             earlier = pointing.declination_deg - pointing.step_deg
             found.append(f"declination {earlier:+.3f}° → {pointing.declination_deg:+.3f}°")
@@ -152,3 +152,11 @@ class PointingHistory:
                 if len(found) == limit:
                     break
         return found
+
+
+def _length(seconds: float) -> str:
+    """A length of time in the unit that suits it."""
+    for limit, unit, length in ((600, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds / _DAY_S:.1f} d"

@@ -1,22 +1,27 @@
 """Pictures of the pages: ``python -m contimg_assets_tests.web.pictures docs/pages [--only NAME …]``.
 
-Of the homes that the browser's tests go through; names are those of ``panel.PAGES``.  With ``--report FILE``
-a group's report is that file, such as one of ``make demo``, which has visibilities too.
+Names are those of ``panel.PAGES``.  With ``--port PORT`` pages are those of an installation that is served
+there, such as one that has processed some groups of ``contimg simulate``; those of the survey, which want a
+month of days, and all without ``--port``, are of the homes that the browser's tests go through.
 """
 
 import argparse
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Page
 
-from contimg_assets_tests.web.panel import EMPTY, PAGES, Panel, Shown, panel_in
+from contimg_assets.radio.group_key import slug
+from contimg_assets_tests.web.panel import EMPTY, NIGHTS, PAGES, Panel, Shown, panel_in
+from contimg_assets_tests.web.site import Site
 from contimg_assets_tests.web.test_browser import dry_run
 
 #: A picture is at most so large, bytes: it is cut at the bottom, has fewer colours, or is smaller, as needed.
-LARGEST = 150_000
+LARGEST = 250_000
 HEIGHTS, COLOURS, SCALES = (1600, 1200, 900), (256, 128, 64), (1.0, 0.6, 0.4)
 #: A page that says less is shown so high, px.
 LOWEST = 620
@@ -31,7 +36,7 @@ SEEN = """Promise.all(Array.from(document.images)
     .filter(image => !image.complete && image.getBoundingClientRect().top < innerHeight)
     .map(image => new Promise(done => { image.onload = image.onerror = done })))"""
 _FINE = Image.Resampling.LANCZOS
-PLAN, REPORT = "batch-plan", "report"
+PLAN = "batch-plan"
 
 
 def main() -> None:
@@ -39,29 +44,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=[])
-    parser.add_argument("--report", type=Path)
+    parser.add_argument("--port", type=int)
     asked = parser.parse_args()
     wanted = asked.only or [shown.name for shown in PAGES if shown.name not in LEFT_OUT] + [PLAN]
-    with tempfile.TemporaryDirectory() as home, panel_in(Path(home)) as panel:
+    with tempfile.TemporaryDirectory() as home, panel_in(Path(home)) as made:
+        panel, keys = _of(made, Site(asked.port)) if asked.port else (made, made.nights.imaged[1:3])
         for shown in PAGES:
             if shown.name in wanted and shown.home != EMPTY:
-                file = asked.report if shown.name == REPORT else None
-                _take(panel, shown, asked.folder / f"{shown.name}.png", WIDTH, "light", file)
+                _take(panel, shown, asked.folder / f"{shown.name}.png", WIDTH, "light")
                 if shown.name in ON_PHONES:
-                    _take(panel, shown, asked.folder / f"{shown.name}-phone.png", PHONE, "dark", file)
+                    _take(panel, shown, asked.folder / f"{shown.name}-phone.png", PHONE, "dark")
         if PLAN in wanted:
             with panel.opened(WIDTH, height=HEIGHTS[0]) as page:
-                dry_run(page, panel)
+                dry_run(page, keys)
                 _keep(page, asked.folder / f"{PLAN}.png")
 
 
-def _take(panel: Panel, shown: Shown, path: Path, width: int, scheme: str, file: Path | None) -> None:
+def _of(panel: Panel, site: Site) -> tuple[Panel, list[str]]:
+    """The panel with another installation in place of that with two nights; groups for a dry run."""
+
+    def items(path: str) -> list[dict[str, Any]]:
+        return site.get(path).json()["items"]
+
+    imaged = [row for row in items("/api/groups?limit=500&is_imaged=true") if row["state"] == "completed"]
+    worst = max(imaged, key=lambda row: ("PASS", "WARN", "ERROR").index(row["verdict"]))
+    names = {
+        "group": worst["key"],
+        "folder": slug(worst["key"]),
+        "set": items("/api/calibration/sets")[0]["id"],
+        "run": next(job["id"] for job in items("/api/jobs?status=done") if job["type"] == "image"),
+        "batch": items("/api/batch")[0]["id"],
+        "night": items("/api/nights")[0]["date"],
+    }
+    sites = {**panel.sites, NIGHTS: site}
+    return replace(panel, sites=sites, names={**panel.names, **names}), [row["key"] for row in imaged]
+
+
+def _take(panel: Panel, shown: Shown, path: Path, width: int, scheme: str) -> None:
     # Not as high as the page: what is loaded when it is seen would not be there.
     with panel.opened(width, scheme, height=HEIGHTS[0]) as page:
-        if file is None:
-            panel.show(page, shown)
-        else:
-            page.goto(file.absolute().as_uri())
+        panel.show(page, shown)
         _keep(page, path)
 
 

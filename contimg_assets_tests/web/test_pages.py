@@ -1,6 +1,7 @@
 """Pages say what there is, whoever looks: in every state, escaped, without script in them, by their role."""
 
 import csv
+import html
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -368,3 +369,36 @@ def test_files_of_the_pages_are_kept_by_browsers_until_they_change(client: TestC
     answer = client.get(address)
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert client.get(re.sub(r"/static/\w+/", "/static/0/", address)).status_code == 404
+
+
+def test_programs_read_what_the_pages_show(nights: Nights, client: TestClient) -> None:
+    """For how long calibration holds, and what another limit would do."""
+    told = client.get("/api/calibration/outlook").json()
+    assert told["holds"] == nights.set_ids[-1]
+    assert f"holds for {told['hours_left']:.3g} h" in client.get("/calibration").text
+    assert [each["mjd"] for each in told["transits"]] == sorted(each["mjd"] for each in told["transits"])
+    earlier = client.get(f"/api/calibration/outlook?day={nights.keys[0][:10]}").json()
+    assert earlier["mjd"] < told["mjd"]
+    assert client.get("/api/calibration/outlook?day=2020-01-01").json()["holds"] is None
+    path = "/limits/image_qa/rms_ratio?soft=1.01&hard=1.02"
+    other = client.get(f"/api{path}").json()
+    assert other["then"]["ERROR"] == other["n_groups"] > other["now"]["ERROR"] == 2
+    assert f">{len(other['flipped'])} would be judged otherwise<" in client.get(path).text
+    assert client.get("/api/limits/image_qa/nothing").status_code == 404
+    assert client.get("/api/limits/image_qa/rms_ratio?soft=3&hard=2").status_code == 422
+    assert client.get("/api/limits/image_qa/rms_ratio?soft=nan").status_code == 422
+
+
+def test_a_group_tells_why_it_is_bad(nights: Nights, client: TestClient) -> None:
+    bad, good = nights.keys[3], nights.keys[2]
+    causes = client.get(f"/api/groups/{bad}").json()["likely_causes"]
+    assert causes
+    assert f"Likely: {'; '.join(causes)}." in html.unescape(client.get(f"/groups/{bad}").text)
+    assert "Likely:" not in client.get(f"/groups/{good}").text
+
+
+def test_a_group_tells_its_sidereal_time(nights: Nights, client: TestClient) -> None:
+    """3C454.3 (22h 54m) crosses the meridian in its scan."""
+    text = client.get(f"/groups/{nights.keys[1]}").text
+    (hours, minutes) = re.findall(r"sidereal time</dt><dd>(\d\d)h (\d\d)m", text)[0]
+    assert abs(60 * int(hours) + int(minutes) - (22 * 60 + 54)) < 15

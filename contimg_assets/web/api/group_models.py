@@ -195,6 +195,8 @@ class GroupDetail(GroupRow):
     """Data columns of its Measurement Sets: where, and with what in them."""
     warnings: list[str]
     """What to beware of: made from versions or sets that others have replaced, content that is gone."""
+    likely_causes: list[str]
+    """Of what the checks of the image say, the likeliest first; empty if all is well."""
     previous: str | None
     """Key of the group before."""
     next: str | None

@@ -337,6 +337,7 @@ def group_detail(parts: Parts, key: str) -> GroupDetail:
         else UsedCalibration(**used, status=station.registry.get(used["set_id"]).status),
         data_columns=data_columns(station, key),
         warnings=warnings_of(station, key),
+        likely_causes=described["likely_causes"],
         previous=before,
         next=after,
     )

@@ -19,6 +19,7 @@ from contimg_assets.web.api.images import images_router
 from contimg_assets.web.api.jobs import group_jobs_router, jobs_router
 from contimg_assets.web.api.logs import logs_router
 from contimg_assets.web.api.nights import api_nights_router
+from contimg_assets.web.api.outlook import outlook_router
 from contimg_assets.web.api.parts import Model, Parts
 from contimg_assets.web.api.quality import quality_router
 from contimg_assets.web.api.reference import reference_router
@@ -98,6 +99,7 @@ def include_api(app: FastAPI, parts: Parts) -> None:
         antenna_marks_router,
         switches_router,
         api_nights_router,
+        outlook_router,
         sources_router,
         watched_router,
     ):

@@ -104,6 +104,7 @@ def _environment() -> Environment:
         "percent": words.percent,
         "size": words.size,
         "duration": words.duration,
+        "lst": words.lst,
         "at": words.at,
         "ago": words.ago,
         "of_mjd": words.of_mjd,

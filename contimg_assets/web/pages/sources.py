@@ -22,6 +22,7 @@ from contimg_assets.station.source_surroundings import (
     epochs_with_images,
     neighbours,
 )
+from contimg_assets.station.night_report_page import round_values
 from contimg_assets.station.sources import SourceQuery, find_sources
 from contimg_assets.web.api.parts import Parts, group_url
 from contimg_assets.web.api.sources import curve_of
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import pandas
 
 WIDTH, HEIGHT, MARGIN = 600.0, 300.0, 10.0
+#: Room for what is written along the axes.
+LEFT, BELOW = 46.0, 16.0
 #: Sources of the plane that are links, those that vary most; the others are points of one path.
 _LINKED, _POINTS = 100, 10_000
 #: Rows of the table of a source: the newest.
@@ -64,11 +67,35 @@ class Drawing:
     """Points without names."""
     x_text: str
     y_text: str
+    right: list[tuple[float, str]]
+    """Where round values are along x, and what they are; …"""
+    up: list[tuple[float, str]]
+    """… the same along y."""
 
 
-def _place(value: float, low: float, high: float, size: float) -> float:
+def _along(value: float, low: float, high: float) -> float:
     part = (value - low) / (high - low) if high > low else 0.5
-    return MARGIN + min(1.0, max(0.0, part)) * (size - 2 * MARGIN)
+    return LEFT + MARGIN + min(1.0, max(0.0, part)) * (WIDTH - LEFT - 2 * MARGIN)
+
+
+def _up(value: float, low: float, high: float) -> float:
+    part = (value - low) / (high - low) if high > low else 0.5
+    return HEIGHT - BELOW - MARGIN - min(1.0, max(0.0, part)) * (HEIGHT - BELOW - 2 * MARGIN)
+
+
+def _powers(low: float, high: float) -> list[tuple[float, str]]:
+    """Round values on a logarithmic axis, each at its logarithm: 1, 2 and 5, or of many decades 1 only."""
+    factors = (1, 2, 5) if high - low < 2.5 else (1,)
+    found = [
+        (math.log10(factor) + power, factor * 10.0**power)
+        for power in range(math.floor(low), math.ceil(high) + 1)
+        for factor in factors
+    ]
+    return [(at, f"{value:g}") for at, value in found if low <= at <= high]
+
+
+def _linear(low: float, high: float) -> list[tuple[float, str]]:
+    return round_values(low, high) if high > low else [(low, f"{low:.6g}")]
 
 
 def plane_of(table: "pandas.DataFrame") -> Drawing | None:
@@ -77,8 +104,9 @@ def plane_of(table: "pandas.DataFrame") -> Drawing | None:
     if not len(rows):
         return None
     eta, modulation = rows["eta"].map(math.log10), rows["modulation"].map(math.log10)
-    x = [_place(value, eta.min(), eta.max(), WIDTH) for value in eta]
-    y = [HEIGHT - _place(value, modulation.min(), modulation.max(), HEIGHT) for value in modulation]
+    x_ends, y_ends = (eta.min(), eta.max()), (modulation.min(), modulation.max())
+    x = [_along(value, *x_ends) for value in eta]
+    y = [_up(value, *y_ends) for value in modulation]
     points = [
         Point(a, b, b, b, name, f"{name}: η {e:.2f}, V {v:.3f}")
         for a, b, name, e, v in zip(x, y, rows["name"], rows["eta"], rows["modulation"], strict=True)
@@ -89,6 +117,8 @@ def plane_of(table: "pandas.DataFrame") -> Drawing | None:
         path,
         f"η, {rows['eta'].min():.2g} to {rows['eta'].max():.3g}",
         f"V, {rows['modulation'].min():.2g} to {rows['modulation'].max():.3g}",
+        [(_along(at, *x_ends), told) for at, told in _powers(*x_ends)],
+        [(_up(at, *y_ends), told) for at, told in _powers(*y_ends)],
     )
 
 
@@ -97,19 +127,15 @@ def curve_drawing(table: "pandas.DataFrame") -> Drawing | None:
     rows = table[table["flux_jy"].notna()]
     if not len(rows):
         return None
-    low = float((rows["flux_jy"] - rows["flux_error_jy"]).min())
-    high = float((rows["flux_jy"] + rows["flux_error_jy"]).max())
+    low = 1e3 * float((rows["flux_jy"] - rows["flux_error_jy"]).min())
+    high = 1e3 * float((rows["flux_jy"] + rows["flux_error_jy"]).max())
     first, last = float(rows["mjd"].min()), float(rows["mjd"].max())
-
-    def up(value: float) -> float:
-        return HEIGHT - _place(value, low, high, HEIGHT)
-
     points = [
         Point(
-            _place(mjd, first, last, WIDTH),
-            up(flux),
-            up(flux - error),
-            up(flux + error),
+            _along(mjd, first, last),
+            _up(1e3 * flux, low, high),
+            _up(1e3 * (flux - error), low, high),
+            _up(1e3 * (flux + error), low, high),
             group,
             f"{group}: {1e3 * flux:.3f} ± {1e3 * error:.3f} mJy",
         )
@@ -119,7 +145,12 @@ def curve_drawing(table: "pandas.DataFrame") -> Drawing | None:
     ]
     bars = "".join(f"M{point.x:.1f} {point.low:.1f}V{point.high:.1f}" for point in points)
     return Drawing(
-        points[-_ROWS:], bars, f"MJD {first:.2f} to {last:.2f}", f"{1e3 * low:.3g} to {1e3 * high:.4g} mJy"
+        points[-_ROWS:],
+        bars,
+        f"MJD {first:.2f} to {last:.2f}",
+        f"{low:.3g} to {high:.4g} mJy",
+        [(_along(at, first, last), told) for at, told in _linear(first, last)],
+        [(_up(at, low, high), told) for at, told in _linear(low, high)],
     )
 
 

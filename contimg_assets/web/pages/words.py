@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from contimg_assets.radio.sidereal_day import sidereal_time_deg
 from contimg_assets.web.api.group_models import GroupRow
 
 MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
@@ -176,3 +177,9 @@ def ago(moment: datetime | None) -> str:
 def of_mjd(mjd: float) -> datetime:
     """Time of a modified Julian date."""
     return MJD_0 + timedelta(days=mjd)
+
+
+def lst(mjd: float) -> str:
+    """Local sidereal time at a modified Julian date, to the minute."""
+    hours, minutes = divmod(round(sidereal_time_deg(mjd) * 4) % 1440, 60)
+    return f"{hours:02d}h {minutes:02d}m"
