@@ -116,9 +116,15 @@ def test_containers_run_what_the_units_run() -> None:
     for name in ("code", "daemon", "web"):
         unit = (UNITS / f"contimg-{name}.service").read_text()
         assert f"ExecStart={BINARIES}/{' '.join(services[name]['command'])}\n" in unit
-    for name in ("code", "daemon", "web", "worker"):
-        assert services[name]["read_only"] is True
-        assert services[name]["cap_drop"] == ["ALL"]
+    unit = (UNITS / "contimg-worker@.service").read_text().replace("%%", "%")
+    for number in ("1", "2"):
+        assert f"ExecStart={BINARIES}/{' '.join(services[f'worker-{number}']['command'])}\n" in unit.replace(
+            "%i", number
+        )
+    for service in services.values():
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges"]
 
 
 def rotation(folder: Path, *options: str) -> list[str]:

@@ -27,6 +27,8 @@ _SERVER_MODULE = "contimg_assets.stages.server"
 #: Time that an interrupted stage has to tidy up before it is killed, s: little, since the folders that it
 #: works in are removed by who started it, and long calculations hear no signal before they end.
 GRACE_S = 1.0
+#: A server whose channel has closed ends within this time, s.
+GONE_S = 5.0
 _KIB_PER_MIB = 1024
 
 
@@ -84,6 +86,15 @@ class _Server:
             return None
         return json.loads(told) if told else None
 
+    def end(self) -> int:
+        """How it ended that is gone: an exit code, or minus a signal, SIGKILL where it does not say."""
+        try:
+            code = self.process.wait(GONE_S)
+        except subprocess.TimeoutExpired:
+            code = 0
+        # One that could not load its modules says so on its standard error, and was not killed.
+        return code or -signal.SIGKILL
+
     def close(self) -> None:
         """End the server, and so what it has started."""
         self.channel.close()
@@ -140,7 +151,7 @@ def run(
     Returns
     -------
     Ended
-        Killed by SIGKILL, if the server was: what it has started dies with it.
+        As the server, if that has ended: what it has started dies with it.
     """
     server = _server(kind)
     question = {
@@ -165,8 +176,9 @@ def run(
             _end(server, stage)
         raise
     if ended is None:
+        code = server.end()
         close()
-        return Ended(-signal.SIGKILL, 0.0)
+        return Ended(code, 0.0)
     return Ended(os.waitstatus_to_exitcode(ended["status"]), ended["peak_kib"] / _KIB_PER_MIB)
 
 

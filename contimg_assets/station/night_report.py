@@ -36,6 +36,7 @@ from contimg_assets.station.models import (
     ProductVersion,
 )
 from contimg_assets.station.night_views import Night, night
+from contimg_assets.station.space import bytes_of
 from contimg_assets.station.status_views import MJD_0, room
 
 #: Nights that a night is held against.
@@ -117,11 +118,13 @@ def gather(station: Installation, date: str) -> NightReport:
     groups = [_group(row) for row in found.groups]
     strips = _strips(groups)
     usage = room(station.engine, station.settings)
+    written, kept = bytes_of(station.engine, [row.key for row in found.groups])
     disk = {
         "free_bytes": usage.free_bytes,
         "total_bytes": usage.total_bytes,
         "days_left": usage.days_left,
-        "written_bytes": 2 * sum(row.measurement_set_bytes or 0 for row in found.groups),
+        "written_bytes": written,
+        "kept_bytes": kept,
     }
     report = NightReport(
         date=day.isoformat(),

@@ -95,10 +95,12 @@ def text(report: NightReport, base: str | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number to so many digits, whole above that; – where there is none."""
+    """A number to so many digits; – where there is none."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    told = f"{value:.{digits}g}"
+    # People read 940, not 9.4e+02.
+    return f"{float(told):.0f}" if "e+" in told else told
 
 
 def _tiles(report: NightReport) -> list[tuple[str, str]]:
@@ -138,7 +140,8 @@ def _pace(report: NightReport) -> list[tuple[str, str]]:
         ("worst", _duration(told["worst_s"])),
         ("real-time factor (sky over time between first and last image)", number(told["real_time_factor"])),
         ("time of all stages for an image", _duration(told["stage_seconds_per_group"])),
-        ("written, as Measurement Sets", f"{disk['written_bytes'] / 1e9:.0f} GB"),
+        ("products of these groups, as they were made", _volume(disk["written_bytes"])),
+        ("kept of them", _volume(disk["kept_bytes"])),
         ("free when this was made", f"{disk['free_bytes'] / 1e9:.0f} of {disk['total_bytes'] / 1e9:.0f} GB"),
         ("full at last week's growth in", "–" if days is None else f"{days:.1f} days"),
     ]
@@ -322,7 +325,10 @@ def _unit(seconds: float) -> tuple[str, int]:
 
 
 def _volume(size: float) -> str:
-    return f"{size / 1e12:.2f} TB" if size >= 1e12 else f"{size / 1e9:.0f} GB"
+    for unit, length in (("TB", 1e12), ("GB", 1e9)):
+        if size >= length:
+            return f"{size / length:.3g} {unit}"
+    return f"{size / 1e6:.3g} MB"
 
 
 def _between(first: float | None, last: float | None) -> str:

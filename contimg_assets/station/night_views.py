@@ -42,7 +42,7 @@ class Cause:
     keys: tuple[str, ...]
     """Newest first."""
     reason: str
-    """What the newest of them said."""
+    """What the newest of them said; empty for a verdict."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Night:
             elif row.verdict == "ERROR":
                 found.setdefault(("judged", row.worst_check), []).append(row)
         causes = [
-            Cause(kind, state, tuple(row.key for row in rows), rows[0].reason)
+            # The reason of a group that was judged bad is that of its state: it is completed.
+            Cause(kind, state, tuple(row.key for row in rows), rows[0].reason if state == "failed" else "")
             for (state, kind), rows in found.items()
         ]
         return sorted(causes, key=lambda cause: -len(cause.keys))

@@ -226,6 +226,16 @@ def _group_bytes(session: Session) -> tuple[int, int]:
     return int(_PER_FILES * sum(path.stat().st_size for path in files)), 0
 
 
+def bytes_of(engine: Engine, keys: Collection[str]) -> tuple[int, int]:
+    """Bytes of groups' products: of the current versions as they were made, and what is kept of them."""
+    sums = select(func.sum(ProductVersion.made_bytes), func.sum(ProductVersion.kept_bytes)).where(
+        ProductVersion.kind == GROUP, ProductVersion.key.in_(keys), ProductVersion.superseded_at.is_(None)
+    )
+    with reading(engine) as session:
+        made, kept = session.execute(sums).one()
+    return made or 0, kept or 0
+
+
 def _promised(session: Session, asked: Collection[str], size: int) -> tuple[int, int]:
     """How many groups are in work or asked for, and what they have still to write."""
     working = select(ObservationGroup).where(ObservationGroup.state == "in_progress")

@@ -18,6 +18,7 @@ from dagster import (
 )
 
 from contimg_assets.resources import stage_runner as casa
+from contimg_assets.resources import warm_stages
 from contimg_assets.resources.stage_runner import StageRunner
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -108,6 +109,15 @@ def test_any_other_end_is_told_as_what_it_was_and_tried_again(stage: str, why: s
     result, told, tried_again = run(stage, retries=1)
     assert (result, tried_again) == (None, retries)
     assert why in told
+
+
+def test_what_cannot_be_loaded_was_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its standard error has the cause; "killed" would send somebody to look for too little memory."""
+    monkeypatch.setattr(warm_stages, "_SERVER_MODULE", "contimg_assets_tests.resources.not_there")
+    warm_stages.close()
+    result, told, _ = run("work")
+    assert result is None
+    assert "crashed with exit code 1" in told
 
 
 def test_stages_are_processes_of_their_own_from_one_server() -> None:

@@ -17,6 +17,7 @@ from contimg_assets.resources.dagster_resources import DatabaseResource, StoreRe
 from contimg_assets.settings import NOTIFY_VARIABLE, get_settings
 from contimg_assets.station.alarm_models import Delivery
 from contimg_assets.station.database import reading
+from contimg_assets.station.models import ProductVersion
 from contimg_assets.station.night_products import (
     DAY,
     NIGHT_REPORT,
@@ -27,7 +28,7 @@ from contimg_assets.station.night_products import (
     send_report,
 )
 from contimg_assets.station.night_report import gather
-from contimg_assets.station.night_report_page import _range, _round_values, page
+from contimg_assets.station.night_report_page import _range, number, page, round_values
 from contimg_assets.station.reconcile import examine
 from contimg_assets.station.retention import plan
 from contimg_assets.station.versions import history
@@ -70,6 +71,15 @@ def test_a_report_says_what_the_night_was(nights: Nights) -> None:
     assert (found.groups[-1]["ra_deg"] - found.groups[0]["ra_deg"]) % 360 == pytest.approx(14.2, abs=0.1)
     assert found.before == FIRST
     assert json.loads(json.dumps(found.numbers)) == found.numbers
+    judged = next(each for each in found.causes if each["state"] == "judged")
+    # What its state says of a completed group is no cause.
+    assert (judged["kind"], judged["reason"]) == ("image_qa.rms_ratio", "")
+    current = ProductVersion.superseded_at.is_(None) & ProductVersion.key.startswith(SECOND)
+    with reading(nights.installation.engine) as session:
+        sizes = session.execute(select(ProductVersion.made_bytes, ProductVersion.kept_bytes).where(current))
+        made, kept = (sum(size or 0 for size in each) for each in zip(*sizes, strict=True))
+    assert (found.disk["written_bytes"], found.disk["kept_bytes"]) == (made, kept)
+    assert made > 0
 
 
 def test_the_page_needs_nothing_beside_it_and_shows_what_files_say_as_text(nights: Nights) -> None:
@@ -80,6 +90,10 @@ def test_the_page_needs_nothing_beside_it_and_shows_what_files_say_as_text(night
     assert "&lt;img src=x onerror" in text
     assert not re.findall(r'(?:src|href)="(?!https://contimg\.example\.org/|#)', text)
     assert "<script" not in text
+
+
+def test_numbers_are_told_as_people_read_them() -> None:
+    assert [number(value, 2) for value in (941.0, 12.4, 0.0012, None)] == ["940", "12", "0.0012", "–"]
 
 
 def test_an_axis_holds_few_values_and_leaves_out_the_wildest_of_many() -> None:
@@ -191,8 +205,8 @@ def test_every_night_has_one_by_itself_where_there_are_nights() -> None:
 
 @pytest.mark.parametrize("low", [-40.0, 0.0, 0.954, 1234.5])
 @pytest.mark.parametrize("length", [3.1e-4, 0.087, 1.0, 7.7, 1.3e4])
-def test_an_axis_has_round_values_that_differ_in_what_is_written(low: float, length: float) -> None:
-    values = _round_values(low, low + length)
+def test_an_axis_hasround_values_that_differ_in_what_is_written(low: float, length: float) -> None:
+    values = round_values(low, low + length)
     assert 2 <= len(values) <= 6
     assert len({words for _, words in values}) == len(values)
     for value, words in values:

@@ -15,6 +15,7 @@ from fastapi import Path as PathParameter
 from starlette.responses import HTMLResponse
 
 from contimg_assets.station.light_curves import LightCurve
+from contimg_assets.station.night_report_page import round_values
 from contimg_assets.station.source_surroundings import (
     PLANE,
     Epoch,
@@ -22,7 +23,6 @@ from contimg_assets.station.source_surroundings import (
     epochs_with_images,
     neighbours,
 )
-from contimg_assets.station.night_report_page import round_values
 from contimg_assets.station.sources import SourceQuery, find_sources
 from contimg_assets.web.api.parts import Parts, group_url
 from contimg_assets.web.api.sources import curve_of

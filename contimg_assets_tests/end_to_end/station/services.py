@@ -274,7 +274,10 @@ class Station:
         """A command of a release, to its end; whether that is a good one is the test's to judge."""
         environment = {**os.environ, **self.environment, "PYTHONPATH": self._path(release)}
         command = [sys.executable, "-m", "contimg_assets.cli", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        # Python's -m looks into the present folder first, and pytest's holds a release of its own.
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
 
     def _path(self, release: Path | None = None) -> str:
         """Where Python looks first: for the package, then for its tests."""
