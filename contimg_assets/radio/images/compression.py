@@ -97,10 +97,12 @@ def write_compressed(
         Of the pixels.
     """
     own = plane_words(header, unit, quantity)
-    values = pixels.astype(np.uint8 if pixels.dtype == bool else np.float32, copy=False)[None, None]
+    values: NDArray[np.float32] | NDArray[np.uint8] = (
+        pixels.astype(np.uint8) if pixels.dtype == bool else pixels.astype(np.float32, copy=False)
+    )
     path = folder / f"{name}.{plane}{COMPRESSED}"
     step, dither = _step(plane, noise)
-    _write(path, values, own, step, dither=dither)
+    _write(path, values[None, None], own, step, dither=dither)
     return Loss(plane, step, noise, path.stat().st_size)
 
 
