@@ -36,6 +36,8 @@ from contimg_assets.station.store import Store
 
 _FOLDER = click.Path(path_type=Path)
 _EXISTING = click.Path(path_type=Path, exists=True)
+#: Characters that a dict or list may take in a line of a terminal.
+_LONGEST_TEXT = 100
 
 
 def run_stage(work: Callable[[Settings, StageContext], Result], out: Path | None, as_json: bool) -> None:
@@ -81,8 +83,17 @@ def run_stage(work: Callable[[Settings, StageContext], Result], out: Path | None
         click.echo(json.dumps(message["result"]))
         return
     for name, value in message["result"].items():
-        if not isinstance(value, dict | list) or len(value) <= 5:
-            click.echo(f"{name:32s} {value:.6g}" if isinstance(value, float) else f"{name:32s} {value}")
+        click.echo(f"{name:32s} {_short(value)}")
+
+
+def _short(value: object) -> str:
+    """A value for a line of a terminal; of a long one, how much there is (``--json`` has it)."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    if isinstance(value, dict | list) and len(text) > _LONGEST_TEXT:
+        return f"({len(value)} entries: --json)"
+    return text
 
 
 @contextmanager

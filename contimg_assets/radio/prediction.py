@@ -36,6 +36,10 @@ class Averaging:
         return cls(offsets, integration_s * telescope.EARTH_ROTATION_RAD_S * np.cross(pole, offsets))
 
 
+#: Channels whose phases turn side by side.
+_LANES = 16
+
+
 @numba.njit(cache=True, inline="always")
 def _delay(baseline: NDArray[np.float64], offset: NDArray[np.float64]) -> float:
     return (baseline[0] * offset[0] + baseline[1] * offset[1] + baseline[2] * offset[2]) / SPEED_OF_LIGHT
@@ -61,27 +65,41 @@ def _sum_sources(
 ) -> None:
     n_times, n_sources, _ = offsets.shape
     n_baselines = baselines.shape[0]
-    n_channels = amplitude.shape[2]
+    n_channels = out.shape[1]
     middle_hz = first_hz + step_hz * (n_channels - 1) / 2
+    n_blocks = -(-n_channels // _LANES)
     for row in numba.prange(n_times * n_baselines):
         t, b = row // n_baselines, row % n_baselines
-        total = np.zeros(n_channels, np.complex128)
+        real, imaginary = np.zeros(n_blocks * _LANES), np.zeros(n_blocks * _LANES)
+        phasor_real, phasor_imaginary = np.empty(_LANES), np.empty(_LANES)
         for s in range(n_sources):
             delay = _delay(baselines[b], offsets[t, s])
-            # The phase is linear in frequency, so one rotation a channel does.
+            # The phase is linear in frequency, so one rotation a channel does; neighbouring channels
+            # turn side by side, which is what a processor does at once.
             phasor = np.exp(2j * np.pi * (delay * first_hz))
-            turn = np.exp(2j * np.pi * (delay * step_hz))
+            one_channel = np.exp(2j * np.pi * (delay * step_hz))
+            for k in range(_LANES):
+                phasor_real[k], phasor_imaginary[k] = phasor.real, phasor.imag
+                phasor *= one_channel
+            turn = np.exp(2j * np.pi * (delay * _LANES * step_hz))
             # The mean over an integration falls with the square of frequency, near enough.
             kept, falling = 1.0, 0.0
             if averaged:
                 kept = _sinc(_delay(baselines[b], tracked[t, s]) * step_hz)
                 falling = (1 - _sinc(_delay(baselines[b], turns[t, s]) * middle_hz)) / middle_hz**2
-            for f in range(n_channels):
-                frequency = first_hz + f * step_hz
-                total[f] += amplitude[t, s, f] * (kept * (1 - falling * frequency * frequency)) * phasor
-                phasor *= turn
+            source = amplitude[t, s]
+            for block in range(n_blocks):
+                start = block * _LANES
+                for k in range(_LANES):
+                    frequency = first_hz + (start + k) * step_hz
+                    height = source[start + k] * (kept * (1 - falling * frequency * frequency))
+                    real[start + k] += height * phasor_real[k]
+                    imaginary[start + k] += height * phasor_imaginary[k]
+                    turned = phasor_real[k] * turn.real - phasor_imaginary[k] * turn.imag
+                    phasor_imaginary[k] = phasor_real[k] * turn.imag + phasor_imaginary[k] * turn.real
+                    phasor_real[k] = turned
         for f in range(n_channels):
-            out[row, f] = total[f]
+            out[row, f] = complex(real[f], imaginary[f])
 
 
 def point_source_visibilities(
@@ -120,7 +138,8 @@ def point_source_visibilities(
         np.ascontiguousarray(offsets),
         float(frequencies_hz[0]),
         float(step),
-        np.ascontiguousarray(amplitude_jy),
+        # Whole blocks of channels; the last ones are of no source and go nowhere.
+        np.pad(amplitude_jy, ((0, 0), (0, 0), (0, -n_channels % _LANES))),
         averaging is not None,
         np.ascontiguousarray(within.offsets),
         np.ascontiguousarray(within.turns),

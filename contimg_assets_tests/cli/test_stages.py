@@ -106,3 +106,17 @@ def test_a_stage_that_does_not_come_to_its_end_leaves_nothing_half_made(
     assert told in line
     assert [path.name for path in out.rglob("*")] == (["earlier"] if there else [])
     assert out.exists() == there
+
+
+@pytest.mark.usefixtures("home")
+def test_a_person_sees_short_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table of a hundred antennas is no line of a terminal; how long it is, and where to find it, is."""
+
+    told = {"noise": 0.000262984, "beam": {"width": 1.0}, "dishes": {str(n): 0.1 for n in range(96)}}
+    run_stage(lambda _settings, _context: Result.model_validate(told), None, as_json=False)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.strip().splitlines()]
+    assert lines == [
+        ["noise", "0.000262984"],
+        ["beam", "{'width': 1.0}"],
+        ["dishes", "(96 entries: --json)"],
+    ]

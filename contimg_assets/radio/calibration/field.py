@@ -8,7 +8,7 @@ sources that the image shows.  Does not belong here: fields known beforehand
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from contimg_assets.radio.beam import ASSUMED, Beam
-from contimg_assets.radio.calibration.apply import apply
-from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.caltables.set_files import SIDECAR
@@ -28,13 +26,16 @@ from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_planes
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
 #: Sources of the image count from this signal-to-noise ratio, …
 _LEAST_SIGMA = 10.0
 #: … where the beam is at least this: below, what it does within a scan and over the band is anybody's guess.
 _LEAST_POWER = 0.03
+#: Width of the image of the field, deg: as far as the beam is that at the middle of the band.
+_FIELD_DEG = 5.2
+#: By the third, all that stands out is less than what a model of the sky takes (``model_visibilities.py``).
+_MAJOR_CYCLES = 3
 #: The first image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas,
 #: 12 % at the calibrator's declination, where baselines of the N–S arm do not tell the two apart.
 _ROUNDS = 2
@@ -93,7 +94,8 @@ def solve_with_field(
         folder = work / f"round{number}"
         folder.mkdir()
         try:
-            sources = _sources_around(ms, flags_folder, out, folder, calibrator, used, imaging)
+            calibration = Calibration(flags=flags_folder, tables=out)
+            sources = _sources_around(ms, calibration, folder, calibrator, used, imaging)
             if not sources:
                 ended = "no other source in the image"
                 break
@@ -142,55 +144,42 @@ def _misfit(sidecar: dict[str, Any]) -> float:
 
 def _sources_around(
     ms: Path,
-    flags_folder: Path,
-    set_folder: Path,
+    calibration: Calibration,
     work: Path,
     calibrator: Source,
     before: Sequence[Source],
     imaging: FieldImaging,
 ) -> list[Source]:
-    corrected, folder, scratch = work / "field.ms", work / "field", work / "field.work"
+    folder, scratch = work / "field", work / "field.work"
     scratch.mkdir()
-    apply(ms, Calibration(flags=flags_folder, tables=set_folder), corrected)
-    subtract(corrected, calibrator)
     make_image(
-        corrected,
+        ms,
         folder,
         scratch,
-        imaging.choices,
+        _choices(imaging.choices),
         name="field",
         provenance=None,
         threads=imaging.threads,
+        calibration=calibration,
+        sky=before,
+        less=[calibrator],
     )
-    shutil.rmtree(corrected)
     return _sources_of(folder, calibrator, before)
 
 
-def subtract(corrected: Path, calibrator: Source) -> None:
-    """Take the calibrator out of CORRECTED_DATA, integration by integration.
-
-    An image has one flux density of a source for all of the band, but the beam as
-    it drifts, and the spectrum, have not: what that leaves of the brightest source
-    are sidelobes at 0.4 % of it, which would pass for sources.
-
-    Parameters
-    ----------
-    corrected : Path
-        Measurement Set of the scan, calibrated; changed in place.
-    calibrator : Source
-        As its model had it.
-    """
-    from casacore.tables import table
-
-    shape = read_shape(corrected)
-    hands = [0, shape.n_polarisations - 1]
-    with table(str(corrected), readonly=False, ack=False) as main:
-        for t in range(shape.n_times):
-            rows = t * shape.n_baselines, shape.n_baselines
-            now = replace(shape, times_jd=shape.times_jd[t : t + 1])
-            data = main.getcol("CORRECTED_DATA", *rows)
-            data[..., hands] -= model_visibilities(now, [calibrator])[0][..., None]
-            main.putcol("CORRECTED_DATA", data, *rows)
+def _choices(asked: ImagingOptions) -> ImagingOptions:
+    """No more of an image than tells the sources that count."""
+    return asked.replaced(
+        {
+            "engine": "wgridder",
+            "field_deg": min(asked.field_deg, _FIELD_DEG),
+            "major_cycles": min(asked.major_cycles, _MAJOR_CYCLES),
+            "seed_sigma": 2 * _LEAST_SIGMA,
+            "outside_sigma": None,
+            "spectra_sigma": None,
+            "inject": False,
+        }
+    )
 
 
 def _sources_of(folder: Path, calibrator: Source, before: Sequence[Source]) -> list[Source]:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.flagging.flag_file import open_flags
 from contimg_assets.radio.measurement_set import GroupShape, add_data_column
+from contimg_assets.radio.model_visibilities import model_visibilities
 from contimg_assets.radio.phasing import JD_OF_MJD_0
 from contimg_assets.radio.sky import Source
 

@@ -1,9 +1,9 @@
-"""Delays, bandpass and gains of one calibrator scan, with CASA.
+"""Delays, bandpass and gains of one calibrator scan.
 
-K (delay), then B (complex bandpass, solved with K applied), then G (complex
-gain of each interval, with both applied).  The scan is averaged over time
-against its model first (``scan.py``), which loses nothing and leaves CASA with
-a 24th of the data for its three passes.
+K (delay, by CASA), then B (complex bandpass, solved with K applied, by ``bandpass.py``), then
+G (complex gain of each interval, with both applied, by CASA).  The scan is averaged over time
+against its model first (``scan.py``), which loses nothing and leaves a 24th of the
+data for the three passes.
 """
 
 import json
@@ -22,8 +22,8 @@ from contimg_assets.radio import casa, phasing
 from contimg_assets.radio.applied_delays import delays_of
 from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.assess import assess
+from contimg_assets.radio.calibration.bandpass import solve_bandpass
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
-from contimg_assets.radio.calibration.model import visible_sources
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
@@ -34,6 +34,7 @@ from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.files import tree_sha256
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
+from contimg_assets.radio.model_visibilities import visible_sources
 from contimg_assets.radio.sky import Source
 
 #: A set in which fewer antennas than this part of the live ones have solutions is no set.
@@ -104,7 +105,7 @@ def solve(
     write_averaged(shape, sums, averaged)
     live = _live_antennas(shape, sums)
     parameters = _parameters(options, reference.name)
-    delays = _run_casa(averaged, out, parameters, shape, sums)
+    delays = _solve_tables(averaged, out, parameters, options.minimum_uv_m, shape, sums)
     tables = {kind: out / name for kind, _, name in TABLES}
     found = assess(shape, sums, tables)
     beams = transit_beams(shape, sums, calibrator)
@@ -180,12 +181,17 @@ def _live_antennas(shape: GroupShape, sums: ScanSums) -> NDArray[np.int64]:
     return np.unique(np.concatenate([one, two])).astype(np.int64)
 
 
-def _run_casa(
-    averaged: Path, out: Path, parameters: dict[str, Any], shape: GroupShape, sums: ScanSums
+def _solve_tables(
+    averaged: Path,
+    out: Path,
+    parameters: dict[str, Any],
+    shortest_m: float,
+    shape: GroupShape,
+    sums: ScanSums,
 ) -> str:
     """Solve K, B and G; what became of the delays."""
     casa.load_tools()
-    from casatasks import bandpass, gaincal
+    from casatasks import gaincal
 
     shared: dict[str, Any] = {
         "vis": str(averaged),
@@ -199,8 +205,15 @@ def _run_casa(
     gaincal(caltable=delay, gaintype="K", solint="inf", **shared)
     _expect(out / "K.cal")
     delays = _judge_delays(out / "K.cal", shape, sums)
-    bandpass(caltable=band, bandtype="B", solint="inf", solnorm=False, gaintable=[delay], **shared)
-    _expect(out / "B.cal")
+    solve_bandpass(
+        averaged,
+        out / "K.cal",
+        out / "B.cal",
+        reference=parameters["refant"],
+        minimum_snr=parameters["minsnr"],
+        minimum_baselines=parameters["minblperant"],
+        minimum_uv_m=shortest_m,
+    )
     _drop_strays(out / "B.cal")
     # A row of the averaged data is one interval of the gains.
     gaincal(

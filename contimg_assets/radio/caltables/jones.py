@@ -134,6 +134,24 @@ def read_jones(tables: Sequence[Path], shape: GroupShape) -> Jones:
     return Jones(np.array(factors), solution, shape.antenna_1, shape.antenna_2, hands)
 
 
+def delay_factors(delays_ns: NDArray[np.float32], offsets_hz: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Gains of delays.
+
+    Parameters
+    ----------
+    delays_ns : ndarray, shape (n_antennas, 2)
+        As in a table of type K Jones.
+    offsets_hz : ndarray, shape (n_channels,)
+        Frequencies from that without a phase.
+
+    Returns
+    -------
+    ndarray, complex128, shape (n_antennas, n_channels, 2)
+    """
+    turns = 1e-9 * delays_ns.astype(np.float64)[:, None] * offsets_hz[:, None]
+    return np.exp(2j * np.pi * turns)
+
+
 @dataclass(frozen=True)
 class _Table:
     """Rows of one table, as gains at the group's channels."""
@@ -169,9 +187,8 @@ def _read(path: Path, frequencies_hz: NDArray[np.float64]) -> _Table:
     with table(f"{path}::SPECTRAL_WINDOW", ack=False) as window:
         channels_hz = window.getcell("CHAN_FREQ", 0)
     if kind == "K Jones":
-        # Delays in ns; no phase at the middle of the band that was solved, the table's one channel.
-        turns = 1e-9 * values.astype(np.float64) * (frequencies_hz - channels_hz)[:, None]
-        gains = np.where(flags, 0, np.exp(2j * np.pi * turns))
+        # No phase at the middle of the band that was solved, the table's one channel.
+        gains = np.where(flags, 0, delay_factors(values[:, 0], frequencies_hz - channels_hz))
     elif kind == "B Jones":
         gains = _interpolate(values, flags, channels_hz, frequencies_hz)
     else:

@@ -155,6 +155,7 @@ def make_image(
     threads: int,
     calibration: Calibration | None = None,
     sky: Sequence[Source] = (),
+    less: Sequence[Source] = (),
 ) -> dict[str, Any]:
     """Image a group and write its products.
 
@@ -179,6 +180,8 @@ def make_image(
     sky : sequence of Source
         Known sources in and around the field, from which CLEAN may start and of which
         outlier sources are named.
+    less : sequence of Source
+        Sources to take from the visibilities before they are imaged; our own engine only.
 
     Returns
     -------
@@ -192,7 +195,7 @@ def make_image(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    imaging = _read(ms, work, options, provenance, threads, calibration, sky)
+    imaging = _read(ms, work, options, provenance, threads, calibration, sky, less)
     weights = imaging.weights
     result = imaging.run(imaging.data.values)
     if not np.isfinite(result.image).all():
@@ -203,7 +206,8 @@ def make_image(
     strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
     if strong:
-        header["STRONG"] = ("; ".join(one.text for one in strong), "strong sources above the horizon")
+        # Without a comment: there is no room for one.
+        header["STRONG"] = "; ".join(one.text for one in strong)
     _write_images(out, name, result, power, header, options.beam_cutoff)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
     injected = _inject(imaging, result, power, out / f"{name}.image.fits") if options.inject else {}
@@ -233,6 +237,7 @@ def _read(
     threads: int,
     calibration: Calibration | None,
     sky: Sequence[Source],
+    less: Sequence[Source],
 ) -> _Imaging:
     """Plan an image, read the visibilities and weigh them."""
     shape = read_shape(ms)
@@ -241,9 +246,8 @@ def _read(
     column = _column(ms, options, provenance, calibration)
     planned = plan(shape, options)
     with nullcontext() if calibration is None else open_corrections(shape, calibration) as corrections:
-        data = read_stokes_i(
-            shape, "CORRECTED_DATA" if column == "corrected" else "DATA", planned.factors, corrections
-        )
+        stored = "CORRECTED_DATA" if column == "corrected" else "DATA"
+        data = read_stokes_i(shape, stored, planned.factors, corrections, less)
     weights = weigh(shape, data, options)
     return _Imaging(
         ms=ms,

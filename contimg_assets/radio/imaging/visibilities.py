@@ -4,7 +4,8 @@ Every baseline has its own number of channels to average: most of ours are far
 shorter than the longest, and what smears a long one away leaves a short one whole.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -16,7 +17,9 @@ from contimg_assets.radio.corrections.corrections import Corrections
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.system_noise import ChannelDifferences, SystemNoise
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.model_visibilities import model_visibilities
 from contimg_assets.radio.prefetch import prefetch
+from contimg_assets.radio.sky import Source
 
 #: Loss of any visibility of a source at the beam's half-power radius, by averaging
 #: channels, that is accepted.  Most baselines, and so the image's peak, lose far less.
@@ -132,7 +135,11 @@ def _average(
 
 
 def read_stokes_i(
-    shape: GroupShape, column: str, factors: NDArray[np.int64], corrections: Corrections | None = None
+    shape: GroupShape,
+    column: str,
+    factors: NDArray[np.int64],
+    corrections: Corrections | None = None,
+    less: Sequence[Source] = (),
 ) -> StokesI:
     """Read a group integration by integration, averaging channels.
 
@@ -144,6 +151,10 @@ def read_stokes_i(
         Channels of each baseline to average into one; 0: left out.
     corrections : Corrections, optional
         Flags and gains to apply on the way; the flags are then these, not the column's.
+    less : sequence of Source
+        Sources to take away, in every integration and channel as they appear there: through the
+        beam as they drift, and with their spectra.  An image has one flux density of a source for
+        all of these, and what that leaves of the brightest are sidelobes at 0.4 % of it.
 
     Returns
     -------
@@ -162,6 +173,7 @@ def read_stokes_i(
     counts = np.zeros(values.shape, np.float32)
     differences = ChannelDifferences.of(shape)
     one = shape.data_shape[1:]
+    hands = [0, one[-1] - 1]
     buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
     with table(str(shape.path), ack=False) as main:
 
@@ -175,6 +187,9 @@ def read_stokes_i(
 
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
             used = (data, flags) if corrections is None else corrections.jones.apply(t, data, flags)
+            if less:
+                now = replace(shape, times_jd=shape.times_jd[t : t + 1])
+                used[0][..., hands] -= model_visibilities(now, less)[0][..., None]
             _average(*used, rows, factors, starts, values[t], counts[t])
             differences.add(*used)
     samples = float(counts.sum(dtype=np.float64))

@@ -63,6 +63,8 @@ def hunted(small_disk: Path, postgres_server: PostgresServer) -> Iterator[Statio
     with station(small_disk, postgres_server, slots=2, dead_after_s=DEAD_AFTER_S) as made:
         # As often as faults come: a group that is given up shows nothing of what comes after.
         made.environment["CONTIMG_INGEST__ATTEMPTS"] = "1000"
+        # One scan for all: half an hour makes more than twelve hours of groups.
+        made.environment["CONTIMG_CALIBRATION__VALIDITY_HOURS"] = "36"
         yield made
     assert processes_of(small_disk) == []
 
