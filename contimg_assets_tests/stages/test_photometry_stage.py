@@ -195,3 +195,7 @@ def test_made_up_sources_change_no_real_measurement(
     pulls = (good["apparent_jy"] - good["survey_jy"] * good["beam"]) / good["apparent_error_jy"]
     assert abs(pulls.mean()) < 4 / np.sqrt(len(good))
     assert pulls.std() == pytest.approx(1.0, abs=0.4)
+    # An image that has none has an empty file.
+    monkeypatch.setattr("contimg_assets.radio.photometry.measure.sources_around", lambda *_: [])
+    run(scene, tmp_path / "none")
+    assert len(read_measurements(tmp_path / "none" / INJECTED_FILE)) == 0

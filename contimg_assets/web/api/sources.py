@@ -28,10 +28,11 @@ Name = Annotated[str, PathParameter(description="Name of the source.", max_lengt
 Ra = Annotated[float | None, Query(ge=0, le=360, description="Right ascension of a cone, ICRS, deg.")]
 Dec = Annotated[float | None, Query(ge=-90, le=90, description="Declination of a cone, ICRS, deg.")]
 Radius = Annotated[float, Query(gt=0, le=20, description="Radius of a cone, deg.")]
+_KEY = r"^[0-9T:-]{0,19}$"
 Since = Annotated[
-    str, Query(max_length=19, description="Groups whose keys, or first parts, are from this on.")
+    str, Query(pattern=_KEY, description="Groups whose keys, or first parts, are from this on.")
 ]
-Until = Annotated[str, Query(max_length=19, description="… and before this.")]
+Until = Annotated[str, Query(pattern=_KEY, description="… and before this.")]
 Beam = Annotated[float | None, Query(gt=0, le=1, description="Least beam; default: photometry's.")]
 #: Characters of a coverage map in an address.
 _LONGEST_MOC = 6000
