@@ -24,6 +24,7 @@ from contimg_assets.radio.images.fits import Quantity, celestial_wcs, image_head
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.provenance import commented
 from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.imaging.drift import Drift
@@ -203,7 +204,9 @@ def make_image(
     strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
     if strong:
-        header["STRONG"] = ("; ".join(one.text for one in strong), "strong sources above the horizon")
+        header["STRONG"] = commented(
+            "; ".join(one.text for one in strong), "strong sources above the horizon"
+        )
     _write_images(out, name, result, power, header, options.beam_cutoff)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
     injected = _inject(imaging, result, power, out / f"{name}.image.fits") if options.inject else {}
