@@ -1,6 +1,7 @@
 """What made an image goes into its header and comes out again, and tables are held against the disk."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from contimg_assets.cli import calibration
 from contimg_assets.radio.errors import CatalogueError, MissingInputError
 from contimg_assets.radio.images.provenance import (
     add_provenance,
+    commented,
     read_provenance,
     software_versions,
     verify_tables,
@@ -113,3 +115,15 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     fits.PrimaryHDU().writeto(tmp_path / "b.fits")
     with pytest.raises(CatalogueError, match="found no CALSET"):
         read_provenance(tmp_path / "b.fits")
+
+
+def test_a_comment_that_has_no_room_on_its_card_is_left_out() -> None:
+    """A cut one would be a warning in every image's log: astropy warns when it writes the card."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for length in range(1, 120):
+            header = fits.Header()
+            header["STRONG"] = commented("x" * length, "strong sources above the horizon")
+            told = fits.Header.fromstring(header.tostring())
+            assert told["STRONG"] == "x" * length
+            assert told.comments["STRONG"] in ("", "strong sources above the horizon")

@@ -125,11 +125,9 @@ def routes_of_pages(app: FastAPI) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Panel:
+class Gallery:
     """Homes that are served, and a browser."""
 
-    nights: Nights
-    instance: DagsterInstance
     sites: dict[str, Site]
     browser: Browser
     folder: Path
@@ -184,6 +182,23 @@ class Panel:
             assert wrong == []
 
 
+@dataclass(frozen=True)
+class Panel(Gallery):
+    """Homes that the tests have made."""
+
+    nights: Nights
+    instance: DagsterInstance
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
 @contextmanager
 def panel_in(folder: Path) -> Iterator[Panel]:
     """Make and serve three homes in a folder: with two nights, with sources of the survey, and empty."""
@@ -212,10 +227,8 @@ def panel_in(folder: Path) -> Iterator[Panel]:
             SURVEY: _serve(stack, survey),
             EMPTY: _serve(stack, Installation(Settings(home=folder / EMPTY))),
         }
-        playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        stack.callback(browser.close)
-        yield Panel(nights, instance, sites, browser, folder, names)
+        window = stack.enter_context(browser())
+        yield Panel(sites, window, folder, names, nights, instance)
 
 
 def _serve(stack: ExitStack, station: Installation, orchestrator: Orchestrator | None = None) -> Site:

@@ -1,14 +1,16 @@
 """Pictures of the pages: ``python -m contimg_assets_tests.web.pictures docs/pages [--only NAME …]``.
 
-Names are those of ``panel.PAGES``.  With ``--port PORT`` pages are those of an installation that is served
-there, such as one that has processed some groups of ``contimg simulate``; those of the survey, which want a
-month of days, and all without ``--port``, are of the homes that the browser's tests go through.
+Of the homes that the browser's tests go through, or with ``--port PORT`` of an installation that is served
+there, such as one that has processed some nights of ``contimg simulate`` (but for the survey's pages).
+
+Names are those of ``panel.PAGES``.
 """
 
 import argparse
 import io
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from contimg_assets.radio.group_key import slug
-from contimg_assets_tests.web.panel import EMPTY, NIGHTS, PAGES, Panel, Shown, panel_in
+from contimg_assets_tests.web.panel import EMPTY, NIGHTS, PAGES, Gallery, Shown, browser, panel_in
 from contimg_assets_tests.web.site import Site
 from contimg_assets_tests.web.test_browser import dry_run
 
@@ -47,10 +49,9 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     asked = parser.parse_args()
     wanted = asked.only or [shown.name for shown in PAGES if shown.name not in LEFT_OUT] + [PLAN]
-    with tempfile.TemporaryDirectory() as home, panel_in(Path(home)) as made:
-        panel, keys = _of(made, Site(asked.port)) if asked.port else (made, made.nights.imaged[1:3])
+    with tempfile.TemporaryDirectory() as folder, _gallery(Path(folder), asked.port) as (panel, keys):
         for shown in PAGES:
-            if shown.name in wanted and shown.home != EMPTY:
+            if shown.name in wanted and shown.home in panel.sites and shown.home != EMPTY:
                 _take(panel, shown, asked.folder / f"{shown.name}.png", WIDTH, "light")
                 if shown.name in ON_PHONES:
                     _take(panel, shown, asked.folder / f"{shown.name}-phone.png", PHONE, "dark")
@@ -60,8 +61,21 @@ def main() -> None:
                 _keep(page, asked.folder / f"{PLAN}.png")
 
 
-def _of(panel: Panel, site: Site) -> tuple[Panel, list[str]]:
-    """The panel with another installation in place of that with two nights; groups for a dry run."""
+@contextmanager
+def _gallery(folder: Path, port: int | None) -> Iterator[tuple[Gallery, list[str]]]:
+    """What the pictures are of, and groups for a dry run."""
+    if port is None:
+        with panel_in(folder) as made:
+            yield made, made.nights.imaged[1:3]
+        return
+    site = Site(port)
+    names, keys = _names(site)
+    with browser() as window:
+        yield Gallery({NIGHTS: site}, window, folder, names), keys
+
+
+def _names(site: Site) -> tuple[dict[str, str], list[str]]:
+    """What stands in addresses of an installation's pages; its groups with images, newest first."""
 
     def items(path: str) -> list[dict[str, Any]]:
         return site.get(path).json()["items"]
@@ -69,18 +83,17 @@ def _of(panel: Panel, site: Site) -> tuple[Panel, list[str]]:
     imaged = [row for row in items("/api/groups?limit=500&is_imaged=true") if row["state"] == "completed"]
     worst = max(imaged, key=lambda row: ("PASS", "WARN", "ERROR").index(row["verdict"]))
     names = {
-        "group": worst["key"],
-        "folder": slug(worst["key"]),
+        "group": worst["group"],
+        "folder": slug(worst["group"]),
         "set": items("/api/calibration/sets")[0]["id"],
-        "run": next(job["id"] for job in items("/api/jobs?status=done") if job["type"] == "image"),
+        "run": items("/api/jobs?status=done")[0]["id"],
         "batch": items("/api/batch")[0]["id"],
         "night": items("/api/nights")[0]["date"],
     }
-    sites = {**panel.sites, NIGHTS: site}
-    return replace(panel, sites=sites, names={**panel.names, **names}), [row["key"] for row in imaged]
+    return names, [row["group"] for row in imaged]
 
 
-def _take(panel: Panel, shown: Shown, path: Path, width: int, scheme: str) -> None:
+def _take(panel: Gallery, shown: Shown, path: Path, width: int, scheme: str) -> None:
     # Not as high as the page: what is loaded when it is seen would not be there.
     with panel.opened(width, scheme, height=HEIGHTS[0]) as page:
         panel.show(page, shown)

@@ -1,6 +1,7 @@
 """Jobs that people ask for: checked first, started with what was asked, told apart, ended."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -177,3 +178,11 @@ def test_too_many_writes_wait() -> None:
     assert told.value.status == 429
     assert told.value.headers is not None
     assert 1 <= int(told.value.headers["Retry-After"]) <= 60
+
+
+def test_pages_tell_how_long_finished_jobs_took(served: Served) -> None:
+    """The list, its parts, and a group's own: with runs that have begun and ended."""
+    for path in ("/jobs", "/jobs?status=done", f"/groups/{TARGET}?tab=jobs"):
+        answer = served.site.get(path, {"Accept": "text/html"})
+        assert answer.status == 200, answer.body
+        assert re.search(rb"Z</td><td>[\d.]+ (s|min)</td>", answer.body), path

@@ -74,16 +74,16 @@ def add_provenance(header: "Header", provenance: Mapping[str, Any] | None) -> No
         return
     for keyword, entry, comment in _SIMPLE:
         if provenance.get(entry) not in (None, ""):
-            header[keyword] = _commented(provenance[entry], comment)
+            header[keyword] = commented(provenance[entry], comment)
     for keyword, entry, comment in _STRUCTURED:
         if provenance.get(entry):
-            header[keyword] = _commented(json.dumps(provenance[entry], separators=(",", ":")), comment)
+            header[keyword] = commented(json.dumps(provenance[entry], separators=(",", ":")), comment)
     for number, table in enumerate(provenance["tables"], start=1):
         header[f"CALTAB{number}"] = f"{table['type']}:{table['sha256']}"
         header[f"CALFIL{number}"] = (str(table["file"]), f"file of CALTAB{number}")
 
 
-def _commented(value: Any, comment: str) -> Any:
+def commented(value: Any, comment: str) -> Any:
     """A header's value with its comment, if the card has room for both; a long string goes on without."""
     return (value, comment) if len(str(value)) + len(comment) <= _CARD_ROOM else value
 

@@ -23,6 +23,7 @@ from contimg_assets.radio.images.fits import celestial_wcs, image_header
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.provenance import commented
 from contimg_assets.radio.images.source_finding import ImagePlane
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.imaging.drift import Drift
@@ -208,8 +209,9 @@ def make_image(
     strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
     if strong:
-        # Without a comment: there is no room for one.
-        header["STRONG"] = "; ".join(one.text for one in strong)
+        header["STRONG"] = commented(
+            "; ".join(one.text for one in strong), "strong sources above the horizon"
+        )
     planes = planes_of(result, power, header)
     write_planes(out, name, planes, result.mask, header, compressed=compressed)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)

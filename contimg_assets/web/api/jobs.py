@@ -5,6 +5,7 @@ whether a group can have a job (``station/job_requests.py``).
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from dagster import DagsterRunStatus, RunRecord, RunsFilter
@@ -271,11 +272,16 @@ def _one(parts: Parts, record: RunRecord, stands: Any) -> dict[str, Any]:
         "verdict": stand.verdict if stand else None,
         "user": run.tags.get(USER_TAG),
         "created": record.create_timestamp,
-        "started": record.start_time,
-        "finished": record.end_time,
+        "started": _time(record.start_time),
+        "finished": _time(record.end_time),
         "batch": run.tags.get(CAMPAIGN_TAG),
         "links": links(self=url, group=group_url(key) if stand and key else None, logs=f"{url}/logs"),
     }
+
+
+def _time(seconds: float | None) -> datetime | None:
+    """A time of Dagster's records, which are seconds since 1970."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def statuses_of(word: str) -> list[DagsterRunStatus]:
