@@ -82,7 +82,7 @@ demo: install
 	products="$$PWD/demo/home/products/$$slug"
 	printf '\n%s\n' "The demo took $$((SECONDS - began)) s. Of the target:"
 	printf '  %-34s %s\n' \
-		"image, corrected for the beam" "$$(echo "$$products"/image/*.pbcor.fits)" \
+		"image, corrected for the beam" "$$(echo "$$products"/image/*.pbcor.fits*)" \
 		"report (open it in a browser)" "$$products/image_qa/report.html" \
 		"everything, in a browser" "make ui, then http://localhost:$(PORT)"
 	printf '\n%s\n%s\n' "For other commands, such as $$PWD/$(BIN)/contimg status, point at the demo's home:" \

@@ -71,7 +71,8 @@ def image(
             *data.calibration,
             *config.arguments,
         )
-        corrected = storage.store().path(key, making.product) / f"{slug(key)}.pbcor.fits"
+        (made,) = making.built.glob("*.pbcor.fits*")
+        corrected = storage.store().path(key, making.product) / made.name
         return making.publish(result, beam_corrected_image=MetadataValue.path(corrected))
 
 

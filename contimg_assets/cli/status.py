@@ -166,7 +166,7 @@ def products(key: str | None, make: tuple[str, str] | None, as_json: bool) -> No
     """Show products: absolute paths, numbers, verdicts, and the set that calibrated GROUP.
 
     Without GROUP: a line a group, with its verdict, noise over what is expected, part flagged, and report.
-    The beam-corrected image is the one that ends in pbcor.fits.
+    The beam-corrected image is the one that ends in pbcor.fits.fz.
     """
     if make is not None:
         if key is not None:

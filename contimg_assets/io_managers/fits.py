@@ -5,8 +5,8 @@ from pathlib import Path
 from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.radio.errors import MissingInputError
 
-#: How the names of the images end that downstream code relies on.
-REQUIRED = ("image.fits", "pbcor.fits", "pb.fits")
+#: Planes that downstream code relies on, whole or compressed.
+REQUIRED = ("image", "pbcor", "pb")
 
 
 class PublishedImageIOManager(PublishedFolderIOManager):
@@ -14,6 +14,6 @@ class PublishedImageIOManager(PublishedFolderIOManager):
 
     def check(self, path: Path) -> None:
         """Hold the folder to holding the image, its beam and the corrected image."""
-        missing = [ending for ending in REQUIRED if not any(path.glob(f"*.{ending}"))]
+        missing = [plane for plane in REQUIRED if not any(path.glob(f"*.{plane}.fits*"))]
         if missing:
-            raise MissingInputError(f"{path} holds no {', '.join(f'*.{m}' for m in missing)}")
+            raise MissingInputError(f"{path} holds no {', '.join(f'*.{m}.fits' for m in missing)}")

@@ -105,7 +105,7 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
             # The other engines read calibrated data from a Measurement Set.
             apply(ms, calibration, work / ms.name)
             ms, calibration = work / ms.name, None
-        summary = make_image(
+        made = make_image(
             ms,
             inputs.out,
             work,
@@ -115,6 +115,7 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
             threads=context.threads,
             calibration=calibration,
             sky=sky,
+            compressed=True,
         )
-    completed = complete_products(inputs.out, inputs.name, options.archive)
-    return ImageResult.model_validate(summary | completed)
+    completed = complete_products(inputs.out, inputs.name, options.archive, made.planes)
+    return ImageResult.model_validate(made.numbers | completed)

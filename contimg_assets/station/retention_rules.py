@@ -4,7 +4,7 @@
 calibrated_ms      its Measurement Set, if one was written: once the image made of it has its verdict; of
                    groups without a good image: with the days
 measurement_set    some days after the group was done, if its image is good and its files are there
-image              stays for ever; some days after it was made its planes are compressed
+image              stays for ever; some days after it was made its last whole planes are compressed
 files              never, unless the setting says after how many days
 all else           stays for ever
 =================  ==========================================================================================

@@ -25,6 +25,7 @@ SUFFIXES = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
     ".fits": "image/fits",
+    ".fz": "image/fits",
     ".vot": "application/x-votable+xml",
     ".reg": "text/plain; charset=utf-8",
     ".crtf": "text/plain; charset=utf-8",

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from dagster import AssetKey, DagsterInstance
 
+from contimg_assets.radio.images.planes import image_name, plane_file
 from contimg_assets.resources.instance import instance_configuration
 from contimg_assets.simulation.comparison import compare, summary
 from contimg_assets_tests.conftest import PostgresServer
@@ -118,7 +119,7 @@ def materialised(machine: Machine, asset: str) -> set[str]:
 def flux_ratio(machine: Machine, truths: Path, key: str) -> float:
     """Median of measured over true flux density of a group's bright sources."""
     (group,) = [each for each in machine.contimg("products")["groups"] if each["group"] == key]
-    (corrected,) = Path(group["products"]["image"]["path"]).glob("*.pbcor.fits")
-    stem = str(corrected).removesuffix(".pbcor.fits")
-    image, beam, residual = (Path(f"{stem}.{plane}.fits") for plane in ("image", "pb", "residual"))
+    folder = Path(group["products"]["image"]["path"])
+    stem = image_name(folder)
+    image, beam, residual = (plane_file(folder, stem, plane) for plane in ("image", "pb", "residual"))
     return summary(compare(truth_of(truths, key), image, beam, residual, 30.0))["median_flux_ratio"]

@@ -64,10 +64,10 @@ def drifting_phases(shape: GroupShape, rms_deg: float) -> NDArray[np.float64]:
 
 def image(ms: Path, folder: Path, sources: list[Source]) -> tuple[float, NDArray[np.float64]]:
     """Noise in mJy/beam, and flux densities fitted at the sources' places, Jy."""
-    summary = make_image(ms, folder, folder, CHOICES, name="x", provenance=None, threads=2)
+    made = make_image(ms, folder, folder, CHOICES, name="x", provenance=None, threads=2)
     plane = read_plane(folder / "x.image.fits")
     fits = [fit_point(plane, *plane.pixel(s.ra_deg, s.dec_deg)) for s in sources]
-    return summary["rms_mjy_beam"], np.array([f.flux_jy if f else np.nan for f in fits])
+    return made.numbers["rms_mjy_beam"], np.array([f.flux_jy if f else np.nan for f in fits])
 
 
 def test_drifting_phase_errors_are_taken_out_and_the_flux_scale_is_held(tmp_path: Path) -> None:

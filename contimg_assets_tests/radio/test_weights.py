@@ -127,9 +127,10 @@ def test_our_image_of_noise_has_the_noise_that_its_header_promises(noise: Path, 
     """rms over expected rms, the number that quality control judges, is 1 for pure noise, to 4 %."""
     choices = replace_settings(field_deg=1.4)
     (tmp_path / "work").mkdir()
-    summary = make_image(
+    made = make_image(
         noise, tmp_path / "out", tmp_path / "work", choices, name="noise", provenance=None, threads=2
     )
+    summary = made.numbers
     assert summary["rms_mjy_beam"] == pytest.approx(summary["expected_rms_mjy_beam"], rel=0.04)
     header = fits.getheader(tmp_path / "out" / "noise.image.fits")
     assert 1e3 * header["NOISEEXP"] == pytest.approx(summary["expected_rms_mjy_beam"])

@@ -1,17 +1,19 @@
-"""The planes of an old image by tile compression, and what that loses.
+"""The planes of an image by tile compression, and what that loses.
 
 A plane of noise takes as many bytes as its noise has bits above the step of its quantisation.  The step is a
 part of the image's noise (:data:`PARTS`); pixels then differ by at most half a step, at random
 (subtractive dither), so that the noise grows by 1 + (1/8)²/24 = 1.0007 and no flux density is shifted.
-Masks, models and the middle of the dirty beam lose nothing.  Every plane is read back and compared with
-what it was before the whole one may go.
+Masks and models lose nothing.  All planes but the restored image are written so at once; that one stays whole
+until the image is old, when of the dirty beam too only the middle stays.  A plane that was whole is read
+back and compared with what it was before the whole one may go.
 
-Belongs here: compressing a folder of an image, and the proof.  Does not belong here: when that happens
-(``station/retention_rules.py``), or reading (``planes.py``).
+Belongs here: writing a plane compressed, compressing a folder of an image, and the proof.  Does not belong
+here: when that happens (``station/retention_rules.py``), or reading (``planes.py``).
 """
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.files import file_sha256
+from contimg_assets.radio.images.fits import Quantity, plane_words, stamp
 from contimg_assets.radio.images.obscore import OBSCORE
-from contimg_assets.radio.images.planes import COMPRESSED, WHOLE, image_name, opened
+from contimg_assets.radio.images.planes import COMPRESSED, WHOLE, image_name, opened, plane_file
 from contimg_assets.radio.robust import mad_sigma
 
 #: Steps of planes that are quantised, as parts of the noise of the residual, and whether with dither: what is
@@ -33,8 +36,9 @@ PARTS: dict[str, tuple[float, bool]] = {
     "pbcor": (1 / 8, True),
     "noise": (1 / 64, False),
 }
-#: Step of the power of the primary beam: 0.05 % at the lowest power at which sources are taken.
-POWER_STEP = 1e-4
+#: Steps of the beams, peak 1.  Of the primary beam: 0.05 % at the lowest power at which sources are taken.
+#: Of the dirty beam: half of it is 0.1 σ beside a source of 10 000 σ.
+STEPS = {"pb": 1e-4, "psf": 2e-5}
 #: Planes that lose nothing.
 LOSSLESS = ("mask", "model")
 #: Half the width of the middle of the dirty beam that stays, pixels: photometry needs 7 beams.
@@ -52,16 +56,63 @@ class Loss:
 
     plane: str
     step: float
-    """Of its quantisation, in its unit; 0: nothing is lost."""
-    largest_error: float
-    """Largest difference of a pixel to the whole plane, in its unit, as measured."""
-    rms_error: float
+    """Of its quantisation, in its unit; 0: nothing is lost.  No pixel is off by more than half of it."""
     sigma: float
     """Noise of the residual, Jy/beam, by which the step was chosen."""
-    sha256: str
-    """Of the file of the whole plane, as it was published."""
-    bytes_before: int
     bytes_after: int
+    bytes_before: int | None = None
+    """Of the whole plane's file; None, like all that follows: there never was one."""
+    sha256: str | None = None
+    """Of the file of the whole plane, as it was published."""
+    largest_error: float | None = None
+    """Largest difference of a pixel to the whole plane, in its unit, as measured."""
+    rms_error: float | None = None
+
+
+def write_compressed(
+    folder: Path,
+    name: str,
+    plane: str,
+    pixels: NDArray[np.float32] | NDArray[np.bool_],
+    header: fits.Header,
+    noise: float,
+    unit: str = "Jy/beam",
+    quantity: Quantity = "Intensity",
+) -> Loss:
+    """Write a plane of a new image compressed.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``<name>.<plane>.fits.fz`` is made.
+    name, plane : str
+    pixels : ndarray, shape (ny, nx)
+        [north, −east]; a mask as booleans.
+    header : Header
+        That all planes of the image share.
+    noise : float
+        Of the residual, Jy/beam.
+    unit, quantity : str
+        Of the pixels.
+    """
+    own = plane_words(header, unit, quantity)
+    values = pixels.astype(np.uint8 if pixels.dtype == bool else np.float32, copy=False)[None, None]
+    path = folder / f"{name}.{plane}{COMPRESSED}"
+    step, dither = _step(plane, noise)
+    _write(path, values, own, step, dither=dither)
+    return Loss(plane, step, noise, path.stat().st_size)
+
+
+def write_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
+    """Say beside an image's planes what compressing them has lost."""
+    report = {"sigma_jy_beam": noise, "planes": [asdict(loss) for loss in losses]}
+    (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def add_losses(folder: Path, losses: Iterable[Loss]) -> None:
+    """Say so of further planes."""
+    known = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    write_losses(folder, known["sigma_jy_beam"], [*_losses(folder), *losses])
 
 
 def compress_image(folder: Path, out: Path) -> list[Loss]:
@@ -70,7 +121,7 @@ def compress_image(folder: Path, out: Path) -> list[Loss]:
     Parameters
     ----------
     folder : Path
-        Content of a product ``image``, whole.
+        Content of a product ``image``: whole, or all planes but the image compressed as it was made.
     out : Path
         The folder to make.
 
@@ -88,29 +139,43 @@ def compress_image(folder: Path, out: Path) -> list[Loss]:
     """
     name = image_name(folder)
     out.mkdir()
-    noise = _noise(folder / f"{name}.residual{WHOLE}")
+    noise = _noise(plane_file(folder, name, "residual"))
+    before = {loss.plane: loss for loss in _losses(folder)}
     losses: list[Loss] = []
     for path in sorted(folder.iterdir(), key=lambda each: (each.name == OBSCORE, each.name)):
-        plane = path.name.removeprefix(f"{name}.").removesuffix(WHOLE)
-        if path.name == SUMS:
+        file = path.name.removeprefix(f"{name}.")
+        plane = file.removesuffix(COMPRESSED).removesuffix(WHOLE)
+        if path.name in (SUMS, REPORT):
             continue
-        if plane in PARTS or plane in (*LOSSLESS, "pb", "psf"):
-            losses.append(_compress(path, out / f"{name}.{plane}{COMPRESSED}", plane, noise))
-        elif path.name == OBSCORE:
+        if path.name == OBSCORE:
             _write_obscore(path, out / path.name)
+        elif plane == file or plane not in (*PARTS, *LOSSLESS, *STEPS):
+            shutil.copyfile(path, out / path.name)
+        elif file.endswith(WHOLE) or plane == "psf":
+            losses.append(_compress(path, out / f"{name}.{plane}{COMPRESSED}", plane, noise))
         else:
             shutil.copyfile(path, out / path.name)
-    report = {"sigma_jy_beam": noise, "planes": [asdict(loss) for loss in losses]}
-    (out / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+            losses.extend([before[plane]] if plane in before else [])
+    write_losses(out, noise, losses)
     lines = [f"{file_sha256(path)}  {path.name}\n" for path in sorted(out.iterdir())]
     (out / SUMS).write_text("".join(lines), encoding="utf-8")
     return losses
 
 
+def _losses(folder: Path) -> list[Loss]:
+    """What was said of the planes that were compressed as they were made."""
+    path = folder / REPORT
+    if not path.is_file():
+        return []
+    return [Loss(**each) for each in json.loads(path.read_text(encoding="utf-8"))["planes"]]
+
+
 def _write_obscore(path: Path, out: Path) -> None:
     """Metadata of the image, with the name of the compressed file."""
     known = json.loads(path.read_text(encoding="utf-8"))
-    known["access_url"] = str(known["access_url"]).replace(f".pbcor{WHOLE}", f".pbcor{COMPRESSED}")
+    address = str(known["access_url"])
+    if COMPRESSED not in address:
+        known["access_url"] = address.replace(f".pbcor{WHOLE}", f".pbcor{COMPRESSED}")
     image = out.with_name(f"{known['obs_id']}.pbcor{COMPRESSED}")
     if image.is_file():
         known["access_estsize"] = image.stat().st_size // 1024
@@ -129,13 +194,30 @@ def _noise(residual: Path) -> float:
 def _compress(path: Path, out: Path, plane: str, noise: float) -> Loss:
     with opened(path) as hdu:
         pixels, header = np.asarray(hdu.data), hdu.header.copy()
-    if plane == "psf":
-        pixels, header = _middle(pixels, header)
     step, dither = _step(plane, noise)
+    if plane == "psf":
+        # As it is in the file: what is small may lose nothing.
+        pixels, header = _middle(pixels, header)
+        step, dither = 0.0, False
     for word in ("CHECKSUM", "DATASUM"):
         header.remove(word, ignore_missing=True)
-    told = f"step {step:.4g}" if step else "nothing lost"
-    header.add_history(f"compressed by tiles, {told}; whole file SHA-256 {file_sha256(path)}")
+    sha256 = file_sha256(path)
+    header.add_history(f"whole file SHA-256 {sha256}")
+    _write(out, pixels, header, step, dither=dither)
+    largest, rms = _error(path, out, pixels, step)
+    sizes = out.stat().st_size, path.stat().st_size
+    return Loss(plane, step, noise, *sizes, sha256, largest, rms)
+
+
+def _write(
+    path: Path,
+    pixels: NDArray[np.floating] | NDArray[np.uint8],
+    header: fits.Header,
+    step: float,
+    *,
+    dither: bool,
+) -> None:
+    header.add_history(f"compressed by tiles, {f'step {step:.4g}' if step else 'nothing lost'}")
     made = fits.CompImageHDU(
         pixels,
         header,
@@ -146,17 +228,17 @@ def _compress(path: Path, out: Path, plane: str, noise: float) -> Loss:
         quantize_method=1 if dither else -1,
         dither_seed=1,
     )
-    fits.HDUList([fits.PrimaryHDU(), made]).writeto(out, checksum=True)
-    error = _error(path, out, pixels, step)
-    sizes = path.stat().st_size, out.stat().st_size
-    return Loss(plane, step, *error, noise, file_sha256(path), *sizes)
+    primary = fits.PrimaryHDU()
+    stamp(primary.header)
+    fits.HDUList([primary, made]).writeto(path, checksum=True)
 
 
 def _step(plane: str, noise: float) -> tuple[float, bool]:
     if plane in PARTS:
         part, dither = PARTS[plane]
-        return part * noise, dither
-    return (POWER_STEP, False) if plane == "pb" else (0.0, False)
+        # A blank or constant image has no noise, and takes no room.
+        return (part * noise, dither) if noise > 0 else (0.0, False)
+    return STEPS.get(plane, 0.0), False
 
 
 def _middle(pixels: NDArray[np.floating], header: fits.Header) -> tuple[NDArray[np.floating], fits.Header]:
@@ -191,9 +273,3 @@ def _error(path: Path, out: Path, pixels: NDArray[np.floating], step: float) -> 
         )
     rms = float(np.sqrt(np.mean(difference**2))) if difference.size else 0.0
     return largest, rms
-
-
-def losses_of(folder: Path) -> dict[str, float]:
-    """Largest error of each plane of a compressed image, in its unit."""
-    content = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    return {each["plane"]: float(each["largest_error"]) for each in content["planes"]}

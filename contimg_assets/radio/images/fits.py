@@ -183,6 +183,14 @@ def stamp(header: fits.Header) -> None:
     header["LONGSTRN"] = ("OGIP 1.0", "The OGIP long string convention may be used")
 
 
+def plane_words(header: fits.Header, unit: str, quantity: Quantity) -> fits.Header:
+    """Header of one plane of an image, from that which all share."""
+    own = header.copy()
+    own["BUNIT"], own["BTYPE"] = unit, quantity
+    stamp(own)
+    return own
+
+
 def write_image(
     path: Path,
     pixels: NDArray[np.float32] | NDArray[np.bool_],
@@ -191,9 +199,7 @@ def write_image(
     quantity: Quantity = "Intensity",
 ) -> None:
     """Write pixels [north, −east] as a four-axis FITS image with checksums; a mask as bytes."""
-    own = header.copy()
-    own["BUNIT"], own["BTYPE"] = unit, quantity
-    stamp(own)
+    own = plane_words(header, unit, quantity)
     hdu = fits.PrimaryHDU(
         pixels.astype(np.uint8 if pixels.dtype == bool else np.float32, copy=False)[None, None], own
     )

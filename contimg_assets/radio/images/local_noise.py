@@ -7,8 +7,10 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from contimg_assets.radio.images.compression import add_losses, write_compressed
 from contimg_assets.radio.images.fits import write_image
-from contimg_assets.radio.images.noise import noise_map
+from contimg_assets.radio.images.noise import noise_map, robust_rms
+from contimg_assets.radio.images.planes import COMPRESSED, plane_file
 from contimg_assets.radio.images.sidelobes import add_sidelobes
 from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, ImagePlane
 
@@ -47,16 +49,19 @@ def write_noise(folder: Path, name: str, planes: Mapping[str, ImagePlane]) -> ND
     Parameters
     ----------
     folder : Path
-        With ``<name>.image.fits``; ``<name>.noise.fits`` is added.
+        With ``<name>.image.fits``; ``<name>.noise.fits`` is added, compressed if the residual is.
     name : str
         Stem of the products' names.
     planes : mapping
         At least those of ``NOISE_PLANES``.
     """
-    plane, *others = (planes[kind] for kind in NOISE_PLANES)
-    noise = local_noise(plane, *(other.pixels for other in others))
+    residual, psf, power = (planes[kind].pixels for kind in NOISE_PLANES[1:])
+    noise = local_noise(planes["image"], residual, psf, power)
     header = fits.getheader(folder / f"{name}.image.fits")
     for key in ("CHECKSUM", "DATASUM"):
         header.remove(key, ignore_missing=True)
-    write_image(folder / f"{name}.noise.fits", noise, header)
+    if plane_file(folder, name, "residual").name.endswith(COMPRESSED):
+        add_losses(folder, [write_compressed(folder, name, "noise", noise, header, robust_rms(residual))])
+    else:
+        write_image(folder / f"{name}.noise.fits", noise, header)
     return noise

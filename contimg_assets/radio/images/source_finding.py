@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from astropy.io.fits import Header
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
@@ -73,7 +74,11 @@ class ImagePlane:
 def read_plane(path: Path) -> ImagePlane:
     """Read the first plane of a FITS image of ours."""
     with opened(path) as hdu:
-        header, pixels = hdu.header, np.asarray(hdu.data)[0, 0].astype(np.float32)
+        return plane_of(np.asarray(hdu.data)[0, 0].astype(np.float32), hdu.header)
+
+
+def plane_of(pixels: NDArray[np.floating], header: Header) -> ImagePlane:
+    """A plane of an image from its pixels, shape (ny, nx), and the header of the image."""
     cell = abs(header["CDELT2"])
     return ImagePlane(
         pixels,

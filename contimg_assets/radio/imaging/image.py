@@ -4,7 +4,6 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,11 +19,11 @@ from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.corrections.corrections import open_corrections
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.components import components, points_image
-from contimg_assets.radio.images.fits import Quantity, celestial_wcs, image_header, write_image
+from contimg_assets.radio.images.fits import celestial_wcs, image_header
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
-from contimg_assets.radio.images.source_finding import read_plane
+from contimg_assets.radio.images.source_finding import ImagePlane
 from contimg_assets.radio.imaging.beam_image import drift_beam
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages, Spectrum
@@ -33,6 +32,7 @@ from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.plan import Plan, plan, weigh
+from contimg_assets.radio.imaging.planes import Made, planes_of, write_planes
 from contimg_assets.radio.imaging.smearing import Smearing
 from contimg_assets.radio.imaging.start_model import (
     ApparentSources,
@@ -155,7 +155,8 @@ def make_image(
     threads: int,
     calibration: Calibration | None = None,
     sky: Sequence[Source] = (),
-) -> dict[str, Any]:
+    compressed: bool = False,
+) -> Made:
     """Image a group and write its products.
 
     Parameters
@@ -179,11 +180,12 @@ def make_image(
     sky : sequence of Source
         Known sources in and around the field, from which CLEAN may start and of which
         outlier sources are named.
+    compressed : bool
+        Whether all planes but the restored image are written compressed: of an image that is kept.
 
     Returns
     -------
-    dict
-        Numbers about the image.
+    Made
 
     Raises
     ------
@@ -204,9 +206,10 @@ def make_image(
     header = _header(imaging, result, settings, provenance)
     if strong:
         header["STRONG"] = ("; ".join(one.text for one in strong), "strong sources above the horizon")
-    _write_images(out, name, result, power, header, options.beam_cutoff)
+    planes = planes_of(result, power, header)
+    write_planes(out, name, planes, result.mask, header, compressed=compressed)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
-    injected = _inject(imaging, result, power, out / f"{name}.image.fits") if options.inject else {}
+    injected = _inject(imaging, result, planes) if options.inject else {}
     summary = {
         **_numbers(imaging, result),
         **_system_noise(imaging),
@@ -222,7 +225,7 @@ def make_image(
     (out / "summary.json").write_text(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
-    return summary
+    return Made(summary, planes)
 
 
 def _read(
@@ -320,29 +323,6 @@ def _header(
     )
 
 
-def _write_images(
-    out: Path, name: str, result: EngineImages, power: NDArray[np.float32], header: Header, cutoff: float
-) -> None:
-    """Write the images; the one that is corrected for the beam is blank where that is below the cutoff."""
-    corrected = np.where(power >= cutoff, result.image / power, np.nan).astype(np.float32)
-    planes: tuple[tuple[str, NDArray[Any], str, Quantity], ...] = (
-        ("image", result.image, "Jy/beam", "Intensity"),
-        ("pbcor", corrected, "Jy/beam", "Intensity"),
-        ("pb", power, "", "Beam"),
-        ("residual", result.residual, "Jy/beam", "Intensity"),
-        ("model", result.model, "Jy/pixel", "Intensity"),
-        ("psf", result.psf, "", "Beam"),
-        ("mask", result.mask, "", "Undefined"),
-    )
-    # Two at a time: swapping bytes and checksums take as long as writing.
-    with ThreadPoolExecutor(2) as pool:
-        for done in [
-            pool.submit(write_image, out / f"{name}.{kind}.fits", pixels, header, unit, quantity)
-            for kind, pixels, unit, quantity in planes
-        ]:
-            done.result()
-
-
 def _components(imaging: _Imaging, result: EngineImages) -> Components:
     """The model as points, with what their flux densities are means of."""
     drift = imaging.drift
@@ -360,12 +340,9 @@ def _components(imaging: _Imaging, result: EngineImages) -> Components:
     )
 
 
-def _inject(
-    imaging: _Imaging, result: EngineImages, power: NDArray[np.float32], image: Path
-) -> dict[str, float]:
+def _inject(imaging: _Imaging, result: EngineImages, planes: dict[str, ImagePlane]) -> dict[str, float]:
     """Completeness and flux densities of sources put into the visibilities."""
-    plane = read_plane(image)
-    data = imaging.data
+    plane, power, data = planes["image"], planes["pb"].pixels, imaging.data
     return inject_into_visibilities(
         plane,
         power,

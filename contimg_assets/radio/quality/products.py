@@ -7,6 +7,7 @@ belong here: comparisons with catalogues, which can be made again at any time
 """
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,22 @@ from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.obscore import OBSCORE, obscore
 from contimg_assets.radio.images.options import ArchiveOptions
+from contimg_assets.radio.images.planes import COMPRESSED, plane_file
 from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.source_files import write_source_files
-from contimg_assets.radio.images.source_finding import LEAST_POWER, SOURCE_SIGMA, find_sources, read_planes
+from contimg_assets.radio.images.source_finding import (
+    LEAST_POWER,
+    SOURCE_SIGMA,
+    ImagePlane,
+    find_sources,
+    read_planes,
+)
 from contimg_assets.radio.images.source_table import source_table
 from contimg_assets.radio.plots.image import plot_image
 
 THUMBNAIL, CHECKSUMS = "thumbnail.png", "SHA256SUMS"
+#: Planes from which the other products are made.
+PLANES = (*NOISE_PLANES, "model")
 
 
 def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, Any]) -> dict[str, float]:
@@ -64,7 +74,9 @@ def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, A
         }
 
 
-def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[str, Any]:
+def complete_products(
+    folder: Path, name: str, archive: ArchiveOptions, planes: Mapping[str, ImagePlane] | None = None
+) -> dict[str, Any]:
     """Add to an image's folder what is made from its images.
 
     Parameters
@@ -75,6 +87,8 @@ def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[
         Stem of the products' names.
     archive : ArchiveOptions
         How the image is named and found.
+    planes : mapping, optional
+        ``PLANES``, where they are at hand; otherwise they are read.
 
     Returns
     -------
@@ -84,11 +98,11 @@ def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[
     with ThreadPoolExecutor(1) as hashing:
         # The engine's files change no more, and are most of the bytes.
         hashes = {}
-        for path in sorted(folder.glob(f"{name}.*.fits")):
+        for path in sorted(folder.glob(f"{name}.*.fits*")):
             _complete(path)
             hashes[path] = hashing.submit(file_sha256, path)
-        n_sources = _add_products(folder, name, archive)
-        for path in sorted(set(folder.glob(f"{name}.*.fits")) - hashes.keys()):
+        n_sources = _add_products(folder, name, archive, planes or read_planes(folder, name, PLANES))
+        for path in sorted(set(folder.glob(f"{name}.*.fits*")) - hashes.keys()):
             _complete(path)
         made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
         sums = [(hashes[p].result() if p in hashes else file_sha256(p), p.name) for p in made]
@@ -96,9 +110,8 @@ def complete_products(folder: Path, name: str, archive: ArchiveOptions) -> dict[
     return {"n_sources": n_sources}
 
 
-def _add_products(folder: Path, name: str, archive: ArchiveOptions) -> int:
+def _add_products(folder: Path, name: str, archive: ArchiveOptions, planes: Mapping[str, ImagePlane]) -> int:
     """Noise map, source list, picture and metadata; the number of sources."""
-    planes = read_planes(folder, name, (*NOISE_PLANES, "model"))
     plane, power, psf = planes["image"], planes["pb"].pixels, planes["psf"].pixels
     residual, model = planes["residual"].pixels, planes["model"].pixels
     header = fits.getheader(folder / f"{name}.image.fits")
@@ -114,13 +127,16 @@ def _add_products(folder: Path, name: str, archive: ArchiveOptions) -> int:
     write_source_files(table, folder, name, restoring)
     numbers = basic_numbers(plane.pixels, residual, summary)
     plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
-    known = obscore(folder / f"{name}.pbcor.fits", name, archive)
+    known = obscore(plane_file(folder, name, "pbcor"), name, archive)
     (folder / OBSCORE).write_text(json.dumps(known, indent=1))
     return len(sources)
 
 
 def _complete(path: Path) -> None:
     """Let a FITS file say when it was written, and vouch for its content; images do, tables do not yet."""
+    if path.name.endswith(COMPRESSED):
+        # Complete as it was written.
+        return
     with fits.open(path, mode="update") as hdus:
         if "DATE" not in hdus[0].header:
             stamp(hdus[0].header)
