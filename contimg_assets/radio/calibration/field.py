@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from numpy.typing import NDArray
 
 from contimg_assets.radio.beam import ASSUMED, Beam
-from contimg_assets.radio.calibration.apply import apply
 from contimg_assets.radio.calibration.model import model_visibilities
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.solve import solve
@@ -28,7 +28,8 @@ from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
 from contimg_assets.radio.images.source_finding import find_sources, read_planes
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.measurement_set import read_shape
+from contimg_assets.radio.imaging.visibilities import IntegrationModel
+from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
 #: Sources of the image count from this signal-to-noise ratio, …
@@ -149,25 +150,25 @@ def _sources_around(
     before: Sequence[Source],
     imaging: FieldImaging,
 ) -> list[Source]:
-    corrected, folder, scratch = work / "field.ms", work / "field", work / "field.work"
+    folder, scratch = work / "field", work / "field.work"
     scratch.mkdir()
-    apply(ms, Calibration(flags=flags_folder, tables=set_folder), corrected)
-    subtract(corrected, calibrator)
     make_image(
-        corrected,
+        ms,
         folder,
         scratch,
-        imaging.choices,
+        # The only engine that calibrates what it reads.
+        imaging.choices.model_copy(update={"engine": "wgridder"}),
         name="field",
         provenance=None,
         threads=imaging.threads,
+        calibration=Calibration(flags=flags_folder, tables=set_folder),
+        known=model_of(calibrator),
     )
-    shutil.rmtree(corrected)
     return _sources_of(folder, calibrator, before)
 
 
-def subtract(corrected: Path, calibrator: Source) -> None:
-    """Take the calibrator out of CORRECTED_DATA, integration by integration.
+def model_of(calibrator: Source) -> IntegrationModel:
+    """Visibilities of the calibrator, to be taken out of the calibrated data integration by integration.
 
     An image has one flux density of a source for all of the band, but the beam as
     it drifts, and the spectrum, have not: what that leaves of the brightest source
@@ -175,22 +176,15 @@ def subtract(corrected: Path, calibrator: Source) -> None:
 
     Parameters
     ----------
-    corrected : Path
-        Measurement Set of the scan, calibrated; changed in place.
     calibrator : Source
         As its model had it.
     """
-    from casacore.tables import table
 
-    shape = read_shape(corrected)
-    hands = [0, shape.n_polarisations - 1]
-    with table(str(corrected), readonly=False, ack=False) as main:
-        for t in range(shape.n_times):
-            rows = t * shape.n_baselines, shape.n_baselines
-            now = replace(shape, times_jd=shape.times_jd[t : t + 1])
-            data = main.getcol("CORRECTED_DATA", *rows)
-            data[..., hands] -= model_visibilities(now, [calibrator])[0][..., None]
-            main.putcol("CORRECTED_DATA", data, *rows)
+    def model(shape: GroupShape, integration: int) -> NDArray[np.complex64]:
+        now = replace(shape, times_jd=shape.times_jd[integration : integration + 1])
+        return model_visibilities(now, [calibrator])[0]
+
+    return model
 
 
 def _sources_of(folder: Path, calibrator: Source, before: Sequence[Source]) -> list[Source]:

@@ -41,7 +41,7 @@ from contimg_assets.radio.imaging.start_model import (
     start_model,
 )
 from contimg_assets.radio.imaging.tclean import run_tclean
-from contimg_assets.radio.imaging.visibilities import StokesI, read_stokes_i
+from contimg_assets.radio.imaging.visibilities import IntegrationModel, StokesI, read_stokes_i
 from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.imaging.wgridder import run_wgridder
 from contimg_assets.radio.imaging.wsclean import run_wsclean
@@ -155,6 +155,7 @@ def make_image(
     threads: int,
     calibration: Calibration | None = None,
     sky: Sequence[Source] = (),
+    known: IntegrationModel | None = None,
     compressed: bool = False,
 ) -> Made:
     """Image a group and write its products.
@@ -180,6 +181,8 @@ def make_image(
     sky : sequence of Source
         Known sources in and around the field, from which CLEAN may start and of which
         outlier sources are named.
+    known : callable, optional
+        What is taken out of the calibrated data before they are imaged; our own engine only.
     compressed : bool
         Whether all planes but the restored image are written compressed: of an image that is kept.
 
@@ -194,7 +197,7 @@ def make_image(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    imaging = _read(ms, work, options, provenance, threads, calibration, sky)
+    imaging = _read(ms, work, options, provenance, threads, calibration, sky, known)
     weights = imaging.weights
     result = imaging.run(imaging.data.values)
     if not np.isfinite(result.image).all():
@@ -236,6 +239,7 @@ def _read(
     threads: int,
     calibration: Calibration | None,
     sky: Sequence[Source],
+    known: IntegrationModel | None,
 ) -> _Imaging:
     """Plan an image, read the visibilities and weigh them."""
     shape = read_shape(ms)
@@ -245,7 +249,7 @@ def _read(
     planned = plan(shape, options)
     with nullcontext() if calibration is None else open_corrections(shape, calibration) as corrections:
         data = read_stokes_i(
-            shape, "CORRECTED_DATA" if column == "corrected" else "DATA", planned.factors, corrections
+            shape, "CORRECTED_DATA" if column == "corrected" else "DATA", planned.factors, corrections, known
         )
     weights = weigh(shape, data, options)
     return _Imaging(

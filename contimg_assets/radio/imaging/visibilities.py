@@ -4,6 +4,7 @@ Every baseline has its own number of channels to average: most of ours are far
 shorter than the longest, and what smears a long one away leaves a short one whole.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -131,8 +132,16 @@ def _average(
             values[starts[b] + slot] = total / max(number, 1)
 
 
+#: Visibilities of an integration of a group that are known beforehand, shape (n_baselines, n_channels).
+IntegrationModel = Callable[[GroupShape, int], NDArray[np.complex64]]
+
+
 def read_stokes_i(
-    shape: GroupShape, column: str, factors: NDArray[np.int64], corrections: Corrections | None = None
+    shape: GroupShape,
+    column: str,
+    factors: NDArray[np.int64],
+    corrections: Corrections | None = None,
+    known: IntegrationModel | None = None,
 ) -> StokesI:
     """Read a group integration by integration, averaging channels.
 
@@ -144,6 +153,8 @@ def read_stokes_i(
         Channels of each baseline to average into one; 0: left out.
     corrections : Corrections, optional
         Flags and gains to apply on the way; the flags are then these, not the column's.
+    known : callable, optional
+        What is taken out of both parallel hands, after that.
 
     Returns
     -------
@@ -175,6 +186,10 @@ def read_stokes_i(
 
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
             used = (data, flags) if corrections is None else corrections.jones.apply(t, data, flags)
+            if known is not None:
+                # The first and the last are XX and YY with two polarisations and with four.
+                hands = np.s_[..., :: max(1, shape.n_polarisations - 1)]
+                used[0][hands] -= known(shape, t)[..., None]
             _average(*used, rows, factors, starts, values[t], counts[t])
             differences.add(*used)
     samples = float(counts.sum(dtype=np.float64))
