@@ -208,7 +208,7 @@ def make_image(
     strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
     if strong:
-        header["STRONG"] = ("; ".join(one.text for one in strong), "strong sources above the horizon")
+        header["STRONG"] = ("; ".join(one.text for one in strong), "above the horizon")
     planes = planes_of(result, power, header)
     write_planes(out, name, planes, result.mask, header, compressed=compressed)
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
