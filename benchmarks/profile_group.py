@@ -36,7 +36,7 @@ MODULES = {
     "convert": ("conversion.convert",),
     "qa ms": ("quality.measurement_set",),
     "flag": ("flagging.flag", "plots.flags"),
-    "apply": ("calibration.apply",),
+    "calibration looked at": ("calibration.apply",),
     "image": ("imaging.image", "imaging.start_model", "quality.products"),
     "qa image": ("quality.image",),
     "photometry": ("photometry.measure",),
@@ -148,14 +148,13 @@ def gridder_pass_s(ms: Path, threads: int) -> float:
 
 def stages(target: Path, tables: Path, work: Path) -> dict[str, list[str]]:
     """Arguments of each stage, in order."""
-    raw, flags, calibrated = work / "raw.ms", work / "flags", work / "calibrated.ms"
-    image, judged = work / "image", work / "qa_image"
+    raw, flags, image, judged = work / "raw.ms", work / "flags", work / "image", work / "qa_image"
     found = {
         "convert": ("convert", target, raw),
         "qa ms": ("qa", "ms", raw, work / "qa_ms"),
         "flag": ("flag", raw, flags),
-        "apply": ("apply", raw, flags, tables, calibrated),
-        "image": ("image", calibrated, image),
+        "calibration looked at": ("apply", raw, flags, tables),
+        "image": ("image", raw, image, "--calibrate", flags, tables),
         "qa image": ("qa", "image", image, judged),
         "photometry": (
             *("photometry", image, judged / "sources.fits", work / "photometry"),

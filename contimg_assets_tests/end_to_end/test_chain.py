@@ -138,9 +138,9 @@ def test_pair_comes_out_calibrated_on_both_databases(incoming: Path, processed: 
     assert len(processed.groups) == 2
     target, calibrator = processed.target, processed.calibrator
     folder = Path(target["products"]["image"]["path"])
-    corrected = Path(target["products"]["files"]["beam_corrected_image"])
-    assert corrected.is_absolute()
+    assert folder.is_absolute()
     stem = image_name(folder)
+    corrected = plane_file(folder, stem, "pbcor")
     image, beam, residual = (plane_file(folder, stem, plane) for plane in ("image", "pb", "residual"))
     matches = compare(_truth(incoming, target["group"]), image, beam, residual, 30.0)
     numbers = summary(matches)

@@ -26,7 +26,7 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.fits import Quantity, plane_words, stamp
 from contimg_assets.radio.images.obscore import OBSCORE
-from contimg_assets.radio.images.planes import COMPRESSED, WHOLE, image_name, opened, plane_file
+from contimg_assets.radio.images.planes import COMPRESSED, PSF_HALF, WHOLE, image_name, opened, plane_file
 from contimg_assets.radio.robust import mad_sigma
 
 #: Steps of planes that are quantised, as parts of the noise of the residual, and whether with dither: what is
@@ -42,8 +42,6 @@ PARTS: dict[str, tuple[float, bool]] = {
 STEPS = {"pb": 1e-4, "psf": 2e-5}
 #: Planes that lose nothing.
 LOSSLESS = ("mask", "model")
-#: Half the width of the middle of the dirty beam that stays, pixels: photometry needs 7 beams.
-PSF_HALF = 256
 #: What is said of the compression, in the folder; and the hashes of the files.
 REPORT, SUMS = "compressed.json", "SHA256SUMS"
 _TILE = (1, 1, 100, 100)

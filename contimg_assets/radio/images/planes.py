@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import MissingInputError
 
 WHOLE, COMPRESSED = ".fits", ".fits.fz"
+#: Half the width of the middle of the dirty beam that an old image keeps, pixels: photometry needs 7 beams.
+PSF_HALF = 256
 
 
 def find_plane(folder: Path, name: str, plane: str) -> Path | None:
@@ -71,3 +75,17 @@ def plane_header(path: Path) -> fits.Header:
     """Header of a plane, as it was before it was compressed."""
     with opened(path) as hdu:
         return hdu.header
+
+
+def middle(hdu: Any) -> NDArray[np.floating]:
+    """The middle of a dirty beam's plane, its peak at ``n // 2``: all but its far sidelobes.
+
+    Parameters
+    ----------
+    hdu : PrimaryHDU or CompImageHDU
+        From :func:`opened`.
+    """
+    ny, nx = hdu.shape[-2:]
+    half = min(PSF_HALF, ny // 2, nx // 2)
+    y, x = ny // 2 - half, nx // 2 - half
+    return np.array(hdu.section[0, 0, y : y + 2 * half, x : x + 2 * half])

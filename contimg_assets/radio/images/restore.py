@@ -20,6 +20,8 @@ _CORE, _CORE_PIXELS = 0.6, 512
 #: A core of fewer pixels is none; one of fewer than the other is interpolated in steps of a part of a pixel,
 #: within so many pixels.
 _FEWEST, _FEW, _FINER, _NEAR = 3, 30, 4, 16
+#: Rows of a transform that are worked on at once.
+_STRIP = 256
 #: A restored point goes this many beams (major axis) far: 1e-11 of its peak.
 _REACH = 3.0
 
@@ -93,14 +95,17 @@ def restore(
 ) -> NDArray[np.float32]:
     """Model and points between pixels convolved with the restoring beam, plus the residual, Jy/beam."""
     n, cell_arcsec = grid.n_pixels, grid.cell_arcsec
-    u = fft.fftfreq(n)[None, :] / cell_arcsec
-    v = fft.fftfreq(n)[:, None] / cell_arcsec
-    along, across = beam.axes(-u[:, : n // 2 + 1], v)
+    u = fft.fftfreq(n)[None, : n // 2 + 1] / cell_arcsec
     factor = np.pi**2 / (4 * np.log(2))
-    transfer = np.exp(-factor * ((along * beam.major_arcsec) ** 2 + (across * beam.minor_arcsec) ** 2))
     area = np.pi * beam.major_arcsec * beam.minor_arcsec / (4 * np.log(2)) / cell_arcsec**2
-    seen = fft.rfft2(model, workers=threads) * (transfer * area)
-    restored = fft.irfft2(seen, s=model.shape, workers=threads) + residual
+    seen = fft.rfft2(model, workers=threads)
+    # Strip by strip, in place: in double precision the whole would be the imaging's peak of memory.
+    for rows in np.array_split(np.arange(n), -(-n // _STRIP)):
+        along, across = beam.axes(-u, fft.fftfreq(n)[rows, None] / cell_arcsec)
+        squares = (along * beam.major_arcsec) ** 2 + (across * beam.minor_arcsec) ** 2
+        seen[rows] *= (area * np.exp(-factor * squares)).astype(np.float32)
+    restored = fft.irfft2(seen, s=model.shape, workers=threads, overwrite_x=True)
+    restored += residual
     reach = int(np.ceil(_REACH * beam.major_arcsec / cell_arcsec))
     for l, m, flux in zip(*points, strict=True):
         x, y = grid.pixels(l, m)
@@ -109,4 +114,4 @@ def restore(
         offsets = beam.in_beams(-(xs - x)[None, :] * grid.cell_rad, (ys - y)[:, None] * grid.cell_rad)
         squares = np.sum(offsets**2, axis=-1)
         restored[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1] += flux * np.exp(-4 * np.log(2) * squares)
-    return restored.astype(np.float32)
+    return restored.astype(np.float32, copy=False)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.grid import ImageGrid
-from contimg_assets.radio.images.planes import image_name, opened, plane_file
+from contimg_assets.radio.images.planes import image_name, middle, opened, plane_file
 from contimg_assets.radio.photometry.autocorrelation import measure_correlation
 from contimg_assets.radio.photometry.colour import ComponentSpectra
 from contimg_assets.radio.photometry.dirty_beam import DirtyBeam
@@ -111,7 +111,8 @@ def open_products(folder: Path) -> ImageProducts:
     header = fits.Header()
     for kind in ("residual", "noise", "pb", "psf"):
         with opened(plane_file(folder, stem, kind)) as hdu:
-            planes[kind] = hdu.data[0, 0]
+            # The dirty beam is known some beams out; of a compressed one only those tiles are read.
+            planes[kind] = middle(hdu) if kind == "psf" else hdu.data[0, 0]
             header = hdu.header if kind == "residual" else header
     components, spectra = _read_components(
         folder / f"{stem}.components.fits", header, planes["residual"].shape[0]
