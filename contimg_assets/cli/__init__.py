@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "antennas": ("antennas", "Show the beam of each antenna: where it points, and how..."),
     "provenance": ("calibration", "Tell from the header of IMAGE.fits what made it; exit code..."),
     "catalogs": ("catalogs", "Install, list and verify source catalogues (NVSS, FIRST,..."),
-    "sources": ("survey", "Find sources of the survey: in a cone or a box, by what..."),
+    "sources": ("survey", "Find sources of the survey: in a cone, a box or a part of..."),
     "lightcurve": ("lightcurve", "Show the light curve of a source, by NAME or by RA and DEC..."),
     "watch": ("survey", "The list of sources that are measured in every image..."),
     "survey": ("survey", "Sidereal days and their products; candidates and what..."),

@@ -159,9 +159,8 @@ def test_every_engine_starts_from_the_known_sky(contained: Observed, tmp_path: P
         folder = tmp_path / f"{seed}"
         (folder / "work").mkdir(parents=True)
         choices = CHOICES.model_copy(update={"engine": engine, "seed_sigma": seed})
-        summaries.append(
-            make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=2, sky=sky)
-        )
+        made = make_image(ms, folder, folder / "work", choices, name="x", provenance=None, threads=2, sky=sky)
+        summaries.append(made.numbers)
         images.append(fits.getdata(folder / "x.image.fits")[0, 0])
     assert [s["n_seeds"] for s in summaries] == [3, 0]
     assert not summaries[0]["outside_sources"]
