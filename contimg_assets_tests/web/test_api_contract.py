@@ -46,7 +46,8 @@ def look(served: Served, examples: int, *, derandomize: bool) -> list[str]:
         @given(case=operation.as_strategy())
         @settings(max_examples=examples, derandomize=derandomize, **_RELAXED)
         def answers(case: schemathesis.Case) -> None:
-            case.call_and_validate(checks=CHECKS, headers=HOST)
+            # Not ten seconds, which a busy machine may take.
+            case.call_and_validate(checks=CHECKS, headers=HOST, timeout=120)
 
         answers()
         seen.append(operation.label)
