@@ -142,7 +142,13 @@ def _region(moc: str) -> Region:
 def sources_router(parts: Parts) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix=API, tags=["survey"])
+    _add_sources(router, parts)
+    _add_coverage(router, parts)
+    _add_candidates(router, parts)
+    return router
 
+
+def _add_sources(router: APIRouter, parts: Parts) -> None:
     @router.get("/sources")
     def sources(
         ra: Ra = None,
@@ -192,6 +198,8 @@ def sources_router(parts: Parts) -> APIRouter:
         rows = [{column: row[column] for column in wanted} for row in told.pop("measurements")]
         return SourceCurve.model_validate({**told, "measurements": rows})
 
+
+def _add_coverage(router: APIRouter, parts: Parts) -> None:
     @router.get("/coverage")
     def covered(since: Since = "", until: Until = "", beam: Beam = None) -> Coverage:
         """The sky that groups with measurements that count cover, as a multi-order coverage map."""
@@ -218,6 +226,8 @@ def sources_router(parts: Parts) -> APIRouter:
         least = parts.station.settings.photometry.least_beam if beam is None else beam
         return least, coverage(parts.station.engine, least, since=since, until=until)
 
+
+def _add_candidates(router: APIRouter, parts: Parts) -> None:
     @router.get("/candidates")
     def listed(
         day: Annotated[
@@ -235,5 +245,3 @@ def sources_router(parts: Parts) -> APIRouter:
             candidates=[one.as_dict() for one in found],
             truth=truth_of(station.engine, of_day),
         )
-
-    return router
