@@ -26,7 +26,7 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.fits import Quantity, plane_words, stamp
 from contimg_assets.radio.images.obscore import OBSCORE
-from contimg_assets.radio.images.planes import COMPRESSED, PSF_HALF, WHOLE, image_name, opened, plane_file
+from contimg_assets.radio.images.planes import COMPRESSED, WHOLE, image_name, middle_of, opened, plane_file
 from contimg_assets.radio.robust import mad_sigma
 
 #: Steps of planes that are quantised, as parts of the noise of the residual, and whether with dither: what is
@@ -244,11 +244,9 @@ def _step(plane: str, noise: float) -> tuple[float, bool]:
 
 def _middle(pixels: NDArray[np.floating], header: fits.Header) -> tuple[NDArray[np.floating], fits.Header]:
     """The middle of the dirty beam, its peak at ``n // 2`` as before."""
-    ny, nx = pixels.shape[-2:]
-    half = min(PSF_HALF, ny // 2, nx // 2)
-    y, x = ny // 2 - half, nx // 2 - half
-    header["CRPIX1"], header["CRPIX2"] = header["CRPIX1"] - x, header["CRPIX2"] - y
-    return np.ascontiguousarray(pixels[..., y : y + 2 * half, x : x + 2 * half]), header
+    y, x = middle_of(pixels.shape)
+    header["CRPIX1"], header["CRPIX2"] = header["CRPIX1"] - x.start, header["CRPIX2"] - y.start
+    return np.ascontiguousarray(pixels[..., y, x]), header
 
 
 def _error(path: Path, out: Path, pixels: NDArray[np.floating], step: float) -> tuple[float, float]:

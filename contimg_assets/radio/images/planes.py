@@ -85,7 +85,13 @@ def middle(hdu: Any) -> NDArray[np.floating]:
     hdu : PrimaryHDU or CompImageHDU
         From :func:`opened`.
     """
-    ny, nx = hdu.shape[-2:]
+    y, x = middle_of(hdu.shape)
+    return np.array(hdu.section[0, 0, y, x])
+
+
+def middle_of(shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of that middle, of a plane whose last axes are y and x."""
+    ny, nx = shape[-2:]
     half = min(PSF_HALF, ny // 2, nx // 2)
     y, x = ny // 2 - half, nx // 2 - half
-    return np.array(hdu.section[0, 0, y : y + 2 * half, x : x + 2 * half])
+    return slice(y, y + 2 * half), slice(x, x + 2 * half)

@@ -84,24 +84,18 @@ def write_planes(
         ("mask", mask, "", "Undefined"),
     )
     # Two at a time: swapping bytes and checksums, or compressing, take as long as writing.
+    noise = robust_rms(planes["residual"].pixels) if compressed else 0.0
     with ThreadPoolExecutor(2) as pool:
-        if not compressed:
-            for done in [
-                pool.submit(write_image, out / f"{name}.{kind}.fits", pixels, header, unit, quantity)
-                for kind, pixels, unit, quantity in files
-            ]:
-                done.result()
-            return
-        noise = robust_rms(planes["residual"].pixels)
-        small = [
-            pool.submit(write_compressed, out, name, kind, pixels, header, noise, unit, quantity)
-            for kind, pixels, unit, quantity in files
-            if kind not in OPENED
-        ]
-        for done in [
-            pool.submit(write_image, out / f"{name}.{kind}.fits", pixels, header, unit, quantity)
-            for kind, pixels, unit, quantity in files
-            if kind in OPENED
-        ]:
+        whole, small = [], []
+        for kind, pixels, unit, quantity in files:
+            if compressed and kind not in OPENED:
+                packed = pool.submit(write_compressed, out, name, kind, pixels, header, noise, unit, quantity)
+                small.append(packed)
+            else:
+                path = out / f"{name}.{kind}.fits"
+                whole.append(pool.submit(write_image, path, pixels, header, unit, quantity))
+        for done in whole:
             done.result()
-        write_losses(out, noise, [done.result() for done in small])
+        losses = [done.result() for done in small]
+    if compressed:
+        write_losses(out, noise, losses)
