@@ -26,13 +26,13 @@ from contimg_assets.assets.publishing import (
     OWNERS,
     RETRY,
     Production,
-    ms_path,
     production,
 )
 from contimg_assets.assets.run_options import ApplyRunOptions, SolveRunOptions
 from contimg_assets.partitions import calibrator_scan, observation_group
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.files import tree_sha256
+from contimg_assets.radio.group_key import ms_path
 from contimg_assets.radio.images.provenance import software_versions
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner

@@ -12,12 +12,11 @@ from contimg_assets.assets.publishing import (
     OWNERS,
     RETRY,
     Production,
-    ms_path,
     production,
 )
 from contimg_assets.assets.run_options import ImageRunOptions
 from contimg_assets.partitions import observation_group
-from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.group_key import ms_path, slug
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.station.applied_calibration import PROVENANCE, calibration_of

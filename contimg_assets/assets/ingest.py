@@ -11,10 +11,10 @@ from contimg_assets.assets.publishing import (
     OWNERS,
     RETRY,
     leaving_alone,
-    ms_path,
     production,
 )
 from contimg_assets.partitions import observation_group
+from contimg_assets.radio.group_key import ms_path
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.dagster_runs import AGAIN_TAG, CAMPAIGN_TAG, SENSOR_TAG, lease_owner
 from contimg_assets.resources.stage_runner import StageRunner

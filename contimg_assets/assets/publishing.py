@@ -21,7 +21,6 @@ from dagster import (
 )
 
 from contimg_assets.radio.errors import ContimgError
-from contimg_assets.radio.group_key import slug
 from contimg_assets.radio.interrupts import noted, tidying
 from contimg_assets.radio.limits import judge, load_limits, worst
 from contimg_assets.radio.quality.causes import likely_causes
@@ -55,11 +54,6 @@ THUMBNAIL = "thumbnail.png"
 PICTURE_WIDTH = 320
 #: How a verdict is said.
 _FACES = {"PASS": "✓ good", "WARN": "! uncertain", "ERROR": "✕ bad", "": "not judged"}
-
-
-def ms_path(folder: Path, key: str) -> Path:
-    """The Measurement Set inside a product's folder."""
-    return folder / f"{slug(key)}.ms"
 
 
 @dataclass(frozen=True)

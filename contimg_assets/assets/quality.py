@@ -4,8 +4,9 @@ from pathlib import Path
 
 from dagster import AssetExecutionContext, MaterializeResult, asset
 
-from contimg_assets.assets.publishing import CONVERSION, FOLDERS, OWNERS, RETRY, ms_path, production
+from contimg_assets.assets.publishing import CONVERSION, FOLDERS, OWNERS, RETRY, production
 from contimg_assets.partitions import calibrator_scan, observation_group
+from contimg_assets.radio.group_key import ms_path
 from contimg_assets.resources.dagster_resources import DatabaseResource, StoreResource
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.station.report_surroundings import surroundings_of

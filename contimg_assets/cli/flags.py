@@ -106,8 +106,9 @@ def restore(key: str, version: str, as_json: bool) -> None:
     """
     from dagster import AssetMaterialization
 
-    from contimg_assets.assets.publishing import ms_path, pictures
+    from contimg_assets.assets.publishing import pictures
     from contimg_assets.radio import casa
+    from contimg_assets.radio.group_key import ms_path
     from contimg_assets.resources.dagster_resources import StoreResource
     from contimg_assets.resources.dagster_runs import DagsterRuns
 

@@ -5,6 +5,7 @@ Belongs here: the key's format and the conversions between keys, times and file 
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 #: Format of a key.
 KEY_FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -24,6 +25,11 @@ def slug(key: str) -> str:
         If ``key`` is not a group key.
     """
     return datetime.strptime(key, KEY_FORMAT).strftime(_SLUG_FORMAT)
+
+
+def ms_path(folder: Path, key: str) -> Path:
+    """The Measurement Set of a group inside a product's folder."""
+    return folder / f"{slug(key)}.ms"
 
 
 def key_of(folder: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from contimg_assets.radio.errors import MissingInputError
-from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.group_key import ms_path
 from contimg_assets.radio.limits import load_limits, quality
 from contimg_assets.station.database import reading
 from contimg_assets.station.installation import Installation
@@ -87,19 +87,18 @@ def numbers_of(records: StationRecords, key: str, product: str) -> dict[str, Any
 
 def measurement_set_path(station: Installation, key: str) -> str:
     """Where a group's Measurement Set is, or will be."""
-    return str(station.store.path(key, "measurement_set") / f"{slug(key)}.ms")
+    return str(ms_path(station.store.path(key, "measurement_set"), key))
 
 
 def data_columns(station: Installation, key: str) -> dict[str, str]:
     """The data columns of a group's Measurement Sets, each with where it is and what it holds."""
     products = station.records.present(key)
-    name = f"{slug(key)}.ms"
     found: dict[str, str] = {}
     if "measurement_set" in products:
-        path = station.store.path(key, "measurement_set") / name
+        path = ms_path(station.store.path(key, "measurement_set"), key)
         found["DATA"] = f"{path}: as converted, filled and validated then"
     if "calibrated_ms" in products:
-        path = station.store.path(key, "calibrated_ms") / name
+        path = ms_path(station.store.path(key, "calibrated_ms"), key)
         used = station.registry.used_by(key)
         by = f"calibrated with set {used.set_id} ({used.fallback})" if used else "calibrated"
         make = f"contimg products --make {key} calibrated_ms"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contimg_assets.radio.errors import MissingInputError, StateError
-from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.group_key import ms_path
 from contimg_assets.station.calibration_selection import need_of
 from contimg_assets.station.installation import Installation
 from contimg_assets.station.retention_rules import CALIBRATED, CONVERTED, IMAGE
@@ -73,7 +73,7 @@ def steps_to(station: Installation, key: str, product: str) -> Sequence[Step]:
 
 def has_measurement_set(store: Store, key: str) -> bool:
     """Whether a calibrated Measurement Set of the group is on the disk, not only what calibrates it."""
-    return (store.path(key, CALIBRATED) / f"{slug(key)}.ms").is_dir()
+    return ms_path(store.path(key, CALIBRATED), key).is_dir()
 
 
 def _calibrate(station: Installation, key: str, *, keep: bool) -> Step:

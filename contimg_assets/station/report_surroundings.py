@@ -12,7 +12,7 @@ from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 
 from contimg_assets.radio.corrections.applied import Calibration
-from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.group_key import ms_path, slug
 from contimg_assets.radio.quality.surroundings import Earlier, Surroundings
 from contimg_assets.station.applied_calibration import calibration_of
 from contimg_assets.station.database import reading
@@ -90,12 +90,12 @@ def _imaged(
     converted, calibrated, flags = (content[name] for name in ("measurement_set", "calibrated_ms", "flags"))
     if calibrated is None:
         return None, None
-    written = calibrated / f"{slug(key)}.ms"
+    written = ms_path(calibrated, key)
     if written.is_dir():
         return written, None
     if converted is None or flags is None:
         return None, None
-    return converted / f"{slug(key)}.ms", calibration_of(engine, store, calibrated, flags)
+    return ms_path(converted, key), calibration_of(engine, store, calibrated, flags)
 
 
 def _calibration(session: Session, key: str, calibrated: ProductVersion | None) -> CalibrationSet | None:

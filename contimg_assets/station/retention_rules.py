@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, exists, select
 from sqlalchemy.orm import aliased
 
-from contimg_assets.radio.group_key import slug
+from contimg_assets.radio.group_key import ms_path
 from contimg_assets.settings import RetentionOptions
 from contimg_assets.station.campaign_models import CampaignGroup
 from contimg_assets.station.database import reading
@@ -150,7 +150,7 @@ def _rule(store: Store, options: RetentionOptions, each: _Candidate) -> tuple[da
     # What was made again on demand is new.
     done = max(each.done, version.made_at)
     if version.product == CALIBRATED:
-        if not (path / f"{slug(version.key)}.ms").exists():
+        if not ms_path(path, version.key).exists():
             # What calibrates the group is kept with its image.
             return None
         fresh = each.image_made is not None and version.made_at <= each.image_made
