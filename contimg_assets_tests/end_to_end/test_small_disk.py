@@ -30,7 +30,7 @@ from contimg_assets_tests.mounts import small_disk
 
 pytestmark = pytest.mark.long
 #: Targets, beside the calibrator's scan; and a group is this large while it is made, as measured, MB.
-TARGETS, GROUP_MB = 20, 110
+TARGETS, GROUP_MB = 20, 70
 #: Room that groups may not use: databases, logs and CASA's working files of groups of this size, MB.
 RESERVE_MB = 120
 #: The disk: five groups and the reserve, MiB.
@@ -111,7 +111,7 @@ def test_twenty_groups_go_through_a_disk_that_holds_five(tmp_path: Path) -> None
         assert {"new groups are held back", "new groups go on"} <= held
         found = sizes(machine)
         print(table(found, least_free()))
-        assert 1e6 * sum(made for made, _ in found.values()) > 3 * shutil.disk_usage(disk).total
+        assert 1e6 * sum(made for made, _ in found.values()) > 2.5 * shutil.disk_usage(disk).total
         for key in keys:
             folder = image_of(machine, key)
             assert any(folder.glob("*.image.fits*")), key
