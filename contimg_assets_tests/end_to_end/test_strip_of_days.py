@@ -38,7 +38,7 @@ from contimg_assets_tests.assets.test_sensors import tick
 
 pytestmark = pytest.mark.long
 
-DECLINATION_DEG, CALIBRATOR, PRESET = 16.27, "3C454.3", PRESETS["tiny"]
+DECLINATION_DEG, CALIBRATOR, PRESET = 16.27, "3C454.3", PRESETS["demo"]
 N_DAYS, N_GROUPS = 3, 4
 #: Targets of a day begin so long after the calibrator's transit.
 AFTER_S = 1500.0
@@ -49,8 +49,8 @@ CHANGING: dict[str, tuple[float, float, tuple[float, float, float], float]] = {
     "is new": (0.15, -0.75, (0.0, 0.0, 0.4), 0.3),
 }
 NEW = "is new"
-#: Calibration of 24 antennas leaves about a per cent, and the survey's sky a group's scale.
-RELATIVE = 0.015
+#: Calibration of 47 antennas leaves about a per cent, and the survey's sky a group's scale.
+RELATIVE = 0.008
 
 
 @dataclass(frozen=True)
