@@ -49,7 +49,7 @@ CHANGING: dict[str, tuple[float, float, tuple[float, float, float], float]] = {
     "is new": (0.15, -0.75, (0.0, 0.0, 0.4), 0.3),
 }
 NEW = "is new"
-#: Calibration of 47 antennas leaves about a per cent, and the survey's sky a group's scale.
+#: Calibration of 47 antennas leaves half a per cent, and the survey's sky a group's scale.
 RELATIVE = 0.008
 
 
