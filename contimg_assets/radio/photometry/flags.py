@@ -43,6 +43,11 @@ class Flag(IntFlag):
     """χ² is larger than noise makes it once in a million times: extended, or an artefact."""
 
 
+def names_of(flags: int) -> list[str]:
+    """The bits that are set, in words: ``poor fit``."""
+    return [str(flag.name).lower().replace("_", " ") for flag in Flag if flag & flags]
+
+
 def flags_of(
     fits: Fits,
     power: NDArray[np.float64],

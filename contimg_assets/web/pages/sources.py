@@ -5,15 +5,16 @@ found (``station/sources.py``, ``light_curves.py``).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathParameter
 from starlette.responses import HTMLResponse
 
+from contimg_assets.radio.photometry.flags import Flag, names_of
 from contimg_assets.station.light_curves import LightCurve
 from contimg_assets.station.night_report_page import round_values
 from contimg_assets.station.source_surroundings import (
@@ -56,6 +57,8 @@ class Point:
     """… and above; the same as ``y`` where it has none."""
     name: str
     told: str
+    style: str = ""
+    """``limit`` for an upper limit, which has no error bar; ``flagged`` with another flag."""
 
 
 @dataclass(frozen=True)
@@ -127,21 +130,19 @@ def curve_drawing(table: "pandas.DataFrame") -> Drawing | None:
     rows = table[table["flux_jy"].notna()]
     if not len(rows):
         return None
-    low = 1e3 * float((rows["flux_jy"] - rows["flux_error_jy"]).min())
-    high = 1e3 * float((rows["flux_jy"] + rows["flux_error_jy"]).max())
+    limits = rows["upper_limit_jy"]
+    centre, error = limits.fillna(rows["flux_jy"]), rows["flux_error_jy"].where(limits.isna(), 0.0)
+    low, high = 1e3 * float((centre - error).min()), 1e3 * float((centre + error).max())
     first, last = float(rows["mjd"].min()), float(rows["mjd"].max())
     points = [
         Point(
-            _along(mjd, first, last),
-            _up(1e3 * flux, low, high),
-            _up(1e3 * (flux - error), low, high),
-            _up(1e3 * (flux + error), low, high),
-            group,
-            f"{group}: {1e3 * flux:.3f} ± {1e3 * error:.3f} mJy",
+            _along(row["mjd"], first, last),
+            *(_up(1e3 * at, low, high) for at in (middle, middle - bar, middle + bar)),
+            row["group"],
+            _told(row),
+            _style(row),
         )
-        for mjd, flux, error, group in zip(
-            rows["mjd"], rows["flux_jy"], rows["flux_error_jy"], rows["group"], strict=True
-        )
+        for row, middle, bar in zip(rows.to_dict("records"), centre, error, strict=True)
     ]
     bars = "".join(f"M{point.x:.1f} {point.low:.1f}V{point.high:.1f}" for point in points)
     return Drawing(
@@ -152,6 +153,20 @@ def curve_drawing(table: "pandas.DataFrame") -> Drawing | None:
         [(_along(at, first, last), told) for at, told in _linear(first, last)],
         [(_up(at, low, high), told) for at, told in _linear(low, high)],
     )
+
+
+def _told(row: dict[Hashable, Any]) -> str:
+    """A measurement in words."""
+    value = f"{1e3 * row['flux_jy']:.3f} ± {1e3 * row['flux_error_jy']:.3f} mJy"
+    if row["upper_limit_jy"] == row["upper_limit_jy"]:  # not NaN
+        value = f"below {1e3 * row['upper_limit_jy']:.3f} mJy ({value})"
+    return ", ".join([f"{row['group']}: {value}", *names_of(row["flags"] & ~Flag.LIMIT)])
+
+
+def _style(row: dict[Hashable, Any]) -> str:
+    if row["upper_limit_jy"] == row["upper_limit_jy"]:
+        return "limit"
+    return "flagged" if row["flags"] & ~Flag.LIMIT else ""
 
 
 def sources_router(parts: Parts) -> APIRouter:
@@ -187,6 +202,7 @@ def sources_router(parts: Parts) -> APIRouter:
             curve=curve,
             drawing=curve_drawing(curve.table),
             rows=rows,
+            flag_names=names_of,
             epochs=[(one, cutout_address(curve, one, epochs)) for one in epochs],
             neighbours=neighbours(station.engine, curve.source, place),
             counterparts=counterparts(station.settings.catalogues_folder, place, _BEAM_ARCSEC),
