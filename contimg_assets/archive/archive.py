@@ -20,6 +20,7 @@ from sqlalchemy import select
 from contimg_assets.archive.images import read_image
 from contimg_assets.radio.errors import MissingInputError, SettingsError
 from contimg_assets.radio.group_key import parse_key
+from contimg_assets.radio.variability.options import VariabilityOptions
 from contimg_assets.settings import SETTINGS_FILE, get_settings, with_driver
 from contimg_assets.station.calibration_registry import table_entries
 from contimg_assets.station.database import reading
@@ -82,9 +83,13 @@ class Archive:
         if home is None:
             settings = get_settings()
             self.home, url = settings.home, settings.sqlalchemy_url
+            self._variability = settings.variability
         else:
             self.home = Path(home).expanduser().absolute()
-            url = _url_of(self.home)
+            content = _content(self.home / SETTINGS_FILE)
+            named = content.get("database_url")
+            url = with_driver(named) if named else f"sqlite:///{self.home / 'catalogue.sqlite'}"
+            self._variability = VariabilityOptions(**content.get("variability", {}))
         if not self.home.is_dir():
             raise MissingInputError(f"{self.home}: found no folder; expected the home of a station")
         self.engine = open_readonly(with_driver(database) if database else url)
@@ -130,7 +135,8 @@ class Archive:
         self, name: str | None = None, *, position: tuple[float, float] | None = None
     ) -> LightCurve:
         """The light curve of a source, by name or near a place (ICRS, deg); its ``table`` is a DataFrame."""
-        return light_curve(self.engine, self.store, name=name, position=position)
+        error = self._variability.relative_error
+        return light_curve(self.engine, self.store, name=name, position=position, relative_error=error)
 
     def measurements(self, ra_deg: float, dec_deg: float, radius_deg: float) -> pd.DataFrame:
         """All measurements that count within a circle, on the flux scale, a row each."""
@@ -289,15 +295,12 @@ class Archive:
         return found
 
 
-def _url_of(home: Path) -> str:
-    """URL of the database of a home, by its own settings file."""
-    file = home / SETTINGS_FILE
+def _content(file: Path) -> dict[str, Any]:
+    """What a home's own settings file has."""
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: found no TOML: {error}") from error
-    named = content.get("database_url")
-    return with_driver(named) if named else f"sqlite:///{home / 'catalogue.sqlite'}"
 
 
 def _frame(rows: list[dict[str, Any]], columns: Iterable[str]) -> pd.DataFrame:

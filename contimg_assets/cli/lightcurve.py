@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from contimg_assets.cli.common import Opened, console, json_option, told_plainly
+from contimg_assets.settings import get_settings
 
 if TYPE_CHECKING:
     from contimg_assets.station.light_curves import LightCurve
@@ -55,7 +56,12 @@ def lightcurve(
     opened = Opened(reading=True)
     name, position = _meant(place)
     found = light_curve(
-        opened.records.engine, opened.store, name=name, position=position, radius_arcsec=radius
+        opened.records.engine,
+        opened.store,
+        name=name,
+        position=position,
+        radius_arcsec=radius,
+        relative_error=get_settings().variability.relative_error,
     )
     if votable is not None:
         write_votable(votable, found)

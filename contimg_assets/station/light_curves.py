@@ -22,7 +22,8 @@ from contimg_assets.radio.light_curves.periods import period_files
 from contimg_assets.radio.photometry.table import HEALPIX, read_measurements
 from contimg_assets.radio.sidereal_day import sidereal_time_deg
 from contimg_assets.radio.variability.colour import Index, spectral_index
-from contimg_assets.radio.variability.statistics import Variability, variability
+from contimg_assets.radio.variability.options import VariabilityOptions
+from contimg_assets.radio.variability.statistics import Variability, variability, whole_error
 from contimg_assets.station.database import reading
 from contimg_assets.station.flux_scales import corrections
 from contimg_assets.station.measured import Measured, unmerged
@@ -224,6 +225,7 @@ def light_curve(
     name: str | None = None,
     position: tuple[float, float] | None = None,
     radius_arcsec: float = NEAR_ARCSEC,
+    relative_error: float = VariabilityOptions().relative_error,
 ) -> LightCurve:
     """The light curve of a source, by its name or by a place near it.
 
@@ -238,6 +240,8 @@ def light_curve(
         none with a lasting name, all detections in the circle are.
     radius_arcsec : float
         How far from the position it may be.
+    relative_error : float
+        Of every measurement besides noise and scale, for the statistics; the table has the errors without it.
 
     Returns
     -------
@@ -253,7 +257,8 @@ def light_curve(
     if (name is None) == (position is None):
         raise ValueError("a light curve is of a name or of a position")
     if position is not None:
-        return _at(engine, store, position, radius_arcsec)
+        name, rows = _at(engine, store, position, radius_arcsec)
+        return _curve(name, rows, relative_error)
     known = source_named(engine, str(name))
     if known is not None:
         near = rows_in(engine, store, (known.ra_deg, known.dec_deg), _SAME_ARCSEC / 3600)
@@ -262,10 +267,13 @@ def light_curve(
     rows = near[near["source"].astype(str) == name]
     if not len(rows):
         raise MissingInputError(f"found no measurement that counts of a source {name!r}")
-    return _curve(str(name), rows)
+    return _curve(str(name), rows, relative_error)
 
 
-def _at(engine: Engine, store: Store, position: tuple[float, float], radius_arcsec: float) -> LightCurve:
+def _at(
+    engine: Engine, store: Store, position: tuple[float, float], radius_arcsec: float
+) -> "tuple[str, pandas.DataFrame]":
+    """Name and measurements of the source at a place."""
     near = rows_in(engine, store, position, radius_arcsec / 3600)
     lasting = near[near["kind"].astype(str) != "blind"]
     found = lasting if len(lasting) else near
@@ -276,7 +284,7 @@ def _at(engine: Engine, store: Store, position: tuple[float, float], radius_arcs
         )
     away = separation_deg(found["ra_deg"].to_numpy(), found["dec_deg"].to_numpy(), *position)
     name = str(found["source"].iloc[int(np.argmin(away))])
-    return _curve(name, found[found["source"].astype(str) == name] if len(lasting) else found)
+    return name, found[found["source"].astype(str) == name] if len(lasting) else found
 
 
 def _not_merged(engine: Engine, store: Store) -> "pandas.DataFrame":
@@ -296,16 +304,17 @@ def _not_merged(engine: Engine, store: Store) -> "pandas.DataFrame":
     return on_flux_scale(frame, corrections(engine, store))
 
 
-def _curve(name: str, rows: "pandas.DataFrame") -> LightCurve:
+def _curve(name: str, rows: "pandas.DataFrame", relative_error: float) -> LightCurve:
     rows = rows.astype({"source": str, "kind": str, "group": str}).sort_values("mjd", ignore_index=True)
     good = counting(rows)
+    flux = good["flux_jy"].to_numpy()
     # A slope is of the apparent flux density: of one group, with one noise and one beam.
     columns = ("apparent_jy", "slope_jy", "slope_error_jy")
     return LightCurve(
         name,
         float(rows["ra_deg"].mean()),
         float(rows["dec_deg"].mean()),
-        variability(good["flux_jy"].to_numpy(), good["flux_error_jy"].to_numpy()),
+        variability(flux, whole_error(flux, good["flux_error_jy"].to_numpy(), relative_error)),
         spectral_index(*(good[column].to_numpy(np.float64) for column in columns)),
         rows,
     )

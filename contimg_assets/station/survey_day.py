@@ -24,9 +24,9 @@ from contimg_assets.station.tile_merge import days_by_tile, merge_day
 from contimg_assets.station.variable_sources import PRODUCT as VARIABILITY
 from contimg_assets.station.variable_sources import make_variability
 
-#: A tile's numbers are computed anew once in so many days, and seldom enough that its light curves have grown
-#: by this part of them: that takes as long as they are, and a day's share of it stays what it was.
-_TURN_DAYS, _GROWTH = 7, 50
+#: A tile's numbers are computed anew when its light curves have grown by this part of them (one in so many
+#: days), each day while they are short: that takes as long as they are, and a day's share of it stays.
+_GROWTH = 50
 
 
 @dataclass
@@ -89,7 +89,7 @@ def make_day(
     known = current_versions(engine, TILE, VARIABILITY, merged.tiles)
     lengths = days_by_tile(engine, merged.tiles)
     for tile in merged.tiles:
-        turn = max(_TURN_DAYS, lengths.get(tile, 0) // _GROWTH)
+        turn = max(1, lengths.get(tile, 0) // _GROWTH)
         if again or tile not in known or (span(day)[0].toordinal() - tile_number(tile)) % turn == 0:
             made(lambda tile=tile: make_variability(engine, store, tile, settings.variability, run=run))
     if merged.tiles:

@@ -208,6 +208,9 @@ def test_three_days_of_a_strip(strip: Strip) -> None:
     for name, source in strip.changing.items():
         if name != NEW:
             _changing_source(strip, source, named(source), CHANGING[name][2])
+    varying = Archive(strip.home).survey_sources(limit=1000)
+    varying = set(varying.index[varying["variable"].fillna(False).astype(bool)])
+    assert varying == {named(source) for name, source in strip.changing.items() if name != NEW}
     # The new source is seen on the last day, by no lasting name.
     new = strip.changing[NEW]
     seen = archive.measurements(new.ra_deg, new.dec_deg, 60 / 3600)

@@ -15,7 +15,7 @@ from scipy import fft
 from scipy.special import chdtrc, erfc
 
 from contimg_assets.radio.variability.options import VariabilityOptions
-from contimg_assets.radio.variability.statistics import variability
+from contimg_assets.radio.variability.statistics import variability, whole_error
 
 if TYPE_CHECKING:
     import pandas
@@ -60,11 +60,13 @@ def table_of(rows: "pandas.DataFrame", options: VariabilityOptions) -> "pandas.D
     order = np.lexsort((rows["mjd"].to_numpy(), source.cat.codes.to_numpy()))
     rows, codes = rows.iloc[order], source.cat.codes.to_numpy()[order]
     flux = rows["flux_jy"].to_numpy(np.float64)
-    error = np.hypot(rows["flux_error_jy"].to_numpy(np.float64), options.relative_error * flux)
+    error = rows["flux_error_jy"].to_numpy(np.float64).copy()
     present, first = np.unique(codes, return_index=True)
     names = source.cat.categories.astype(str).to_numpy()[present]
     ends = np.append(first[1:], len(rows))
     enough = ends - first >= options.least_epochs
+    for a, b in zip(first[enough], ends[enough], strict=True):
+        error[a:b] = whole_error(flux[a:b], error[a:b], options.relative_error)
     mjd = rows["mjd"].to_numpy(np.float64)
     found = [
         _of_one(mjd[a:b], flux[a:b], error[a:b]) for a, b in zip(first[enough], ends[enough], strict=True)

@@ -29,6 +29,19 @@ class Variability:
     """m of these two: their difference over their mean."""
 
 
+def whole_error(
+    flux_jy: NDArray[np.float64], error_jy: NDArray[np.float64], relative_error: float
+) -> NDArray[np.float64]:
+    """Errors of one light curve, with what every measurement has besides noise and scale.
+
+    That is a part of the source's mean flux density: a part of each measurement's own would give faint ones
+    of a source that varies the more weight, and draw its mean down.
+    """
+    known = flux_jy[np.isfinite(flux_jy)]
+    mean = abs(float(known.mean())) if len(known) else 0.0
+    return np.hypot(error_jy, relative_error * mean)
+
+
 def variability(flux_jy: NDArray[np.float64], error_jy: NDArray[np.float64]) -> Variability:
     """Measure one light curve.
 

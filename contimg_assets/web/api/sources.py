@@ -126,9 +126,10 @@ def curve_of(parts: Parts, name: str) -> LightCurve:
     """
     station = parts.station
     try:
-        return light_curve(station.engine, station.store, name=name)
-    except MissingInputError as error:
-        raise ProblemError(404, str(error)) from error
+        error = station.settings.variability.relative_error
+        return light_curve(station.engine, station.store, name=name, relative_error=error)
+    except MissingInputError as missing:
+        raise ProblemError(404, str(missing)) from missing
 
 
 def _region(moc: str) -> Region:
