@@ -40,9 +40,9 @@ def floor(ms: Path, field_deg: float, threads: int) -> float:
     planned = plan(shape, ImagingOptions(field_deg=field_deg))
     began = time.monotonic()
     data = read_stokes_i(shape, "DATA", planned.factors)
-    gridder = Gridder(data.uvw, data.counts, planned.grid, threads, 1e-4)
+    gridder = Gridder(data.uvw, data.counts, planned.grid, threads)
     for _ in range(2):
-        gridder.dirty(data.values)
+        gridder.dirty(data.values, 1e-4)
     return time.monotonic() - began
 
 

@@ -140,9 +140,9 @@ def gridder_pass_s(ms: Path, threads: int) -> float:
     shape, options = read_shape(ms), ImagingOptions()
     planned = plan(shape, options)
     data = unflagged(shape, planned.factors)
-    gridder = Gridder(data.uvw, weigh(shape, data, options).values, planned.grid, threads, 1e-2)
+    gridder = Gridder(data.uvw, weigh(shape, data, options).values, planned.grid, threads)
     began = time.monotonic()
-    gridder.dirty(np.ones(len(data.uvw), np.complex64))
+    gridder.dirty(np.ones(len(data.uvw), np.complex64), 1e-2)
     return time.monotonic() - began
 
 

@@ -126,24 +126,26 @@ def _add(
     for t in numba.prange(shares.shape[1]):
         state = np.empty((5, n_positions), np.float32)
         real, imag, by_real, by_imag, loss = state
+        changes = np.empty((shares.shape[2], n_positions), np.float32)
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
             start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
+            gain, east, north = offsets[b]
             for k in range(n_positions):
                 loss[k] *= time_smearing(uvw[t * n + (first + end) // 2], positions[k], turning[t])
-            gain, east, north = offsets[b]
+            for low in range(lower[first], lower[end - 1] + 2):
+                for k in range(n_positions):
+                    # The logarithm of a beam is near enough a parabola: its change by an offset a line.
+                    rise = np.expm1(gain + east * shares[1, t, low, k] + north * shares[2, t, low, k])
+                    changes[low, k] = sign * loss[k] * shares[0, t, low, k] * rise
             for i in range(first, end):
                 low, part = lower[i], fraction[i]
                 total_real, total_imag = np.float32(0), np.float32(0)
                 for k in range(n_positions):
-                    flux = shares[0, t, low, k] + part * (shares[0, t, low + 1, k] - shares[0, t, low, k])
-                    by_east = shares[1, t, low, k] + part * (shares[1, t, low + 1, k] - shares[1, t, low, k])
-                    by_north = shares[2, t, low, k] + part * (shares[2, t, low + 1, k] - shares[2, t, low, k])
-                    # The logarithm of a beam is near enough a parabola: its change by an offset a line.
-                    change = flux * loss[k] * np.expm1(gain + east * by_east + north * by_north)
+                    change = changes[low, k] + part * (changes[low + 1, k] - changes[low, k])
                     total_real += change * real[k]
                     total_imag += change * imag[k]
-                visibilities[t * n + i] += complex(sign * total_real, sign * total_imag)
+                visibilities[t * n + i] += complex(total_real, total_imag)
                 advance_phasors(real, imag, by_real, by_imag)
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg_assets.radio.imaging.array_plane import Plane
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.gridder import Gridder
-from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 
 #: Integrations of a span, about: what is left out goes with its square, Fourier transforms with its inverse.

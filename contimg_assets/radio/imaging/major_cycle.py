@@ -22,12 +22,13 @@ from contimg_assets.radio.images.components import Points, components, join, poi
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
 from contimg_assets.radio.images.noise import noise_map, robust_rms
+from contimg_assets.radio.imaging.array_plane import Plane
 from contimg_assets.radio.imaging.bright_points import FittedPoints, fit_bright_points, fit_points, merge
 from contimg_assets.radio.imaging.dish_offsets import DishOffsets, OffsetModel
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.drift_prediction import DriftPredictor
 from contimg_assets.radio.imaging.gridder import Gridder
-from contimg_assets.radio.imaging.minor import MinorCycle, Plane, minor_cycle
+from contimg_assets.radio.imaging.minor import MinorCycle, minor_cycle
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.outlier_sources import OutlierModel, OutlierSources
 from contimg_assets.radio.imaging.scales import Scales
@@ -61,7 +62,7 @@ _LEAST_PROGRESS, _LEAST_FALL = 0.01, 0.5
 _NEAR_BEAMS = 14.0
 #: Accuracies of the gridder, and the error of an image, in units of its expected
 #: noise, for which it is chosen between them.
-_ACCURACIES = (1e-5, 1e-2)
+_ACCURACIES = (1e-4, 1e-2)
 _GRIDDING_ERROR = 0.3
 
 
@@ -204,7 +205,7 @@ class Deconvolution:
             spectra = self.spectra.subtract(residuals, spectra, points, self.beam_rad, faintest)
         return State(
             residual_visibilities=residuals,
-            residual=replace(self.gridder, accuracy=_ACCURACIES[1]).dirty(residuals),
+            residual=self.gridder.dirty(residuals, _ACCURACIES[1]),
             model=np.zeros((n, n), np.float32),
             components=join(),
             points=points,
@@ -310,7 +311,7 @@ class Deconvolution:
         )
         offsets = self.dish_offsets.subtract(residuals, state.offsets, points)
         accuracy = float(np.clip(self._visibility_error / stop, *_ACCURACIES))
-        residual = replace(self.gridder, accuracy=accuracy).dirty(residuals)
+        residual = self.gridder.dirty(residuals, accuracy)
         # Where all waits, another cycle finds it, whatever this one changes.
         waits = not len(rest[0])
         return State(

@@ -21,9 +21,9 @@ from contimg_assets.radio import phasing
 from contimg_assets.radio.errors import ImagingError, MissingInputError
 from contimg_assets.radio.files import clone_tree
 from contimg_assets.radio.images.components import offsets_from_centre
+from contimg_assets.radio.imaging.array_plane import Plane
 from contimg_assets.radio.imaging.drift import response
 from contimg_assets.radio.imaging.engine import OutlierPoints, Slopes
-from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.predict import Predictor
 from contimg_assets.radio.imaging.visibilities import baselines_m
 from contimg_assets.radio.measurement_set import GroupShape, add_column_like_data, read_shape

@@ -22,6 +22,7 @@ from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.engine import OutlierPoints, part_of_band
 from contimg_assets.radio.imaging.phasors import (
     bandwidth_smearing,
+    baseline_starts,
     phasor,
     time_smearing,
     turns_towards,
@@ -44,6 +45,21 @@ _CELL_SIGMA = 3.0
 _NEW_POINTS, _MOST_POINTS = 3, 12
 
 
+@numba.njit(cache=True, inline="always")
+def _start(
+    uvw: NDArray[np.float64],
+    middle: NDArray[np.float64],
+    position: NDArray[np.float64],
+    width: float,
+    turning: NDArray[np.float64],
+) -> tuple[complex, complex, float]:
+    """Phasor at a cell's first slot, its step from slot to slot, and what averaging keeps in the cell."""
+    turns = turns_towards(uvw, position)
+    kept = bandwidth_smearing(turns, width) * time_smearing(middle, position, turning)
+    # A slot is as wide as the step to the next.
+    return phasor(turns), phasor(turns * width), kept
+
+
 @numba.njit(cache=True, parallel=True)
 def _collect(
     values: NDArray[np.complex64],
@@ -52,19 +68,24 @@ def _collect(
     position: NDArray[np.float64],
     turning: NDArray[np.float64],
     widths: NDArray[np.float64],
-    cells: NDArray[np.int64],
+    firsts: NDArray[np.int64],
     sums: NDArray[np.complex128],
     totals: NDArray[np.float64],
 ) -> None:
-    n = len(cells)
+    n = len(widths)
     for t in numba.prange(len(sums)):
-        for i in range(n):
-            r = t * n + i
-            if weights[r] > 0:
-                turns = turns_towards(uvw[r], position)
-                smeared = bandwidth_smearing(turns, widths[i]) * time_smearing(uvw[r], position, turning[t])
-                sums[t, cells[i]] += weights[r] * smeared * values[r] * np.conj(phasor(turns))
-                totals[t, cells[i]] += weights[r] * smeared * smeared
+        at = t * n
+        for c in range(len(firsts) - 1):
+            first, end = firsts[c], firsts[c + 1]
+            middle = uvw[at + (first + end) // 2]
+            now, by, kept = _start(uvw[at + first], middle, position, widths[first], turning[t])
+            total, weight = 0j, 0.0
+            for i in range(at + first, at + end):
+                total += weights[i] * values[i] * np.conj(now)
+                weight += weights[i]
+                now *= by
+            sums[t, c] = kept * total
+            totals[t, c] = kept * kept * weight
 
 
 @numba.njit(cache=True, parallel=True)
@@ -74,16 +95,20 @@ def _subtract(
     position: NDArray[np.float64],
     turning: NDArray[np.float64],
     widths: NDArray[np.float64],
-    cells: NDArray[np.int64],
+    firsts: NDArray[np.int64],
     model: NDArray[np.complex128],
 ) -> None:
-    n = len(cells)
+    n = len(widths)
     for t in numba.prange(len(model)):
-        for i in range(n):
-            r = t * n + i
-            turns = turns_towards(uvw[r], position)
-            smeared = bandwidth_smearing(turns, widths[i]) * time_smearing(uvw[r], position, turning[t])
-            values[r] -= model[t, cells[i]] * phasor(turns) * smeared
+        at = t * n
+        for c in range(len(firsts) - 1):
+            first, end = firsts[c], firsts[c + 1]
+            middle = uvw[at + (first + end) // 2]
+            now, by, kept = _start(uvw[at + first], middle, position, widths[first], turning[t])
+            now *= model[t, c] * kept
+            for i in range(at + first, at + end):
+                values[i] -= now
+                now *= by
 
 
 @dataclass(frozen=True)
@@ -143,18 +168,14 @@ class OutlierSources:
 
     @cached_property
     def _firsts(self) -> NDArray[np.int64]:
-        """First slot of each cell, the channels of a baseline that share a bin: they follow one another."""
-        return np.flatnonzero(np.append(True, np.diff(self._bin_of_slot) != 0))
+        """First slot of each cell, the channels of a baseline that share a bin, and the end."""
+        of_bins = 1 + np.flatnonzero(np.diff(self._bin_of_slot))
+        return np.union1d(baseline_starts(self.data.frequencies_hz), of_bins)
 
     @cached_property
     def _bins(self) -> NDArray[np.int64]:
         """Bin of the band of each cell."""
-        return self._bin_of_slot[self._firsts]
-
-    @cached_property
-    def _cells(self) -> NDArray[np.int64]:
-        """Cell of each slot."""
-        return np.cumsum(np.append(False, np.diff(self._bin_of_slot) != 0))
+        return self._bin_of_slot[self._firsts[:-1]]
 
     @cached_property
     def _widths(self) -> NDArray[np.float64]:
@@ -164,8 +185,8 @@ class OutlierSources:
     @cached_property
     def _uvw(self) -> NDArray[np.float64]:
         """Mean of each cell, wavelengths, shape (n_times, n_cells, 3)."""
-        uvw = np.add.reduceat(self.data.uvw.reshape(self.data.n_times, -1, 3), self._firsts, axis=1)
-        return uvw / np.diff(np.append(self._firsts, len(self._cells)))[:, None]
+        uvw = np.add.reduceat(self.data.uvw.reshape(self.data.n_times, -1, 3), self._firsts[:-1], axis=1)
+        return uvw / np.diff(self._firsts)[:, None]
 
     def none(self) -> OutlierModel:
         """The model in which nothing of any source was found yet."""
@@ -200,7 +221,7 @@ class OutlierSources:
         averages = self._average(residuals, position)
         model = np.zeros_like(averages.sums)
         points: list[OutlierPoint] = []
-        noise = self._patch(averages, beam_rad)[3]
+        noise = self._patch(averages, beam_rad)[3] if known else 0.0
         for point in known:
             mean, phasors = float(np.mean(point.amplitude)), averages.phasors(point.offset)
             change = self._amplitude(averages.less(model), phasors, abs(mean) / noise)
@@ -218,14 +239,14 @@ class OutlierSources:
             points.append(OutlierPoint((l, m), amplitude))
             model += amplitude[:, self._bins] * phasors
         if model.any():
-            _subtract(residuals, self.data.uvw, position, self.turning, self._widths, self._cells, model)
+            _subtract(residuals, self.data.uvw, position, self.turning, self._widths, self._firsts, model)
         return tuple(points)
 
     def _average(self, residuals: NDArray[np.complex64], position: NDArray[np.float64]) -> _Averages:
         """Visibilities phased to a position (l, m, n − 1) and averaged there."""
         sums = np.zeros((self.data.n_times, len(self._bins)), np.complex128)
         totals = np.zeros(sums.shape)
-        slots = (self.turning, self._widths, self._cells)
+        slots = (self.turning, self._widths, self._firsts)
         _collect(residuals, self.weights, self.data.uvw, position, *slots, sums, totals)
         # Around the position w is a part of u and v.
         slope = position[:2] / np.sqrt(1.0 - position[0] * position[0] - position[1] * position[1])

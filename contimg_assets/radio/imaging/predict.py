@@ -1,7 +1,7 @@
 """Visibilities of CLEAN components: from a list of points to every baseline.
 
 A component's phase is 2π(ul + vm + w(n−1)).  Most of w is that of one plane,
-a·u + b·v, which the components' sheared coordinates take in (``minor.Plane``);
+a·u + b·v, which the components' sheared coordinates take in (``array_plane.py``);
 the phase w'(n−1) of what is left, a fraction of a radian, is a short Chebyshev
 series, of which each term is a two-dimensional Fourier sum between points
 (``ducc0``'s type 3).  The components being few, that costs a quarter of a
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import jv
 
-from contimg_assets.radio.imaging.minor import Plane
+from contimg_assets.radio.imaging.array_plane import Plane
 
 #: Fourier sums made at once: each holds as much as the visibilities themselves.
 _AT_ONCE = 3

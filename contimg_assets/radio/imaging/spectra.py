@@ -249,8 +249,7 @@ class Spectra:
         """
         if not np.isfinite(self.slope_error):
             return None
-        coarse = replace(gridder, accuracy=_SLOPE_ACCURACY)
-        image = coarse.slopes(residuals, np.tile(self._logs, self.data.n_times))
+        image = gridder.slopes(residuals, np.tile(self._logs, self.data.n_times), _SLOPE_ACCURACY)
         return Slopes(values_at(image, l, m, gridder.grid), robust_rms(image))
 
     def measured(self, model: SpectraModel) -> tuple[Spectrum, ...]:

@@ -8,20 +8,18 @@ goes deep there.
 Belongs here: what is prepared for the cycles, and the images that come of them.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.images.components import points_image
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.restore import FWHM_TO_SIGMA, fit_beam, restore
+from contimg_assets.radio.imaging.array_plane import Plane
 from contimg_assets.radio.imaging.dish_offsets import DishOffsets
 from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.major_cycle import Deconvolution, State
-from contimg_assets.radio.imaging.minor import Plane
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.outlier_sources import OutlierSources
 from contimg_assets.radio.imaging.plan import averaging
@@ -29,9 +27,6 @@ from contimg_assets.radio.imaging.scales import Scales
 from contimg_assets.radio.imaging.smearing import tracking
 from contimg_assets.radio.imaging.spectra import Spectra
 from contimg_assets.radio.imaging.start_model import ApparentSources
-
-#: Accuracy of the gridder for the dirty beam.
-_BEAM_ACCURACY = 1e-3
 
 
 def run_wgridder(
@@ -79,8 +74,7 @@ def _prepare(
     grid, weights = gridder.grid, drift.weights
     plane = Plane.fit(gridder.uvw, gridder.weights)
     reach = grid.n_pixels + plane.margin(grid)
-    coarse = replace(gridder, accuracy=_BEAM_ACCURACY)
-    half = coarse.psf_half(reach + reach % 2, reach + reach % 2)
+    half = gridder.psf_half(reach + reach % 2, reach + reach % 2)
     sigmas = tuple(width / grid.cell_arcsec * FWHM_TO_SIGMA for width in options.scales_arcsec)
     spectra_sigma = np.inf if options.spectra_sigma is None else options.spectra_sigma
     noise = weights.expected_noise_jy
@@ -90,7 +84,7 @@ def _prepare(
         options=options,
         plane=plane,
         beam=fit_beam(_whole(half, grid.n_pixels), grid.cell_arcsec),
-        scales=Scales.of(coarse, sigmas, half),
+        scales=Scales.of(gridder, sigmas, half),
         outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid, tracking(drift.shape)),
         spectra=Spectra(drift.data, weights.values, noise_jy=noise, least_jy=spectra_sigma * noise),
         dish_offsets=DishOffsets(drift, averaging(drift.shape, options) > 0),

@@ -1,0 +1,90 @@
+"""From an image on coarse pixels of one coordinate system to the pixels of another, by a kernel.
+
+An image whose visibilities reach no farther than some (u, v) is known everywhere from pixels
+that sample it well.  Between them the value is a sum over a few neighbours, weighted by a
+Kaiser–Bessel window; what the window does to the spectrum is undone where that is cheap, in
+the visibilities (Beatty et al. 2005, IEEE TMI 24, 799).
+
+Belongs here: the kernel, and the loop over pixels.  Does not belong here: which coordinates
+(``gridder.py``).
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import i0
+
+#: Neighbours along each axis.
+TAPS = 6
+#: Coarse pixels are finer than the visibilities ask for by this: with six neighbours the
+#: interpolation is good to 1e-5.
+OVERSAMPLING = 1.6
+_BETA = np.pi * np.sqrt((TAPS / OVERSAMPLING * (OVERSAMPLING - 0.5)) ** 2 - 0.8)
+#: Places between two pixels at which the weights are kept; linear in between.
+_PLACES = 512
+
+
+def kernel_transform(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fourier transform of the kernel; frequencies in cycles a coarse pixel, 1 / (2 OVERSAMPLING) at most."""
+    root = np.sqrt(_BETA**2 - (np.pi * TAPS * frequencies) ** 2)
+    return TAPS * np.sinh(root) / (root * i0(_BETA))
+
+
+def kernel_table() -> NDArray[np.float32]:
+    """Weights of the neighbours of a place, shape (_PLACES + 1, TAPS).
+
+    Row r is for r / _PLACES beyond the pixel TAPS // 2 − 1.
+    """
+    beyond = np.arange(_PLACES + 1)[:, None] / _PLACES
+    distance = beyond + TAPS // 2 - 1 - np.arange(TAPS)
+    inside = np.maximum(1.0 - (2 * distance / TAPS) ** 2, 0.0)
+    return np.where(inside > 0, i0(_BETA * np.sqrt(inside)) / i0(_BETA), 0.0).astype(np.float32)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def resample_sheared(
+    coarse: NDArray[np.float32],
+    table: NDArray[np.float32],
+    cell: float,
+    coarse_cell: float,
+    a: float,
+    b: float,
+    out: NDArray[np.float32],
+) -> None:
+    """Fill an image, pixels [north, −east], from one on sheared coordinates, pixels [m', l'].
+
+    Parameters
+    ----------
+    coarse : ndarray, float32, shape (n, n)
+        Its pixel n // 2 is the phase centre; l' = l + a (n − 1), m' = m + b (n − 1).
+    table : ndarray
+        Of :func:`kernel_table`.
+    cell, coarse_cell : float
+        Pixels of the one and the other, as differences of direction cosines.
+    a, b : float
+        Of the array's plane.
+    out : ndarray, float32, shape (n_pixels, n_pixels)
+    """
+    n, centre, middle = len(out), len(out) // 2, len(coarse) // 2
+    places = len(table) - 1
+    for row in numba.prange(n):
+        m = (row - centre) * cell
+        for column in range(n):
+            l = (centre - column) * cell
+            square = l * l + m * m
+            n1 = -square / (1.0 + np.sqrt(1.0 - square))
+            x, y = middle + (l + a * n1) / coarse_cell, middle + (m + b * n1) / coarse_cell
+            i, j = int(x), int(y)
+            at_x, at_y = (x - i) * places, (y - j) * places
+            p, q = int(at_x), int(at_y)
+            part_x, part_y = np.float32(at_x - p), np.float32(at_y - q)
+            i -= TAPS // 2 - 1
+            j -= TAPS // 2 - 1
+            total = np.float32(0)
+            for g in range(TAPS):
+                line = np.float32(0)
+                for h in range(TAPS):
+                    weight = table[p, h] + part_x * (table[p + 1, h] - table[p, h])
+                    line += weight * coarse[j + g, i + h]
+                total += (table[q, g] + part_y * (table[q + 1, g] - table[q, g])) * line
+            out[row, column] = total
