@@ -163,7 +163,7 @@ class _Truth:
                 place = self.told["antennas"].index(fault["antenna"])
                 rows = np.flatnonzero((one == place) | (two == place))
                 feed = {"X": 0, "Y": 1, "both": None}[fault["feed"]]
-                products = products_of(feed, self.shape.n_polarisations)
+                products = np.array(products_of(feed, self.shape.n_polarisations))
                 yield number, np.ix_(rows, self._channels(fault["subbands"]), products)
 
     def heard(self, integration: int, size: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -180,13 +180,14 @@ class _Truth:
     def antennas_gone(self, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Samples of antennas of whose feed nothing is left, though of others there is."""
         one, two = self.ends
-        left = (~flags).any(axis=1)
+        left: NDArray[np.bool_] = np.any(~flags, axis=1)
         found = np.zeros(flags.shape, bool)
         for product in range(flags.shape[-1]):
             n = len(self.told["antennas"])
             seen = np.bincount(one, left[:, product], n) + np.bincount(two, left[:, product], n)
             if seen.any():
-                found[..., product] = ((seen[one] == 0) | (seen[two] == 0))[:, None]
+                gone = seen == 0
+                found[..., product] = (gone[one] | gone[two])[:, None]
         return found
 
     def _channels(self, subbands: list[int] | None) -> NDArray[np.int64]:

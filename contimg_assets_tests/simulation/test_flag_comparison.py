@@ -25,7 +25,7 @@ def _shape() -> GroupShape:
         antenna_2=_TWO,
         antenna_names=("7", "9", "12", "30"),
         antenna_positions=np.zeros((4, 3)),
-        frequencies_hz=1.4e9 + 1e6 * np.arange(_N_CHANNELS),
+        frequencies_hz=np.linspace(1.4e9, 1.431e9, _N_CHANNELS),
         channel_width_hz=1e6,
         n_polarisations=2,
         centre=(0.0, 0.5),
