@@ -18,6 +18,7 @@ from contimg_assets.simulation.presets import PERFECT, PRESETS, UNCORRUPTED, Cor
 
 if TYPE_CHECKING:
     from contimg_assets.simulation.comparison import Bin, Detections
+    from contimg_assets.simulation.flag_comparison import FlagComparison
 
 _QUALITIES = {"perfect": PERFECT, "uncorrupted": UNCORRUPTED, "corrupted": Corruption()}
 #: Options that --independent has no use for: its presets say what is wrong.
@@ -213,13 +214,24 @@ def _tell(folder: Path, truths: list[Path], survey: Path, as_json: bool) -> None
     "--sigma", type=float, default=20.0, show_default=True, help="Faintest source, times the noise."
 )
 @click.option("--rows", type=int, default=15, show_default=True, help="Sources that the table shows.")
+@click.option(
+    "--flags",
+    nargs=3,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="MS FLAGS TABLES",
+    help="Compare flags too: the group's set, its flags and its calibration (TRUTH of --independent).",
+)
 @json_option
 @told_plainly
-def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -> None:
+def compare(
+    truth: Path, folder: Path, sigma: float, rows: int, flags: tuple[Path, Path, Path] | None, as_json: bool
+) -> None:
     """Compare the image in FOLDER with the simulator's TRUTH."""
+    from contimg_assets.radio.corrections.applied import Calibration
     from contimg_assets.radio.images.planes import image_name, plane_file
     from contimg_assets.simulation.comparison import BINS, by_signal_to_noise, detections, summary
     from contimg_assets.simulation.comparison import compare as run
+    from contimg_assets.simulation.flag_comparison import compare_flags
 
     stem = image_name(folder)
     image, power, residual = (plane_file(folder, stem, kind) for kind in ("image", "pb", "residual"))
@@ -227,8 +239,11 @@ def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -
     matches = [m for m in every if m.signal_to_noise >= sigma]
     totals: dict[str, Any] = summary(matches)
     bins, listed = by_signal_to_noise(every), detections(truth, folder)
+    flagged = compare_flags(truth, flags[0], Calibration(flags=flags[1], tables=flags[2])) if flags else None
     if as_json:
         told = {"bins": [asdict(b) for b in bins], "detections": asdict(listed)}
+        if flagged:
+            told["flags"] = asdict(flagged)
         click.echo(json.dumps({"summary": totals, **told, "sources": [asdict(m) for m in matches]}))
         return
     table = Table(title=f"Sources over {sigma:g}σ: truth and image")
@@ -248,6 +263,24 @@ def compare(truth: Path, folder: Path, sigma: float, rows: int, as_json: bool) -
     console.print("  ".join(f"{name} {value:.4g}" for name, value in totals.items()))
     console.print(_by_bins(bins, listed))
     console.print(f"listed over 5σ: {listed.n_listed}, of them with no true source: {listed.n_false}")
+    if flagged:
+        _tell_flags(console, flagged)
+
+
+def _tell_flags(console: Console, flagged: "FlagComparison") -> None:
+    """What is flagged of what is bad, and of what is not."""
+    table = Table(title="Bad spans of antennas")
+    for column in ("antenna", "feed", "what", "integrations", "flagged"):
+        table.add_column(column, justify="right")
+    for s in flagged.spans:
+        table.add_row(s.antenna, s.feed, s.kind, f"{s.first} – {s.last}", f"{s.flagged:.1%}")
+    console.print(table)
+    found = f"{flagged.n_found} of {len(flagged.spans)} spans found"
+    console.print(
+        f"of samples of bad spans {flagged.bad_flagged:.2%} are flagged ({found}), "
+        f"of samples with interference {flagged.interference_flagged:.2%}, "
+        f"of good ones {flagged.good_flagged:.3%} ({flagged.good_flagged_by_antenna:.3%} with whole antennas)"
+    )
 
 
 def _by_bins(bins: "Sequence[Bin]", listed: "Detections") -> Table:

@@ -40,10 +40,22 @@ def good() -> dict[str, Any]:
         (
             {"noise_excess": 1.5, "noise_excess_centre": 1.5, "noise_excess_edge": 1.5, "strong_sun_jy": 0.0}
             | {"bad_antenna_fraction": 0.05},
-            ["bad antennas (5% of them)"],
+            ["bad antennas (5% of them, 10% of the data)"],
             ["Sun"],
         ),
         ({"flag_fraction": 0.43}, ["(43% is flagged)"], ["bad antennas", "Sun"]),
+        # As measured with ten bad antennas of 24: what is flagged is theirs.
+        (
+            {"flag_fraction": 0.44, "bad_antenna_fraction": 0.243},
+            ["bad antennas (24% of them, 43% of the data)"],
+            ["interference", "Sun"],
+        ),
+        # As measured with two missing subbands, bursts, and four bad antennas of 24.
+        (
+            {"flag_fraction": 0.43, "bad_antenna_fraction": 0.09},
+            ["interference or missing subbands (31% of what bad antennas leave is flagged); bad antennas"],
+            ["Sun"],
+        ),
         ({"flux_ratio": 0.95, "flux_ratio_excess": 0.04}, ["calibrator's own"], ["beam", "Sun", "vary"]),
         ({"flux_ratio_excess": 0.04, "calibrator_may_vary": 1.0}, ["it may vary"], ["beam"]),
         # As measured with interference that was not flagged whole; the Sun was up.

@@ -86,14 +86,20 @@ def _of_noise(numbers: Mapping[str, Any]) -> list[str]:
 
 
 def _of_flags(numbers: Mapping[str, Any]) -> list[str]:
-    """What takes data away, if it is much."""
+    """What takes data away, if it is much, the larger part first."""
     flagged, antennas = (numbers.get(name) or 0.0 for name in ("flag_fraction", "bad_antenna_fraction"))
-    causes = []
-    if flagged > _MUCH_FLAGGED:
-        causes.append(f"interference or missing subbands ({flagged:.0%} is flagged)")
+    # A baseline is lost with either of its antennas.
+    with_antennas = 1.0 - (1.0 - min(antennas, 1.0)) ** 2
+    others = 1.0 - (1.0 - flagged) / (1.0 - with_antennas) if with_antennas < 1.0 else 0.0
+    causes: list[tuple[float, str]] = []
+    if others > _MUCH_FLAGGED:
+        left = " of what bad antennas leave" if antennas > _MANY_BAD else ""
+        causes.append((others, f"interference or missing subbands ({others:.0%}{left} is flagged)"))
     if antennas > _MANY_BAD:
-        causes.append(f"bad antennas ({antennas:.0%} of them)")
-    return causes
+        causes.append(
+            (with_antennas, f"bad antennas ({antennas:.0%} of them, {with_antennas:.0%} of the data)")
+        )
+    return [words for _, words in sorted(causes, reverse=True)]
 
 
 def _strong(numbers: Mapping[str, Any]) -> list[str]:
