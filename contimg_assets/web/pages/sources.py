@@ -137,7 +137,9 @@ def curve_drawing(table: "pandas.DataFrame") -> Drawing | None:
     points = [
         Point(
             _along(row["mjd"], first, last),
-            *(_up(1e3 * at, low, high) for at in (middle, middle - bar, middle + bar)),
+            _up(1e3 * middle, low, high),
+            _up(1e3 * (middle - bar), low, high),
+            _up(1e3 * (middle + bar), low, high),
             row["group"],
             _told(row),
             _style(row),
