@@ -32,12 +32,13 @@ from rich.table import Table
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.settings import get_settings
-from contimg_assets.simulation.catalogue import write_nvss_of
+from contimg_assets.simulation.catalogue import nvss_line
 from contimg_assets.simulation.night import transit_start
 from contimg_assets.simulation.observation import Observation, simulate
 from contimg_assets.simulation.population import random_sky
 from contimg_assets.simulation.presets import PRESETS, Corruption
 from contimg_assets.station.installation import Installation
+from contimg_assets.station.light_curves import separation_deg
 from contimg_assets.station.models import ObservationGroup
 
 CALIBRATOR, DECLINATION_DEG = "3C454.3", 16.27
@@ -68,19 +69,18 @@ def simulate_night(folder: Path, targets: int, first: int, last: int | None, siz
     middle = scan.jd + (FIRST_S + targets / 2 * telescope.GROUP_S) / 86400
     ra, dec = map(float, np.rad2deg(phasing.meridian_centre(middle, declination)))
     sky = random_sky(ra, dec, 10 + targets, 11, brighter_than_jy=FAINTEST_JY, minimum_separation_arcsec=90.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nvss.dat").write_text("".join(f"{nvss_line(source)}\n" for source in (calibrator, *sky)))
+    places = np.array([(source.ra_deg, source.dec_deg) for source in sky])
     for number in range(first, (targets if last is None else last) + 1):
         seconds = 0.0 if number == 0 else FIRST_S + (number - 1) * round(telescope.GROUP_S)
         start = Time(scan.unix + seconds, format="unix", scale="utc")
         at = np.rad2deg(phasing.meridian_centre(start.jd + length / 2 / 86400, declination))
-        around = [
-            source
-            for source in sky
-            if np.hypot((source.ra_deg - at[0]) * np.cos(declination), source.dec_deg - at[1]) < REACH_DEG
-        ]
+        away = separation_deg(places[:, 0], places[:, 1], *map(float, at))
+        around = [source for source, angle in zip(sky, away, strict=True) if angle < REACH_DEG]
         sources = [calibrator, *around] if number == 0 else around
         own = {"seed": 1 + number, "night_seed": 1, "night_epoch_jd": float(scan.jd)}
         simulate(Observation(preset, start, declination, sources, Corruption(), **own), folder)
-        write_nvss_of(folder, sorted(folder.glob("*.truth.json")))
 
 
 @dataclass
