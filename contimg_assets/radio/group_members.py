@@ -17,6 +17,9 @@ from contimg_assets.radio.uvh5 import SubbandHeader
 
 #: Pointings of one group agree to this, deg.
 DECLINATION_TOLERANCE_DEG = 0.01
+#: A file may lack so large a part of the group's antennas, or have as many besides: an array that is changed
+#: while files are opened. What it lacks is flagged in its subband, what it has besides is left out.
+MOST_OTHER_ANTENNAS = 0.05
 #: Antenna numbers named in a reason, at most.
 _NUMBERS_NAMED = 8
 _DAY_S = 86400.0
@@ -198,12 +201,33 @@ def _other_declination(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
     }
 
 
+def usual_header(headers: Iterable[SubbandHeader]) -> SubbandHeader:
+    """The first header with the antennas that most have: what the whole group is written with.
+
+    Parameters
+    ----------
+    headers : iterable of SubbandHeader
+        Files in use, at least one.
+    """
+    known = sorted(headers, key=lambda h: h.subband)
+    usual = _majority(known, lambda h: h.antennas)
+    return next(header for header in known if header.antennas == usual)
+
+
+def antenna_difference(header: SubbandHeader, usual: Iterable[int]) -> tuple[list[int], list[int]]:
+    """Numbers of antennas that a file lacks of the usual ones, and of those that it has besides."""
+    own, others = set(header.antennas), set(usual)
+    return sorted(others - own), sorted(own - others)
+
+
 def _other_antennas(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
-    usual = set(_majority(headers, lambda h: h.antennas))
+    usual = _majority(headers, lambda h: h.antennas)
+    table = _majority(headers, lambda h: h.table_digest)
     refused: dict[Path, str] = {}
     for header in headers:
-        lacking, extra = sorted(usual - set(header.antennas)), sorted(set(header.antennas) - usual)
-        if lacking or extra:
+        lacking, extra = antenna_difference(header, usual)
+        few = len(lacking) + len(extra) <= MOST_OTHER_ANTENNAS * len(usual)
+        if (lacking or extra) and not (few and header.table_digest == table):
             text = f"antennas: {header.n_antennas} in the data, the group has {len(usual)}"
             text += f"; lacks numbers {_some(lacking)}" if lacking else ""
             text += f"; has numbers {_some(extra)} besides" if extra else ""
@@ -212,9 +236,12 @@ def _other_antennas(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
 
 
 def _other_array(headers: Sequence[SubbandHeader]) -> dict[Path, str]:
-    usual = _majority(headers, lambda h: h.array_digest)
+    antennas = _majority(headers, lambda h: h.antennas)
+    alike = [h for h in headers if h.antennas == antennas]
+    table, order = _majority(alike, lambda h: h.table_digest), _majority(alike, lambda h: h.order_digest)
     text = "antennas: another antenna table or order of baselines than the group's"
-    return {h.path: text for h in headers if h.array_digest != usual}
+    other = {h.path: text for h in headers if h.table_digest != table}
+    return other | {h.path: text for h in alike if h.order_digest != order}
 
 
 #: In this order: each looks at what the ones before have left.

@@ -21,7 +21,7 @@ from contimg_assets.radio import telescope
 from contimg_assets.radio.errors import BadSubbandFileError, GroupError
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.group_key import CLUSTER_S
-from contimg_assets.radio.group_members import Candidate, candidates, judge
+from contimg_assets.radio.group_members import Candidate, candidates, judge, usual_header
 from contimg_assets.radio.uvh5 import (
     MJD_EPOCH,
     SubbandHeader,
@@ -87,8 +87,8 @@ class FileGroup:
 
     @property
     def header(self) -> SubbandHeader | None:
-        """Header of the first file in use: what the whole group agrees on."""
-        return next(iter(self.headers.values()), None)
+        """Header of the first file in use with the antennas that most have: what the group agrees on."""
+        return usual_header(self.headers.values()) if self.headers else None
 
     @property
     def declination_deg(self) -> float | None:

@@ -88,8 +88,10 @@ class SubbandHeader:
     antenna_numbers: tuple[int, ...]
     antenna_positions_m: NDArray[np.float64]
     """ECEF less the site's, not rotated, shape (n_antennas_telescope, 3)."""
-    array_digest: str
-    """Hash of the antenna table and of the order of baselines."""
+    table_digest: str
+    """Hash of the antenna table."""
+    order_digest: str
+    """Hash of the baselines in their order."""
     declination_deg: float
     """Apparent declination of the pointing."""
     telescope_name: str
@@ -192,7 +194,7 @@ def read_header(path: Path) -> SubbandHeader:
             found = reader.number(name)
             reader.need(abs(found - value) <= tolerance, f"Header/{name}", found, f"{value} ± {tolerance}")
         times, integration_s = _times(reader, n_times, n_baselines)
-        antennas, names, numbers, positions, digest = _array(reader, n_times, n_baselines)
+        antennas, names, numbers, positions, digests = _array(reader, n_times, n_baselines)
         frequencies, width = _frequencies(reader, stamp[1], n_channels)
         declination = np.rad2deg(reader.number("phase_center_app_dec"))
         reader.need(abs(declination) <= 90, "Header/phase_center_app_dec", f"{declination}°", "within ±90°")
@@ -217,7 +219,8 @@ def read_header(path: Path) -> SubbandHeader:
             antenna_names=names,
             antenna_numbers=numbers,
             antenna_positions_m=positions,
-            array_digest=digest,
+            table_digest=digests[0],
+            order_digest=digests[1],
             declination_deg=float(declination),
             telescope_name=telescope_name,
             data_dtype=dtype,
@@ -289,8 +292,8 @@ def _times(reader: Hdf5Reader, n_times: int, n_baselines: int) -> tuple[NDArray[
 
 def _array(
     reader: Hdf5Reader, n_times: int, n_baselines: int
-) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...], NDArray[np.float64], str]:
-    """Antennas in the data; names, numbers and positions of the table; hash of it all."""
+) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...], NDArray[np.float64], tuple[str, str]]:
+    """Antennas in the data; names, numbers and positions of the table; hashes of table and baselines."""
     n_table = reader.count("Nants_telescope")
     names = reader.texts("antenna_names", (n_table,))
     numbers = reader.array("Header/antenna_numbers", "iu", (n_table,)).astype(np.int64)
@@ -317,10 +320,11 @@ def _array(
     reader.need(not strangers, "antennas in the data", strangers, "numbers in Header/antenna_numbers")
     n_data = reader.count("Nants_data")
     reader.need(len(antennas) == n_data, "antennas in the data", len(antennas), f"Nants_data = {n_data}")
-    digest = hashlib.sha256("\n".join(names).encode())
-    for values in (numbers, positions, pairs):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return tuple(antennas.tolist()), names, tuple(numbers.tolist()), positions, digest.hexdigest()
+    table = hashlib.sha256("\n".join(names).encode())
+    for values in (numbers, positions):
+        table.update(np.ascontiguousarray(values).tobytes())
+    digests = table.hexdigest(), hashlib.sha256(np.ascontiguousarray(pairs).tobytes()).hexdigest()
+    return tuple(antennas.tolist()), names, tuple(numbers.tolist()), positions, digests
 
 
 def _frequencies(reader: Hdf5Reader, subband: int, n_channels: int) -> tuple[NDArray[np.float64], float]:

@@ -18,7 +18,9 @@ from contimg_assets.radio.applied_delays import keep_delays, read_delays
 from contimg_assets.radio.conversion.subtables import finish_subtables
 from contimg_assets.radio.conversion.validate import validate
 from contimg_assets.radio.errors import BadSubbandFileError, ConversionError, GroupError
+from contimg_assets.radio.group_members import antenna_difference, usual_header
 from contimg_assets.radio.grouping import FileGroup, group_files
+from contimg_assets.radio.uvh5 import SubbandHeader
 
 #: ``direct`` streams; ``pyuvdata`` is the reference; ``auto`` is ``direct``, or the reference
 #: for files that ``direct`` does not take.
@@ -120,7 +122,7 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
     """Write the set; returns what there is to tell."""
     shutil.rmtree(building, ignore_errors=True)
     headers = group.headers
-    first = headers[min(headers)]
+    first = usual_header(headers.values())
     declination = np.deg2rad(first.declination_deg)
     middle_jd = float(np.mean(first.times_jd[[0, -1]]))
     centre = phasing.meridian_centre(middle_jd, declination)
@@ -148,6 +150,7 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
         "n_channels": len(band),
         "missing_subbands": list(group.missing),
         "unusable_fraction": unusable_fraction,
+        "other_antennas": _other_antennas(headers, first),
         "refused_files": [f"{path.name}: {reason}" for path, reason in group.bad],
         "declination_deg": first.declination_deg,
         "centre_ra_deg": float(np.rad2deg(centre[0])),
@@ -158,6 +161,18 @@ def _write(writer: Literal["direct", "pyuvdata"], group: FileGroup, building: Pa
         "channel_low_hz": float(band[0]),
         "channel_high_hz": float(band[-1]),
     }
+
+
+def _other_antennas(headers: dict[int, SubbandHeader], usual: SubbandHeader) -> list[str]:
+    """What files lack of the group's antennas (flagged there), and what they have besides (left out)."""
+    names = dict(zip(usual.antenna_numbers, usual.antenna_names, strict=True))
+    told: list[str] = []
+    for subband, header in sorted(headers.items()):
+        lacking, extra = antenna_difference(header, usual.antennas)
+        for does, numbers in (("lacks", lacking), ("has besides", extra)):
+            if numbers:
+                told.append(f"sb{subband:02d} {does} antenna {', '.join(names[n] for n in numbers)}")
+    return told
 
 
 def _iso(mjd: float) -> str:

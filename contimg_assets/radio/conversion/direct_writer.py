@@ -20,6 +20,8 @@ from scipy.constants import c as SPEED_OF_LIGHT
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.layout import CORRELATION_TYPES, Layout, create
 from contimg_assets.radio.conversion.rephase import median_weights, rephase
+from contimg_assets.radio.conversion.shared_rows import SharedRows, shared_rows
+from contimg_assets.radio.group_members import usual_header
 from contimg_assets.radio.hdf5 import Hdf5Reader, library_errors, open_hdf5
 from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.uvh5 import SubbandHeader, refuse_unusable
@@ -77,6 +79,8 @@ class _Subband:
     visibilities: h5py.Dataset
     flags: h5py.Dataset
     samples: h5py.Dataset
+    shared: SharedRows | None
+    """Where its antennas are not all the group's."""
 
 
 def convert_group(
@@ -105,11 +109,13 @@ def convert_group(
     BadSubbandFileError
         If too much of a file is of no use (:func:`uvh5.refuse_unusable`), or it cannot be read.
     """
-    template = headers[min(headers)]
+    template = usual_header(headers.values())
     with ExitStack() as stack:
-        files = [stack.enter_context(_open(header)) for header in headers.values()]
-        baselines = _baselines(files[0])
-        layout = _layout(files[0], _band(headers), centre, history)
+        usual = stack.enter_context(open_hdf5(template.path))
+        pairs = _pairs(template, usual)
+        files = [stack.enter_context(_open(header, pairs)) for header in headers.values()]
+        baselines = _baselines(template, pairs)
+        layout = _layout(template, usual, _band(headers), centre, history)
         main = stack.enter_context(create(out, layout, baselines.antenna_1, baselines.antenna_2))
         axes = phasing.uvw_axes(template.times_jd, *centre)
         uvw = np.einsum("tij,bj->tbi", axes, baselines.vectors_m)
@@ -117,11 +123,11 @@ def convert_group(
         meridian = phasing.pointing_vector(np.deg2rad(template.declination_deg))
         path_m = uvw[..., 2] - baselines.vectors_m @ meridian
         delays_s = np.where(baselines.conjugated, -path_m, path_m) / SPEED_OF_LIGHT
-        return _stream(main, files, baselines.conjugated, delays_s, uvw)
+        return _stream(main, template, files, baselines.conjugated, delays_s, uvw)
 
 
 @contextmanager
-def _open(header: SubbandHeader) -> Iterator[_Subband]:
+def _open(header: SubbandHeader, usual: NDArray[np.int64]) -> Iterator[_Subband]:
     n_rows = header.n_baselines * header.n_integrations
     shape = (n_rows, 1, header.n_channels, header.n_polarisations)
     with open_hdf5(header.path) as reader:
@@ -133,16 +139,22 @@ def _open(header: SubbandHeader) -> Iterator[_Subband]:
             reader.dataset("Data/visdata", "c", (shape,)),
             reader.dataset("Data/flags", "b", (shape,)),
             reader.dataset("Data/nsamples", "f", (shape,)),
+            shared_rows(header, _pairs(header, reader), usual),
         )
 
 
-def _baselines(file: _Subband) -> _Baselines:
-    header, reader = file.header, file.reader
+def _pairs(header: SubbandHeader, reader: Hdf5Reader) -> NDArray[np.int64]:
+    """Antennas of a file's baselines, in its order, shape (n_baselines, 2)."""
     n_rows = header.n_baselines * header.n_integrations
-    first, second = (
+    ends = [
         reader.array(f"Header/{name}", "iu", (n_rows,))[: header.n_baselines].astype(np.int64)
         for name in ("ant_1_array", "ant_2_array")
-    )
+    ]
+    return np.stack(ends, axis=1)
+
+
+def _baselines(header: SubbandHeader, pairs: NDArray[np.int64]) -> _Baselines:
+    first, second = pairs.T
     antenna_1, antenna_2 = np.maximum(first, second), np.minimum(first, second)
     positions = phasing.to_meridian_frame(header.antenna_positions_m)
     return _Baselines(antenna_1, antenna_2, first < second, positions[antenna_2] - positions[antenna_1])
@@ -159,9 +171,12 @@ def _band(headers: dict[int, SubbandHeader]) -> NDArray[np.float64]:
 
 
 def _layout(
-    file: _Subband, frequencies_hz: NDArray[np.float64], centre: tuple[float, float], history: str
+    header: SubbandHeader,
+    reader: Hdf5Reader,
+    frequencies_hz: NDArray[np.float64],
+    centre: tuple[float, float],
+    history: str,
 ) -> Layout:
-    header, reader = file.header, file.reader
     place = EarthLocation.from_geodetic(*(reader.number(n) for n in ("longitude", "latitude", "altitude")))
     site = np.array([x.to_value("m") for x in place.geocentric])
     return Layout(
@@ -183,9 +198,12 @@ class _Reader:
     """Reads one integration of every file, re-phased, into a block."""
 
     def __init__(
-        self, files: list[_Subband], conjugated: NDArray[np.bool_], delays_s: NDArray[np.float64]
+        self,
+        header: SubbandHeader,
+        files: list[_Subband],
+        conjugated: NDArray[np.bool_],
+        delays_s: NDArray[np.float64],
     ) -> None:
-        header = files[0].header
         self.files, self.conjugated, self.delays_s = files, conjugated, delays_s
         shape = (header.n_baselines, 1, header.n_channels, header.n_polarisations)
         self.n_unusable = dict.fromkeys((file.header.subband for file in files), 0)
@@ -211,14 +229,10 @@ class _Reader:
 
     def read(self, integration: int, block: _Block) -> _Block:
         """Fill the block."""
-        n_baselines = len(self.conjugated)
-        rows = np.s_[integration * n_baselines : (integration + 1) * n_baselines]
         for file in self.files:
             header = file.header
             with library_errors(header.path, f"integration {integration}"):
-                file.visibilities.read_direct(self.visibilities, rows)
-                file.flags.read_direct(self.flags, rows)
-                file.samples.read_direct(self.samples, rows)
+                self._read(file, integration)
             self.n_unusable[header.subband] += rephase(
                 self.visibilities[:, 0],
                 self.flags[:, 0],
@@ -234,14 +248,29 @@ class _Reader:
                 block.flags,
                 block.weights,
             )
-            n_values = self.visibilities.size * header.n_integrations
+            n_values = file.visibilities.size
             refuse_unusable(header.path, self.n_unusable[header.subband], n_values)
         median_weights(block.weights, block.row_weights)
         return block
 
+    def _read(self, file: _Subband, integration: int) -> None:
+        """One integration of a file, in the group's order of baselines."""
+        n_baselines = len(self.conjugated)
+        rows = np.s_[integration * n_baselines : (integration + 1) * n_baselines]
+        for dataset, into, missing in (
+            (file.visibilities, self.visibilities, 0),
+            (file.flags, self.flags, True),
+            (file.samples, self.samples, 0),
+        ):
+            if file.shared is None:
+                dataset.read_direct(into, rows)
+            else:
+                file.shared.read(dataset, integration, into, missing)
+
 
 def _stream(
     main: Any,
+    template: SubbandHeader,
     files: list[_Subband],
     conjugated: NDArray[np.bool_],
     delays_s: NDArray[np.float64],
@@ -249,7 +278,7 @@ def _stream(
 ) -> float:
     """Write all integrations; the part of the files' values that is of no use and was not flagged."""
     n_times, n_baselines = delays_s.shape
-    reader = _Reader(files, conjugated, delays_s)
+    reader = _Reader(template, files, conjugated, delays_s)
     blocks = [reader.new_block() for _ in range(min(2, n_times))]
     for t, block in enumerate(prefetch(n_times, lambda t: reader.read(t, blocks[t % 2]))):
         weights = block.row_weights
@@ -264,5 +293,5 @@ def _stream(
         main.addrows(n_baselines)
         for name, values in columns.items():
             main.putcol(name, values, t * n_baselines, n_baselines)
-    n_values = reader.visibilities.size * n_times * len(files)
+    n_values = sum(file.visibilities.size for file in files)
     return sum(reader.n_unusable.values()) / n_values

@@ -13,6 +13,8 @@ from pyuvdata import UVData
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.conversion.layout import CORRELATION_TYPES
+from contimg_assets.radio.conversion.shared_rows import refuse_other_antennas
+from contimg_assets.radio.group_members import usual_header
 from contimg_assets.radio.uvh5 import SubbandHeader, unusable
 
 
@@ -32,7 +34,7 @@ def read_group(headers: dict[int, SubbandHeader]) -> tuple[UVData, float]:
         UVData, each integration still phased to its own meridian point; and the part of the files'
         values that is of no use and was not flagged: it is now.
     """
-    template = headers[min(headers)]
+    template = usual_header(headers.values())
     merged = _read(template.path)
     n_channels, n_band = template.n_channels, template.n_channels * telescope.N_SUBBANDS
     shape = (merged.Nblts, n_band, merged.Npols)
@@ -46,6 +48,7 @@ def read_group(headers: dict[int, SubbandHeader]) -> tuple[UVData, float]:
         if subband not in headers:
             frequencies[channels] = telescope.subband_frequencies(subband, n_channels)[::-1]
             continue
+        refuse_other_antennas(headers[subband], template)
         part = _read(headers[subband].path)
         frequencies[channels] = part.freq_array[::-1]
         bad = unusable(part.data_array, part.flag_array, part.nsample_array)
@@ -163,7 +166,7 @@ def convert_group(
     float
         See :func:`read_group`.
     """
-    template = headers[min(headers)]
+    template = usual_header(headers.values())
     uvd, unusable_fraction = read_group(headers)
     set_drift(uvd, np.deg2rad(template.declination_deg))
     uvd.telescope.name = telescope.TELESCOPE_NAME

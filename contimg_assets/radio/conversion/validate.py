@@ -6,6 +6,7 @@ import numpy as np
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.errors import ConversionError
+from contimg_assets.radio.group_members import usual_header
 from contimg_assets.radio.measurement_set import read_shape
 from contimg_assets.radio.uvh5 import SubbandHeader
 
@@ -44,7 +45,7 @@ def validate(ms: Path, headers: dict[int, SubbandHeader]) -> dict[str, float]:
     """
     from casacore.tables import table
 
-    header = headers[min(headers)]
+    header = usual_header(headers.values())
 
     def need(good: object, what: str, found: object, expected: object) -> None:
         if not good:
