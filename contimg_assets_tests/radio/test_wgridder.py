@@ -1,4 +1,4 @@
-"""The w-gridder engine against sums written out by hand."""
+"""Our own engine (``wgridder``) against sums written out by hand."""
 
 import numpy as np
 import pytest

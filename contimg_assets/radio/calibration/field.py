@@ -7,7 +7,7 @@ sources that the image shows.  Does not belong here: fields known beforehand
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.errors import CalibrationError, ImagingError
-from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
-from contimg_assets.radio.images.source_finding import find_sources, read_planes
-from contimg_assets.radio.imaging.image import make_image
+from contimg_assets.radio.images.local_noise import local_noise
+from contimg_assets.radio.images.source_finding import ImagePlane, find_sources
+from contimg_assets.radio.imaging.image import make_planes
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
@@ -34,8 +34,8 @@ _LEAST_SIGMA = 10.0
 _LEAST_POWER = 0.03
 #: Width of the image of the field, deg: as far as the beam is that at the middle of the band.
 _FIELD_DEG = 5.2
-#: By the third, all that stands out is less than what a model of the sky takes (``model_visibilities.py``).
-_MAJOR_CYCLES = 3
+#: After the second, all that is left is less than what a model of the sky takes (``model_visibilities.py``).
+_MAJOR_CYCLES = 2
 #: The first image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas,
 #: 12 % at the calibrator's declination, where baselines of the N–S arm do not tell the two apart.
 _ROUNDS = 2
@@ -150,21 +150,16 @@ def _sources_around(
     before: Sequence[Source],
     imaging: FieldImaging,
 ) -> list[Source]:
-    folder, scratch = work / "field", work / "field.work"
-    scratch.mkdir()
-    make_image(
+    planes = make_planes(
         ms,
-        folder,
-        scratch,
+        work,
         _choices(imaging.choices),
-        name="field",
-        provenance=None,
         threads=imaging.threads,
         calibration=calibration,
         sky=before,
         less=[calibrator],
     )
-    return _sources_of(folder, calibrator, before)
+    return _sources_of(planes, calibrator, before)
 
 
 def _choices(asked: ImagingOptions) -> ImagingOptions:
@@ -182,13 +177,15 @@ def _choices(asked: ImagingOptions) -> ImagingOptions:
     )
 
 
-def _sources_of(folder: Path, calibrator: Source, before: Sequence[Source]) -> list[Source]:
+def _sources_of(
+    planes: Mapping[str, ImagePlane], calibrator: Source, before: Sequence[Source]
+) -> list[Source]:
     """Sources of the field's image but the calibrator, at their flux densities through the beam's inverse.
 
     Those of the round before are taken to where the rounds go (:func:`_limit`).
     """
-    planes = read_planes(folder, "field", NOISE_PLANES)
-    plane, power, noise = planes["image"], planes["pb"].pixels, write_noise(folder, "field", planes)
+    plane, power = planes["image"], planes["pb"].pixels
+    noise = local_noise(plane, planes["residual"].pixels, planes["psf"].pixels, power)
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
     cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")

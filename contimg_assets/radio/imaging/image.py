@@ -41,6 +41,7 @@ from contimg_assets.radio.imaging.start_model import (
     outlier_sources,
     start_model,
 )
+from contimg_assets.radio.imaging.system_noise import SystemNoise
 from contimg_assets.radio.imaging.tclean import run_tclean
 from contimg_assets.radio.imaging.visibilities import StokesI, read_stokes_i
 from contimg_assets.radio.imaging.weights import Weights
@@ -53,8 +54,6 @@ from contimg_assets.radio.strong_sources import StrongSource, strong_sources
 #: Outlier sources that appear this many times the noise are named: a hundredth of that, which the
 #: dirty beam has along the array's arms, is the noise.
 _NAMED_SIGMA = 100.0
-#: Antennas with this many times the noise of the array are named.
-_NOISY = 2.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,6 @@ def make_image(
     threads: int,
     calibration: Calibration | None = None,
     sky: Sequence[Source] = (),
-    less: Sequence[Source] = (),
     compressed: bool = False,
 ) -> Made:
     """Image a group and write its products.
@@ -182,8 +180,6 @@ def make_image(
     sky : sequence of Source
         Known sources in and around the field, from which CLEAN may start and of which
         outlier sources are named.
-    less : sequence of Source
-        Sources to take from the visibilities before they are imaged; our own engine only.
     compressed : bool
         Whether the planes that few people open are written compressed: of an image that is kept.
 
@@ -198,13 +194,8 @@ def make_image(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    imaging = _read(ms, work, options, provenance, threads, calibration, sky, less)
-    weights = imaging.weights
-    result = imaging.run(imaging.data.values)
-    if not np.isfinite(result.image).all():
-        raise ImagingError(f"{ms}: {options.engine} made an image that is not finite")
-    power = drift_beam(imaging.shape, weights.bin_frequencies_hz, weights.by_time_frequency, imaging.grid)
-    power *= imaging.smearing.over(imaging.grid)
+    imaging = _read(ms, work, options, provenance, threads, calibration, sky, ())
+    result, power = _images(imaging)
     settings = _settings(imaging)
     strong = _strong_sources(imaging)
     header = _header(imaging, result, settings, provenance)
@@ -218,7 +209,7 @@ def make_image(
     injected = _inject(imaging, result, planes) if options.inject else {}
     summary = {
         **_numbers(imaging, result),
-        **_system_noise(imaging),
+        **(imaging.data.noise or SystemNoise.unknown()).as_numbers(imaging.shape),
         "strong_sources": [asdict(one) for one in strong],
         "outside_sources": _outlier_numbers(imaging, result) if sky else None,
         "dish_offsets": result.dish_offsets,
@@ -232,6 +223,45 @@ def make_image(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
     return Made(summary, planes)
+
+
+def make_planes(
+    ms: Path,
+    work: Path,
+    options: ImagingOptions,
+    *,
+    threads: int,
+    calibration: Calibration,
+    sky: Sequence[Source],
+    less: Sequence[Source],
+) -> dict[str, ImagePlane]:
+    """Image a group and write nothing; our own engine only.
+
+    Parameters
+    ----------
+    ms, work, options, threads, calibration, sky
+        As of :func:`make_image`.
+    less : sequence of Source
+        Sources to take from the visibilities before they are imaged.
+
+    Returns
+    -------
+    dict
+        The planes of :class:`Made`.
+    """
+    imaging = _read(ms, work, options, None, threads, calibration, sky, less)
+    result, power = _images(imaging)
+    return planes_of(result, power, _header(imaging, result, _settings(imaging), None))
+
+
+def _images(imaging: _Imaging) -> tuple[EngineImages, NDArray[np.float32]]:
+    """What the engine makes, and the primary beam; ImagingError if it made no numbers."""
+    result, weights = imaging.run(imaging.data.values), imaging.weights
+    if not np.isfinite(result.image).all():
+        raise ImagingError(f"{imaging.ms}: {imaging.options.engine} made an image that is not finite")
+    power = drift_beam(imaging.shape, weights.bin_frequencies_hz, weights.by_time_frequency, imaging.grid)
+    power *= imaging.smearing.over(imaging.grid)
+    return result, power
 
 
 def _read(
@@ -389,21 +419,6 @@ def _strong_sources(imaging: _Imaging) -> list[StrongSource]:
     shape = imaging.shape
     mjd = float(shape.times_jd.mean()) - phasing.JD_OF_MJD_0
     return strong_sources(mjd, shape.declination_rad, _frequency_hz(imaging.weights))
-
-
-def _system_noise(imaging: _Imaging) -> dict[str, Any]:
-    """Noise of the antennas over the nominal, where the data tell it; the noisy ones by name."""
-    noise, shape = imaging.data.noise, imaging.shape
-    if noise is None or not noise.measured:
-        return {"system_noise_ratio": None, "noisy_antennas": {}}
-    middle = float(np.median(noise.sefd_ratio))
-    noisy = np.flatnonzero(noise.sefd_ratio > _NOISY * middle)
-    return {
-        "system_noise_ratio": middle,
-        "noisy_antennas": {
-            shape.antenna_names[noise.antennas[k]]: round(float(noise.sefd_ratio[k]), 2) for k in noisy
-        },
-    }
 
 
 def _outlier_numbers(imaging: _Imaging, result: EngineImages) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ class ImagingOptions(Options):
     """The image and how it is deconvolved."""
 
     engine: Literal["wgridder", "tclean", "wsclean"] = "wgridder"
-    """``wgridder``: our CLEAN on ducc0's w-gridder; ``tclean``: CASA's, with w-projection; ``wsclean``: the
-    system's program, with its w-gridder."""
+    """``wgridder``: our CLEAN on ducc0's Fourier sums; ``tclean``: CASA's, with w-projection; ``wsclean``:
+    the system's program, with its w-gridder."""
     mode: Literal["full", "quick"] = "full"
     """``quick``: every image is a quick look, as with ``contimg image --quick``."""
     field_deg: float = Field(default=6.0, gt=0, le=8)

@@ -78,7 +78,7 @@ def _collect(
         for c in range(len(firsts) - 1):
             first, end = firsts[c], firsts[c + 1]
             middle = uvw[at + (first + end) // 2]
-            now, by, kept = _start(uvw[at + first], middle, position, widths[first], turning[t])
+            now, by, kept = _start(uvw[at + first], middle, position, float(widths[first]), turning[t])
             total, weight = 0j, 0.0
             for i in range(at + first, at + end):
                 total += weights[i] * values[i] * np.conj(now)
@@ -104,7 +104,7 @@ def _subtract(
         for c in range(len(firsts) - 1):
             first, end = firsts[c], firsts[c + 1]
             middle = uvw[at + (first + end) // 2]
-            now, by, kept = _start(uvw[at + first], middle, position, widths[first], turning[t])
+            now, by, kept = _start(uvw[at + first], middle, position, float(widths[first]), turning[t])
             now *= model[t, c] * kept
             for i in range(at + first, at + end):
                 values[i] -= now

@@ -8,6 +8,7 @@ Belongs here: sums over the data, and what they tell.  Does not belong here: wei
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -22,6 +23,8 @@ _FEWEST_PAIRS = 32
 #: Data whose noise has less than this part of the nominal variance hold none: no system is three times
 #: as good.
 _LEAST_VARIANCE = 0.1
+#: Antennas with this many times the noise of the array are named.
+_NOISY = 2.0
 
 
 @numba.njit(cache=True, parallel=True, nogil=True)
@@ -61,6 +64,24 @@ class SystemNoise:
         """Variance of samples over the nominal, of baselines between the antennas ``one`` and ``two``."""
         first, second = (self.sefd_ratio[np.searchsorted(self.antennas, ids)] for ids in (one, two))
         return first * second
+
+    @classmethod
+    def unknown(cls) -> "SystemNoise":
+        """Of no antenna."""
+        return cls(np.zeros(0, np.int64), np.zeros(0), measured=False)
+
+    def as_numbers(self, shape: GroupShape) -> dict[str, Any]:
+        """Noise of the antennas over the nominal, where the data tell it; the noisy ones by name."""
+        if not self.measured:
+            return {"system_noise_ratio": None, "noisy_antennas": {}}
+        middle = float(np.median(self.sefd_ratio))
+        noisy = np.flatnonzero(self.sefd_ratio > _NOISY * middle)
+        return {
+            "system_noise_ratio": middle,
+            "noisy_antennas": {
+                shape.antenna_names[self.antennas[k]]: round(float(self.sefd_ratio[k]), 2) for k in noisy
+            },
+        }
 
 
 @dataclass(frozen=True)

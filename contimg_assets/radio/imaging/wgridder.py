@@ -1,4 +1,4 @@
-"""Our own engine: Cotton–Schwab CLEAN on a w-gridder.
+"""Our own engine: Cotton–Schwab CLEAN, with all of w.
 
 The minor cycle works on the list of bright pixels (``minor.py``); each major cycle
 predicts what it found into the visibilities and grids what is left (``major_cycle.py``).
