@@ -1,13 +1,13 @@
 """A night of groups through the sensors: groups an hour, latency, memory, bytes, and what the disk has left.
 
     .venv/bin/python benchmarks/night.py simulate FOLDER [--targets 12] [--first 0 --last 12] [--size full]
-    .venv/bin/python benchmarks/night.py run FOLDER HOME [--targets 12] [--pace 309] [--remove]
+    .venv/bin/python benchmarks/night.py run FOLDER HOME [--targets 12] [--pace 309]
 
 `simulate` writes a calibrator's transit and targets, one every five minutes, under one sky, into FOLDER, and
 the sky as a catalogue.  `run` makes the scan's calibration set in a new HOME, starts `contimg ui` with its
 sensors and lets each target's files arrive, together, every `--pace` seconds; without it all are there at
-once.  HOME may lie on a disk of its own.  With `--remove` files of a completed group are removed
-when their hashes are found unchanged, so that FOLDER may be filled meanwhile.
+once.  HOME may lie on a disk of its own, small or large: Measurement Sets leave it when there is no room for
+more, since they can be made again of the telescope's files, which are on another and must not change.
 """
 
 import hashlib
@@ -148,8 +148,8 @@ def hashes(files: list[Path]) -> dict[str, str]:
 class Night:
     """Groups of FOLDER, in the order of time, and what became of them."""
 
-    def __init__(self, folder: Path, station: Installation, remove: bool) -> None:
-        self.folder, self.station, self.remove = folder, station, remove
+    def __init__(self, folder: Path, station: Installation) -> None:
+        self.folder, self.station = folder, station
         self.arrived: dict[str, float] = {}
         self.done: dict[str, ObservationGroup] = {}
         self.names: dict[str, dict[str, str]] = {}
@@ -188,9 +188,6 @@ class Night:
                 raise click.ClickException(f"{key}: files of the telescope were changed")
             waited = known.updated.timestamp() - self.arrived[key]
             click.echo(f"{key} {known.state} after {waited:.0f} s  {known.reason or ''}")
-            if self.remove and known.state == "completed":
-                for path in (*incoming, *(self.folder / name for name in self.names[key])):
-                    path.unlink()
 
 
 @main.command(name="run")
@@ -198,8 +195,7 @@ class Night:
 @click.argument("home", type=click.Path(path_type=Path))
 @click.option("--targets", default=12, show_default=True)
 @click.option("--pace", default=0.0, show_default=True, help="Time from one group to the next, s.")
-@click.option("--remove", is_flag=True, help="Remove files of completed groups.")
-def run_night(folder: Path, home: Path, targets: int, pace: float, remove: bool) -> None:
+def run_night(folder: Path, home: Path, targets: int, pace: float) -> None:
     """Print the table."""
     os.environ |= {"CONTIMG_HOME": str(home), "CONTIMG_INCOMING": str(folder.absolute() / "incoming")}
     get_settings.cache_clear()
@@ -207,7 +203,7 @@ def run_night(folder: Path, home: Path, targets: int, pace: float, remove: bool)
     get_settings().incoming_folder.mkdir(exist_ok=True)
     subprocess.run([*CONTIMG, "catalogs", "import", str(folder / "nvss.dat")], check=True)
     station = Installation(get_settings())
-    night = Night(folder, station, remove)
+    night = Night(folder, station)
     scan = sorted(folder.glob("*.truth.json"))[0].name.removesuffix(".truth.json")
     key = f"{scan[:13]}:{scan[13:15]}:{scan[15:]}"
     (folder / "scan").mkdir(exist_ok=True)
