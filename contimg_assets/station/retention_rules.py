@@ -3,7 +3,9 @@
 =================  ==========================================================================================
 calibrated_ms      its Measurement Set, if one was written: once the image made of it has its verdict; of
                    groups without a good image: with the days
-measurement_set    some days after the group was done, if its image is good and its files are there
+measurement_set    some days after the group was done, if its image is good and its files are there; of groups
+                   without a good image, if their files are there, only when nothing else makes the room
+                   that is wanted
 image              stays for ever; some days after it was made its last whole planes are compressed
 files              never, unless the setting says after how many days
 all else           stays for ever
@@ -90,21 +92,27 @@ def due(
         found = [_candidate(*row) for row in session.execute(_current())]
     ripe: list[Removal] = []
     later: list[Removal] = []
+    last: list[Removal] = []
     for each in found:
         ripening = _rule(store, options, each)
         if ripening is None:
             continue
         ripe_at, removal = ripening
-        (ripe if ripe_at <= moment else later).append(removal)
+        if ripe_at is None:
+            last.append(removal)
+        else:
+            (ripe if ripe_at <= moment else later).append(removal)
     total = sum(each.version.kept_bytes or 0 for each in found if each.version.product == CONVERTED)
     freed = sum(removal.size for removal in ripe)
     limit = options.measurement_sets_gb
     over = 0 if limit is None else total - limit * 1e9 - _of(ripe, CONVERTED)
-    early = [*_early(later, wanted_bytes - freed, "room is wanted on the disk")]
+    early = [*_early(later, last, wanted_bytes - freed, "room is wanted on the disk")]
     if limit is not None:
         taken = {each.version_id for each in early}
         sets = [each for each in later if each.what == CONVERTED and each.version_id not in taken]
-        early += _early(sets, over - _of(early, CONVERTED), f"Measurement Sets take more than {limit:g} GB")
+        early += _early(
+            sets, [], over - _of(early, CONVERTED), f"Measurement Sets take more than {limit:g} GB"
+        )
     return [*ripe, *early, *_raw(options, found, moment)]
 
 
@@ -141,8 +149,10 @@ def _candidate(
     return _Candidate(version, image_made, good, judged, group.updated, group.files)
 
 
-def _rule(store: Store, options: RetentionOptions, each: _Candidate) -> tuple[datetime, Removal] | None:
-    """When content may go, and how; None if it stays."""
+def _rule(
+    store: Store, options: RetentionOptions, each: _Candidate
+) -> tuple[datetime | None, Removal] | None:
+    """When content may go (None: only if nothing else makes room), and how; None if it stays."""
     version, days = each.version, timedelta(days=options.measurement_set_days)
     path = store.absolute(version.path)
     if not path.is_relative_to(store.products):
@@ -159,9 +169,11 @@ def _rule(store: Store, options: RetentionOptions, each: _Candidate) -> tuple[da
             return each.image_made + hours, _removal(path, version, "its image has its verdict")
         return done + days, _removal(path, version, _after(options.measurement_set_days))
     if version.product == CONVERTED:
-        # Without a good image, or without the files, it is the best that there is of the group.
-        again = options.raw_days is not None or all(Path(file).exists() for file in each.files.values())
-        if not (each.good and again):
+        there = all(Path(file).exists() for file in each.files.values())
+        if not each.good:
+            # It is the best that there is of the group, unless the files make it again.
+            return (None, _removal(path, version, "which has no good image")) if there else None
+        if not there and options.raw_days is None:
             return None
         return done + days, _removal(path, version, _after(options.measurement_set_days))
     if version.compressed_at is not None or not each.judged or options.compress_days is None:
@@ -182,9 +194,9 @@ def _after(days: float) -> str:
     return f"{days:g} days after it was done"
 
 
-def _early(later: list[Removal], wanted: float, why: str) -> Iterator[Removal]:
-    """What goes before its days are over: Measurement Sets first, then planes, the oldest first."""
-    for each in sorted(later, key=lambda removal: removal.action == Action.COMPRESS):
+def _early(later: list[Removal], last: list[Removal], wanted: float, why: str) -> Iterator[Removal]:
+    """What goes early: Measurement Sets, then planes, the oldest first; then what is ``last``."""
+    for each in [*sorted(later, key=lambda removal: removal.action == Action.COMPRESS), *last]:
         if wanted <= 0:
             return
         wanted -= each.size

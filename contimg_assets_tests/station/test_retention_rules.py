@@ -83,6 +83,19 @@ def test_of_a_group_without_a_good_image_the_last_good_product_stays(
     assert classes(records, store, 400.0) == ["remove calibrated_ms", "compress image"]
 
 
+def test_without_a_good_image_a_measurement_set_goes_last_and_only_for_room(
+    records: StationRecords, store: Store
+) -> None:
+    """Its files make it again: else a night of bad images would stop the station."""
+    finish(records, store, "ERROR")
+    found = due(records.engine, store, RetentionOptions(), wanted_bytes=10**12)
+    assert [each.what for each in found] == ["calibrated_ms", "image", "measurement_set"]
+    assert found[-1].reason.endswith("which has no good image; before that, since room is wanted on the disk")
+    Path(records.group(TARGET).files["3"]).unlink()
+    found = due(records.engine, store, RetentionOptions(), wanted_bytes=10**12)
+    assert [each.what for each in found] == ["calibrated_ms", "image"]
+
+
 def test_a_measurement_set_whose_files_are_gone_stays(records: StationRecords, store: Store) -> None:
     finish(records, store)
     Path(records.group(TARGET).files["3"]).unlink()
