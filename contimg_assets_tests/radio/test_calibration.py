@@ -33,7 +33,8 @@ from contimg_assets.radio.files import clone_tree, tree_sha256
 from contimg_assets.radio.flagging.flag import flag
 from contimg_assets.radio.flagging.flag_file import read_flags, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
-from contimg_assets.radio.images.source_finding import read_plane
+from contimg_assets.radio.images.local_noise import local_noise
+from contimg_assets.radio.imaging.image import make_planes
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.measurement_set import (
@@ -542,9 +543,18 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         assert found["dec_deg"] == pytest.approx(source.dec_deg, abs=2 / 3600)
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.1)
     assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
-    # The image that the sources of the last round were found in shows nothing of the calibrator.
-    image = read_plane(work / "round2" / "field" / "field.image.fits")
-    noise = read_plane(work / "round2" / "field" / "field.noise.fits").pixels
+    # The image in which the sources are found shows nothing of the calibrator.
+    planes = make_planes(
+        scan.ms,
+        work,
+        ImagingOptions(field_deg=5.2, major_cycles=2, outside_sigma=None, spectra_sigma=None),
+        threads=2,
+        calibration=Calibration(flags=scan.flags, tables=scan.folder / "field"),
+        sky=[],
+        less=[CALIBRATOR],
+    )
+    image, residual = planes["image"], planes["residual"].pixels
+    noise = local_noise(image, residual, planes["psf"].pixels, planes["pb"].pixels)
     x, y = (round(v) for v in image.pixel(CALIBRATOR.ra_deg, CALIBRATOR.dec_deg))
     near = np.s_[y - 10 : y + 11, x - 10 : x + 11]
     assert np.abs(image.pixels[near] / noise[near]).max() < 5

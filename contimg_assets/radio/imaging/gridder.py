@@ -116,7 +116,7 @@ class Gridder:
     grid: ImageGrid
     threads: int
 
-    def dirty(self, visibilities: NDArray[np.complex64], accuracy: float = 1e-4) -> NDArray[np.float32]:
+    def dirty(self, visibilities: NDArray[np.complex64], accuracy: float = 1e-3) -> NDArray[np.float32]:
         """Dirty image of weighted visibilities, Jy/beam, shape (n_pixels, n_pixels).
 
         Parameters

@@ -60,10 +60,8 @@ _LONGEST_LIST = 100_000
 _LEAST_PROGRESS, _LEAST_FALL = 0.01, 0.5
 #: Islands this near to a component are subtracted from at once.
 _NEAR_BEAMS = 14.0
-#: Accuracies of the gridder, and the error of an image, in units of its expected
-#: noise, for which it is chosen between them.
-_ACCURACIES = (1e-4, 1e-2)
-_GRIDDING_ERROR = 0.3
+#: Error of an image by prediction, in units of its expected noise.
+_PREDICTION_ERROR = 0.3
 
 
 @dataclass(frozen=True)
@@ -171,7 +169,7 @@ class Deconvolution:
     @property
     def _visibility_error(self) -> float:
         """Error that a predicted visibility may have, Jy."""
-        return _GRIDDING_ERROR * self.expected_noise_jy
+        return _PREDICTION_ERROR * self.expected_noise_jy
 
     @cached_property
     def _predictor(self) -> DriftPredictor:
@@ -205,7 +203,7 @@ class Deconvolution:
             spectra = self.spectra.subtract(residuals, spectra, points, self.beam_rad, faintest)
         return State(
             residual_visibilities=residuals,
-            residual=self.gridder.dirty(residuals, _ACCURACIES[1]),
+            residual=self.gridder.dirty(residuals),
             model=np.zeros((n, n), np.float32),
             components=join(),
             points=points,
@@ -310,8 +308,7 @@ class Deconvolution:
             residuals, state.spectra, join(on_pixels, points), self.beam_rad, stop
         )
         offsets = self.dish_offsets.subtract(residuals, state.offsets, points)
-        accuracy = float(np.clip(self._visibility_error / stop, *_ACCURACIES))
-        residual = self.gridder.dirty(residuals, accuracy)
+        residual = self.gridder.dirty(residuals)
         # Where all waits, another cycle finds it, whatever this one changes.
         waits = not len(rest[0])
         return State(
