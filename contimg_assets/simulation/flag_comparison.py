@@ -127,9 +127,19 @@ class _Truth:
             raise FlaggingError(f"{path}: found other antennas or integrations than {shape.path} has")
         return cls(shape, told)
 
-    @property
+    @cached_property
     def faults(self) -> list[dict[str, Any]]:
-        return self.told["bad_spans"]
+        """Bad spans, and antennas whose delay in the correlator is not that of the calibrator."""
+        gains = self.told["gains"]
+        changed = np.any(np.array(gains["delay_change_ns"]) != 0, axis=1) & gains["delays_changed"]
+        whole = {"feed": "both", "first": 0, "last": self.shape.n_times - 1, "subbands": None}
+        return [
+            *self.told["bad_spans"],
+            *(
+                {"antenna": self.told["antennas"][k], "kind": "delay changed", **whole}
+                for k in np.flatnonzero(changed)
+            ),
+        ]
 
     @property
     def cross(self) -> NDArray[np.bool_]:

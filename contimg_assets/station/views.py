@@ -202,8 +202,12 @@ def describe_products(
         for name in QA_PRODUCTS
         if name in products
     }
-    judged = products.get("image_qa", {}).get("numbers")
-    described["likely_causes"] = list(likely_causes("image_qa", judged)) if judged else []
+    described["likely_causes"] = [
+        cause
+        for name in QA_PRODUCTS
+        if (judged := products.get(name, {}).get("numbers"))
+        for cause in likely_causes(name, judged)
+    ]
     used = registry.used_by(group.key)
     described["calibration"] = None
     if used is not None:

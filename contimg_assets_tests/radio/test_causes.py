@@ -89,4 +89,16 @@ def test_a_good_image_has_no_cause_by_day_either() -> None:
     """The Sun stands in the sky every day: its place alone is no fault."""
     assert {found.status for found in judge("image_qa", good())} == {"PASS"}
     assert likely_causes("image_qa", good()) == ()
-    assert likely_causes("measurement_set_qa", {}) == ()
+    assert likely_causes("measurement_set_qa", {}) == likely_causes("photometry", {}) == ()
+
+
+def test_data_that_came_bad_have_a_cause() -> None:
+    """As measured where the last two of six integrations are NaN."""
+    numbers = {"flagged_fraction": 0.333, "zero_fraction": 0.0, "n_dead_antennas": 0}
+    (told,) = likely_causes("measurement_set_qa", numbers)
+    assert "33% of the data: NaN" in told
+    told = "; ".join(
+        likely_causes("measurement_set_qa", numbers | {"n_dead_antennas": 12, "zero_fraction": 0.1})
+    )
+    assert "12 antennas without power" in told
+    assert "wrote nothing" in told

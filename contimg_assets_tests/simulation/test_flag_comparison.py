@@ -13,7 +13,10 @@ from contimg_assets.simulation.flag_comparison import FlagComparison, counted
 
 _N_TIMES, _N_CHANNELS = 4, 32
 _ONE, _TWO = (np.array(a, np.int32) for a in np.triu_indices(4))
-_NOTHING = {"missing_subbands": [], "glitches": [], "interference": [], "bad_spans": []}
+_DELAYS = np.zeros((4, 2)).tolist()
+_NOTHING = {"missing_subbands": [], "glitches": [], "interference": [], "bad_spans": []} | {
+    "gains": {"delay_change_ns": _DELAYS, "delays_changed": True}
+}
 
 
 def _shape() -> GroupShape:
@@ -96,6 +99,20 @@ def test_interference_is_where_both_antennas_hear_it(tmp_path: Path) -> None:
     emitter = {"antenna_indices": [0, 1], "boxes": [[0, 3, 5, 8]]}
     found = _compared(tmp_path, flags, interference=[emitter])
     assert (found.interference_flagged, found.good_flagged) == (0.5, 0.0)
+
+
+def test_antennas_of_another_delay_are_bad_in_the_target(tmp_path: Path) -> None:
+    """Antenna 12, the third of the truth: flagged whole, and not so in the calibrator's scan."""
+    flags = _flags()
+    flags[:, (_ONE == 2) | (_TWO == 2)] = True
+    changes = np.zeros((4, 2))
+    changes[2] = 5.0
+    gains = {"delay_change_ns": changes.tolist(), "delays_changed": True}
+    found = _compared(tmp_path, flags, gains=gains)
+    assert [(s.antenna, s.kind, s.flagged) for s in found.spans] == [("12", "delay changed", 1.0)]
+    assert found.good_flagged == 0.0
+    scan = _compared(tmp_path, flags, gains=gains | {"delays_changed": False})
+    assert (scan.spans, scan.good_flagged) == ((), 0.5)
 
 
 def test_truths_of_others_are_refused(tmp_path: Path) -> None:

@@ -40,13 +40,15 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
     Parameters
     ----------
     product : str
-        Only images (``image_qa``) have causes.
+        Images (``image_qa``) and data as converted (``measurement_set_qa``) have causes, others none.
     numbers : Mapping
         By name.
     """
-    if product != "image_qa":
+    if product not in ("image_qa", "measurement_set_qa"):
         return ()
     bad = {found.metric for found in judge(product, numbers) if found.measured and found.status != "PASS"}
+    if product == "measurement_set_qa":
+        return tuple(_of_data({name for name in bad if numbers.get(name) is not None}, numbers))
     causes: list[str] = []
     if bad & _SCALE and "stripe_fraction" in bad:
         causes.append("a subband whose data are wrong (shifted in time, clipped)")
@@ -68,6 +70,19 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
     if "astrometric_offset_arcsec" in bad:
         causes.append("ionosphere or refraction since the calibrator, or delays")
     return tuple(causes)
+
+
+def _of_data(bad: set[str], numbers: Mapping[str, Any]) -> list[str]:
+    """Why data are not what they should be as they came; faults of the conversion name themselves."""
+    causes = []
+    if "flagged_fraction" in bad:
+        part = f"{numbers['flagged_fraction']:.0%} of the data"
+        causes.append(f"missing subbands, or values that nobody can use ({part}: NaN, or of no samples)")
+    if bad & {"zero_fraction", "n_dark_subbands"}:
+        causes.append("a recorder or correlator node that wrote nothing")
+    if "n_dead_antennas" in bad:
+        causes.append(f"{numbers['n_dead_antennas']:.0f} antennas without power")
+    return causes
 
 
 def _of_noise(numbers: Mapping[str, Any]) -> list[str]:
