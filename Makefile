@@ -99,7 +99,7 @@ ui: install
 test: system-check install
 	@$(BIN)/lint-imports
 	# Three processes, since many tests wait, each with whole files: what the tests of a file share is made once.
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: system-check install
 	@$(BIN)/python -m pytest -m long

@@ -1,5 +1,6 @@
 """The command line ``contimg``; every command lives in a module of its kind."""
 
+import os
 from importlib import import_module
 from typing import Any
 
@@ -7,6 +8,10 @@ import click
 
 from contimg_assets import __version__
 from contimg_assets.cli.arguments import one_line
+
+# Read when numpy is loaded. Threads of one small matrix product wait for each other in a circle, and where
+# other work goes on it takes many times as long; compiled loops have threads of their own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 #: Columns that a command's text has in the list of commands, on a terminal of 80.
 HELP_WIDTH = 62

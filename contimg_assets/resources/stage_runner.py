@@ -42,8 +42,9 @@ from contimg_assets.station.products import StationRecords
 from contimg_assets.station.storage import PATIENCE_S, tell_once, wait_until_usable
 from contimg_assets.station.store import Store
 
-#: Variables by which numerical libraries are told how many threads to use.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+#: Variables by which compiled loops are told how many threads to use; those of matrix products, which are
+#: small, would wait for each other in a circle (``cli/__init__.py``).
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: The module behind the command ``contimg``: not the script, which need not be on the path.
 ENTRY_MODULE = "contimg_assets.cli"
 #: Whether the code of stages is loaded once for all stages of a run.
