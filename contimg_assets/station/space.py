@@ -29,10 +29,10 @@ from contimg_assets.station.space_models import SpaceGuard, SpaceSample
 
 #: Groups whose sizes are looked at: those that were made last.
 _MEASURED = 20
-#: What a group takes of its files' size where none was made yet: a full-size one takes 2.3 times as much.
-_PER_FILES = 3.0
-#: … and of its Measurement Set's, where the others were made by earlier releases: 5.03 GB of 1.40 GB.
-_PER_MEASUREMENT_SET = 3.6
+#: What a group takes of its files' size where none was made yet: a full-size one takes 1.91 GB of 2.31.
+_PER_FILES = 1.2
+#: … and of its Measurement Set's, where the others were made by earlier releases: 1.91 GB of 1.41.
+_PER_MEASUREMENT_SET = 1.6
 #: Time between two samples of the disk, over which its pace is taken, and for how long they are kept; a pace
 #: needs samples over this long.
 _SAMPLE, _SPAN = timedelta(minutes=10), timedelta(hours=6)
