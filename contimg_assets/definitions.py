@@ -27,6 +27,7 @@ from contimg_assets.io_managers.fits import PublishedImageIOManager
 from contimg_assets.io_managers.measurement_set import PublishedFolderIOManager
 from contimg_assets.jobs import jobs
 from contimg_assets.resources.dagster_resources import DatabaseResource, NotifierResource, StoreResource
+from contimg_assets.resources.pool_waiting import wait_quietly
 from contimg_assets.resources.stage_runner import StageRunner
 from contimg_assets.sensors.alarms import alarms
 from contimg_assets.sensors.alerts import cancelled_runs, failed_checks, failed_runs, pointing_changes
@@ -61,6 +62,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
         If a setting is wrong: Dagster then shows why in place of the code location.
     """
     settings = read_settings()
+    wait_quietly()
     # Only where a collector is named: a sensor that looks for nothing costs ticks.
     traces = [group_traces] if settings.traces.endpoint else []
     return Definitions(
