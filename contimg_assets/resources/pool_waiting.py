@@ -16,12 +16,12 @@ from dagster._core.execution.plan.instance_concurrency_context import InstanceCo
 LOOK_S = 2.0
 
 
-def _until_next_look(context: InstanceConcurrencyContext) -> float:
+def _until_next_look(self: InstanceConcurrencyContext) -> float:
     """Seconds until a place is asked for again; none is asked for later than ``LOOK_S`` from now."""
     now = time.time()
-    for step, at in context._pending_timeouts.items():
-        context._pending_timeouts[step] = min(at, now + LOOK_S)
-    return max(0.0, min(context._pending_timeouts.values(), default=now) - now)
+    for step, at in self._pending_timeouts.items():
+        self._pending_timeouts[step] = min(at, now + LOOK_S)
+    return max(0.0, min(self._pending_timeouts.values(), default=now) - now)
 
 
 def wait_quietly() -> None:
