@@ -25,6 +25,7 @@ from pathlib import Path
 
 import click
 from dagster import DagsterInstance, RunsFilter
+from processes import below
 from rich.console import Console
 from rich.table import Table
 
@@ -101,15 +102,7 @@ def cpu_seconds(root: int) -> float:
             continue
         pid = int(path.parent.name)
         parents[pid], used[pid] = int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-
-    def below(pid: int) -> bool:
-        while pid in parents:
-            pid = parents[pid]
-            if pid == root:
-                return True
-        return False
-
-    return sum(seconds for pid, seconds in used.items() if below(pid))
+    return sum(used[pid] for pid in below(root, parents))
 
 
 def idle(home: Path, pid: int, seconds: float) -> tuple[float, float]:

@@ -26,6 +26,7 @@ import click
 import numpy as np
 from astropy.time import Time
 from latency import CONTIMG, daemon
+from processes import below
 from rich.console import Console
 from rich.table import Table
 
@@ -107,15 +108,7 @@ def resident_bytes(root: int) -> int:
         except OSError:  # ended meanwhile
             continue
         own[int(folder.name)] = (int(resident) - int(shared)) * PAGE
-
-    def below(pid: int) -> bool:
-        while pid in parents:
-            pid = parents[pid]
-            if pid == root:
-                return True
-        return False
-
-    return sum(size for pid, size in own.items() if below(pid))
+    return sum(own.get(pid, 0) for pid in below(root, parents))
 
 
 @contextmanager

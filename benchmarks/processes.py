@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -13,6 +14,19 @@ class Cost:
     wall_s: float
     cpu_s: float
     peak_mib: float
+
+
+def below(root: int, parents: Mapping[int, int]) -> set[int]:
+    """A process's children and theirs, of processes by their parents."""
+
+    def descends(pid: int) -> bool:
+        while pid in parents:
+            pid = parents[pid]
+            if pid == root:
+                return True
+        return False
+
+    return {pid for pid in parents if descends(pid)}
 
 
 def run(command: list[str], environment: dict[str, str]) -> Cost:
