@@ -10,7 +10,6 @@ once.  HOME may lie on a disk of its own, small or large: Measurement Sets leave
 more, since they can be made again of the telescope's files, which are on another and must not change.
 """
 
-import hashlib
 import os
 import shutil
 import statistics
@@ -32,6 +31,8 @@ from rich.table import Table
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.calibration.calibrators import named_calibrator
+from contimg_assets.radio.files import file_sha256
+from contimg_assets.radio.group_key import parse_key
 from contimg_assets.settings import get_settings
 from contimg_assets.simulation.catalogue import nvss_line
 from contimg_assets.simulation.night import transit_start
@@ -131,11 +132,7 @@ def watched(disk: Path, root: int) -> Iterator[Watch]:
 
 def hashes(files: list[Path]) -> dict[str, str]:
     """SHA-256 of files by name."""
-    found = {}
-    for path in files:
-        with path.open("rb") as handle:
-            found[path.name] = hashlib.file_digest(handle, "sha256").hexdigest()
-    return found
+    return {path.name: file_sha256(path) for path in files}
 
 
 class Night:
@@ -149,8 +146,8 @@ class Night:
 
     def truths(self) -> list[str]:
         """Keys of targets that are there and have not come."""
-        keys = [path.name.removesuffix(".truth.json") for path in sorted(self.folder.glob("*.truth.json"))]
-        return [key for key in (f"{k[:13]}:{k[13:15]}:{k[15:]}" for k in keys[1:]) if key not in self.arrived]
+        keys = [parse_key(path.name) for path in sorted(self.folder.glob("*.truth.json"))]
+        return [key for key in keys[1:] if key not in self.arrived]
 
     def files(self, key: str) -> list[Path]:
         """The telescope's files of a group: stamps scatter by less than a minute about its start."""
@@ -197,8 +194,7 @@ def run_night(folder: Path, home: Path, targets: int, pace: float) -> None:
     subprocess.run([*CONTIMG, "catalogs", "import", str(folder / "nvss.dat")], check=True)
     station = Installation(get_settings())
     night = Night(folder, station)
-    scan = sorted(folder.glob("*.truth.json"))[0].name.removesuffix(".truth.json")
-    key = f"{scan[:13]}:{scan[13:15]}:{scan[15:]}"
+    key = parse_key(min(folder.glob("*.truth.json")).name)
     (folder / "scan").mkdir(exist_ok=True)
     for path in night.files(key):
         (folder / "scan" / path.name).unlink(missing_ok=True)
