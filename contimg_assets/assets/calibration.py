@@ -206,9 +206,11 @@ def _calibrate(
             f"group {key}: only a bandpass of another day is there, and self-calibration on the field "
             "did not converge"
         )
+    for wrong in result.get("wrong_subbands") or ():
+        context.log.warning("%s: %s: it is left out", key, wrong["reason"])
     provenance = {
         **chosen.provenance(),
-        "flags": {"sha256": tree_sha256(flags), "bad_antenna_fraction": result.get("bad_antenna_fraction")},
+        "flags": {"sha256": tree_sha256(flags), **{name: result.get(name) for name in _FLAGGED}},
         "gain_walk": {name: result[name] for name in _GAIN_WALK if name in result},
         "self_calibration": result.get("self_calibration"),
         "software": software_versions(),
@@ -228,6 +230,8 @@ def _calibrate(
     return published
 
 
+#: What a group's provenance keeps of what is flagged.
+_FLAGGED = ("bad_antenna_fraction", "wrong_subbands")
 #: What it keeps of what gains did since the calibrator, and images tell.
 _GAIN_WALK = ("gain_walk_scatter", "gain_walk_mean", "gain_common_change", "n_gains_walked")
 #: What the provenance keeps of self-calibration; the rest is in its sidecar.

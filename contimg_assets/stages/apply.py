@@ -1,6 +1,7 @@
 """Application of flags and calibration tables to a copy of a Measurement Set."""
 
 from pathlib import Path
+from typing import Any
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.corrections.applied import Calibration
@@ -29,6 +30,8 @@ class ApplyResult(Result):
     """Flagged from a jump of their gain on, or up to it: on the far side from the calibration."""
     antennas_with_other_delays: list[str]
     """Flagged: the correlator takes out another delay than it did for the calibrator."""
+    wrong_subbands: list[dict[str, Any]]
+    """Flagged: subbands that see another sky than those beside them, each with its ``reason``."""
     bad_antenna_fraction: float
     """Of the antennas' time, feeds and subbands, what is bad: no signal, noisy, jumped, of other delays."""
     wall_seconds: float

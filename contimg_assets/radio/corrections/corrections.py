@@ -20,10 +20,12 @@ from contimg_assets.radio.caltables.jones import Jones, read_jones
 from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.corrections.levels import walk_since
+from contimg_assets.radio.corrections.wrong_subbands import wrong_subbands
 from contimg_assets.radio.errors import CalibrationError
 from contimg_assets.radio.flagging.antenna_spans import Span
 from contimg_assets.radio.flagging.bad_antennas import beyond_jumps, flag_integration
 from contimg_assets.radio.flagging.flag_file import open_flags, read_summary
+from contimg_assets.radio.flagging.subband_means import read_means
 from contimg_assets.radio.measurement_set import GroupShape
 
 #: The correlator's delays may have changed for this part of the antennas, which are flagged.
@@ -36,7 +38,8 @@ class Corrections:
 
     flags_of: Callable[[int], NDArray[np.bool_]]
     """Flags of an integration, shape (n_baselines, n_channels, n_polarisations): the group's own, and of
-    antennas with another gain, or of another delay, than the calibrator saw; a new array each time."""
+    antennas with another gain, or of another delay, than the calibrator saw, and of subbands that see another
+    sky than the others; a new array each time."""
     jones: Jones
     """The solutions; they flag what has none."""
     numbers: dict[str, Any]
@@ -48,8 +51,8 @@ def open_corrections(shape: GroupShape, calibration: Calibration) -> Iterator[Co
     """Read solutions for a group, and find what is to be flagged for them.
 
     Data without solutions are flagged, and so are antennas whose gain has jumped between the calibration
-    and the integration, and those for which the correlator takes out another delay than it did for the
-    calibrator.
+    and the integration, those for which the correlator takes out another delay than it did for the
+    calibrator, and subbands that do not see the sky that their neighbours see.
 
     Parameters
     ----------
@@ -88,12 +91,16 @@ def open_corrections(shape: GroupShape, calibration: Calibration) -> Iterator[Co
         if shape.antenna_names[antenna] in others
     ]
     spans = (*jumped, *delayed)
+    means = read_means(calibration.flags)
+    # Flags of earlier releases have none.
+    wrong = wrong_subbands(shape, means, jones) if means else []
     without = [shape.antenna_names[a] for a in shape.antennas if jones.unsolved[a]]
     numbers = {
         "n_antennas_without_solutions": len(without),
         "antennas_without_solutions": without,
         "antennas_jumped": sorted({shape.antenna_names[shape.antennas[s.antenna]] for s in jumped}),
         "antennas_with_other_delays": others,
+        "wrong_subbands": [one.told() for one in wrong],
         "bad_antenna_fraction": told.get("bad_span_fraction", 0.0) + _part(spans, shape),
         **drift,
         **walked.numbers,
@@ -105,6 +112,8 @@ def open_corrections(shape: GroupShape, calibration: Calibration) -> Iterator[Co
             for span in spans:
                 if span.first <= integration <= span.last:
                     flag_integration(shape, flags, span)
+            for one in wrong:
+                flags[:, one.channels(shape.n_channels)] = True
             return flags
 
         yield Corrections(flags_of, jones, numbers)

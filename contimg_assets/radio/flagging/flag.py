@@ -28,6 +28,7 @@ from contimg_assets.radio.flagging.common import common_interference
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.flagging.slabs import Slabs
+from contimg_assets.radio.flagging.subband_means import SubbandMeans
 from contimg_assets.radio.flagging.summary import summarise
 from contimg_assets.radio.measurement_set import GroupShape, read_shape
 
@@ -48,6 +49,7 @@ class _Found:
     levels: NDArray[np.float32]
     common: NDArray[np.bool_]
     products: AntennaProducts
+    means: SubbandMeans
 
 
 def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] = ()) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] 
     ms : Path
         Uncalibrated Measurement Set; not touched.
     out : Path
-        Folder for ``flags.h5`` and ``summary.json``.
+        Folder for ``flags.h5``, ``summary.json`` and ``subband_means.h5``.
     options : FlaggingOptions
     marked : collection of str
         Names of antennas that a person says are bad: nothing of them is used, or looked at.
@@ -83,6 +85,7 @@ def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] 
             np.zeros((shape.n_baselines, shape.n_polarisations), np.float32),
             np.zeros((shape.n_times, shape.n_channels), bool),
             AntennaProducts.of(shape),
+            SubbandMeans.of(shape),
         )
         known, zero_fraction = _look_at_the_array(slabs, found, options, _of_antennas(shape, marked))
         before = _flagged(ms, found.flags, cross)
@@ -103,6 +106,8 @@ def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] 
         "alarms": [*summary["alarms"], *bad.alarms(shape)],
     }
     write_flags(out, found.flags)
+    found.means.drop(found.flags)
+    found.means.write(out)
     (out / SUMMARY_NAME).write_text(json.dumps({**summary, **numbers}, indent=1))
     return {**numbers, "wall_seconds": time.monotonic() - began}
 
@@ -155,6 +160,7 @@ def _look_at_baselines(slabs: Slabs, found: _Found, options: FlaggingOptions) ->
         )
         found.flags[:, part] = flags
         found.products.add(part, data, flags, found.levels[part], max(2, block // 2 * 2))
+        found.means.add(part, data, flags)
     for subband in range(telescope.N_SUBBANDS):
         channels = slice(subband * per_subband, (subband + 1) * per_subband)
         if found.flags[:, shape.cross, channels].mean() > _SUBBAND_LIMIT:

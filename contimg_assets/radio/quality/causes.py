@@ -50,6 +50,11 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
     if product == "measurement_set_qa":
         return tuple(_of_data({name for name in bad if numbers.get(name) is not None}, numbers))
     causes: list[str] = []
+    if "n_wrong_subbands" in bad:
+        n = numbers["n_wrong_subbands"]
+        causes.append(
+            f"{n:.0f} of the subbands late or of another sky, and left out (calibrated_ms names them)"
+        )
     if bad & _SCALE and "stripe_fraction" in bad:
         causes.append("a subband whose data are wrong (shifted in time, clipped)")
     if bad & _TREND:

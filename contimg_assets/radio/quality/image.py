@@ -133,6 +133,9 @@ def _known_numbers(summary: dict[str, Any]) -> dict[str, float]:
     told = (summary.get("calibration") or {}).get("flags") or {}
     if told.get("bad_antenna_fraction") is not None:
         numbers["bad_antenna_fraction"] = float(told["bad_antenna_fraction"])
+    # None of a calibration of before they were looked for.
+    if told.get("wrong_subbands") is not None:
+        numbers["n_wrong_subbands"] = float(len(told["wrong_subbands"]))
     walked = (summary.get("calibration") or {}).get("gain_walk") or {}
     # Where autocorrelations of the calibrator's scan are known.
     if "gain_common_change" in walked:
