@@ -106,7 +106,7 @@ def wrong_subbands(shape: GroupShape, means: SubbandMeans, jones: Jones) -> list
 
 @dataclass(frozen=True)
 class _Seen:
-    """Calibrated means, (n_times, n_baselines, n_subbands, n_feeds); of each baseline the mean power is one."""
+    """Calibrated means by time, baseline, subband and feed; the mean power of each baseline is one."""
 
     values: NDArray[np.complex64]
     there: NDArray[np.bool_]
