@@ -24,6 +24,8 @@ class FlagResult(Result):
     flag_fraction: float
     known_bad_fraction: float
     zero_fraction: float
+    repeated_fraction: float
+    """Of subbands and integrations: the node wrote an integration again."""
     rfi_fraction: float
     common_rfi_fraction: float
     n_dead_antennas: int

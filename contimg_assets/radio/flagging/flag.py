@@ -1,7 +1,7 @@
 """The flags of one group: everything that must not be used, in one sidecar.
 
-Order: what the files flag, exact zeros and non-finite values; interference
-that the whole array hears; interference on single baselines; subbands that are
+Order: what the files flag, exact zeros and non-finite values; repeated
+integrations; interference that the whole array hears; interference on single baselines; subbands that are
 mostly gone; antennas (or subbands of them) without coherence.  Two passes over
 the data, by slabs of baselines, so that memory is bounded by a slab and the
 flags themselves.
@@ -27,6 +27,7 @@ from contimg_assets.radio.flagging.bad_antennas import AntennaProducts, flag_ant
 from contimg_assets.radio.flagging.common import common_interference
 from contimg_assets.radio.flagging.flag_file import SUMMARY_NAME, write_flags
 from contimg_assets.radio.flagging.options import FlaggingOptions
+from contimg_assets.radio.flagging.repeats import Repeats
 from contimg_assets.radio.flagging.slabs import Slabs
 from contimg_assets.radio.flagging.subband_means import SubbandMeans
 from contimg_assets.radio.flagging.summary import summarise
@@ -50,6 +51,7 @@ class _Found:
     common: NDArray[np.bool_]
     products: AntennaProducts
     means: SubbandMeans
+    repeats: Repeats
 
 
 def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] = ()) -> dict[str, Any]:
@@ -86,8 +88,10 @@ def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] 
             np.zeros((shape.n_times, shape.n_channels), bool),
             AntennaProducts.of(shape),
             SubbandMeans.of(shape),
+            Repeats.of(shape),
         )
         known, zero_fraction = _look_at_the_array(slabs, found, options, _of_antennas(shape, marked))
+        found.repeats.flag(found.flags)
         before = _flagged(ms, found.flags, cross)
         _look_at_baselines(slabs, found, options)
     rfi_fraction = _flagged(ms, found.flags, cross) - before
@@ -103,7 +107,8 @@ def flag(ms: Path, out: Path, options: FlaggingOptions, marked: Collection[str] 
         "common_rfi_fraction": float(found.common.mean()),
         **bad.numbers(shape),
         "coherence_measurable": bad.coherence.measurable,
-        "alarms": [*summary["alarms"], *bad.alarms(shape)],
+        "repeated_fraction": float(found.repeats.found().mean()),
+        "alarms": [*summary["alarms"], *found.repeats.alarms(), *bad.alarms(shape)],
     }
     write_flags(out, found.flags)
     found.means.drop(found.flags)
@@ -129,6 +134,7 @@ def _look_at_the_array(
         cross = shape.cross[part]
         flags[:, marked[part]] = True
         before, new = statistics.flag_unusable(data, flags)
+        found.repeats.add(part, data, flags)
         known += int(before[cross].sum())
         zeros += int(new[cross].sum())
         levels = statistics.baseline_levels(data, flags)
