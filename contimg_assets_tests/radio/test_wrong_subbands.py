@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from casacore.tables import table
+from scipy.constants import c as SPEED_OF_LIGHT
 
-from contimg_assets.radio import telescope
+from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.caltables.jones import Jones
 from contimg_assets.radio.conversion.convert import convert
 from contimg_assets.radio.corrections.wrong_subbands import WrongSubband, wrong_subbands
@@ -117,6 +118,35 @@ def test_a_subband_of_another_sky_is_found_and_noise_alone_tells_nothing(
     noise = np.random.default_rng(1).standard_normal((*values.shape, 2)).astype(np.float32)
     empty = replace(means, values=noise.view(np.complex64)[..., 0])
     assert wrong_subbands(shape, empty, _unity(shape)) == []
+
+
+def _late(shape: GroupShape, means: SubbandMeans, place: int, lag: int) -> SubbandMeans:
+    """The same with a subband that is late: data of another time, phased for what the files tell."""
+    positions = phasing.to_meridian_frame(shape.antenna_positions)
+    one, two = shape.antenna_1[means.baselines], shape.antenna_2[means.baselines]
+    w = np.einsum("ti,bi->tb", shape.axes()[:, 2], positions[two] - positions[one])
+    waves = shape.frequencies_hz.reshape(16, -1).mean(axis=1)[place] / SPEED_OF_LIGHT
+    raw = means.values[:, :, place] * np.exp(2j * np.pi * waves * w)[..., None]
+    shifted = np.roll(raw, lag, axis=0) * np.exp(-2j * np.pi * waves * w)[..., None]
+    shifted[slice(0, lag) if lag > 0 else slice(lag, None)] = 0
+    values = means.values.copy()
+    values[:, :, place] = shifted
+    return replace(means, values=values)
+
+
+@pytest.mark.parametrize(
+    ("places", "lag"), [((0, 1), 1), ((7, 8, 9), 1), ((14, 15), -1), ((2, 9), -1), ((3,), 2), ((10,), 1)]
+)
+def test_late_subbands_are_found_side_by_side(
+    glitched: tuple[GroupShape, Path], places: tuple[int, ...], lag: int
+) -> None:
+    """At the band's ends, three in a row, beside the one that the files have; and none beside them."""
+    shape, flags = glitched
+    means = _means(flags)
+    for place in places:
+        means = _late(shape, means, place, lag)
+    found = {15 - one.subband: one.late_by for one in wrong_subbands(shape, means, _unity(shape))}
+    assert found == {11: 1} | dict.fromkeys(places, lag)
 
 
 def test_what_is_told() -> None:

@@ -6,8 +6,9 @@ calibrated means of each subband are multiplied with those of its neighbours, ba
 time, and summed: the sky's own correlation, which no single source has to carry.  The same is done as if the
 subband were an integration or two late or early: data of another time, phased for it.
 
-A subband that agrees less than half as well as those around it, beyond chance, is not used.  Where the sky
-has too little in common for that to be seen, nothing is said.
+Lags are those at which all agree best, and most subbands have none.  One that agrees less than half as well
+as those around it, beyond chance, is not used.  Where the sky has too little in common for that to be seen,
+nothing is said.
 
 Belongs here: that comparison.  Does not belong here: the means (``radio/flagging/subband_means.py``).
 """
@@ -25,8 +26,9 @@ from contimg_assets.radio.flagging.subband_means import SubbandMeans
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.robust import mad_sigma
 
-#: Integrations by which a subband may be late or early.
-_LAGS = (1, -1, 2, -2)
+#: Integrations by which a subband may be late, or early, beside another.
+_MOST_LATE = 2
+_LAGS = tuple(range(-_MOST_LATE, _MOST_LATE + 1))
 #: Neighbours on each side that a subband is held against.
 _BESIDE = 2
 #: What is usual is the median of so many subbands on each side.
@@ -92,15 +94,16 @@ def wrong_subbands(shape: GroupShape, means: SubbandMeans, jones: Jones) -> list
         The worst first.
     """
     seen = _Seen.of(shape, means, jones)
-    used: NDArray[np.bool_] = np.any(seen.there, axis=(0, 1, 3))
+    places = np.flatnonzero(seen.there.any(axis=(0, 1, 3)))
+    fewest = len(places) // 2
     found: list[WrongSubband] = []
-    # One that is wrong spoils the agreement of those beside it: the worst goes first.
-    while used.sum() > telescope.N_SUBBANDS // 2:
-        worst = _worst(seen, used)
-        if worst is None:
-            break
-        used[telescope.N_SUBBANDS - 1 - worst.subband] = False
-        found.append(worst)
+    # One that fits nowhere spoils the agreement of those beside it: the worst goes first.
+    while len(places) > fewest:
+        late, nowhere = _judged(seen, places)
+        if nowhere is None:
+            return found + late
+        found.append(nowhere)
+        places = places[places != telescope.N_SUBBANDS - 1 - nowhere.subband]
     return found
 
 
@@ -137,53 +140,95 @@ class _Seen:
     def at_lag(self, subband: int, lag: int) -> NDArray[np.complex64]:
         """What a subband would have at each time if it were late by so many integrations."""
         values = self.values[:, :, subband]
-        if lag == 0:
-            return values
         n, out = len(values), np.zeros_like(values)
+        if abs(lag) >= n:
+            return out
         now, then = slice(max(0, -lag), n - max(0, lag)), slice(max(0, lag), n - max(0, -lag))
         # It was phased for the time that its files tell.
         turns = (self.w_m[then] - self.w_m[now]) * (self.frequencies_hz[subband] / SPEED_OF_LIGHT)
         out[now] = values[then] * np.exp(2j * np.pi * turns)[..., None]
         return out
 
-    def agreement(self, subband: int, used: NDArray[np.bool_], lag: int = 0) -> tuple[float, int]:
-        """Mean product with the neighbours, and of how many values."""
-        mine = self.at_lag(subband, lag)
-        total, n = 0.0, 0
-        for other in _beside(subband, used):
-            theirs = self.values[:, :, other]
-            total += float(np.vdot(theirs, mine).real)
-            n += int(np.count_nonzero((mine != 0) & (theirs != 0)))
-        return (total / n if n else 0.0), n
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Sums of products of subbands, in order of frequency, with those that follow."""
+
+    total: NDArray[np.float64]
+    """[subband, how many places further on, less one, lag of the first beside the other]."""
+    count: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, seen: _Seen, places: NDArray[np.int64]) -> "_Pairs":
+        """Multiply the subbands that are used."""
+        size = (len(places), _BESIDE, len(_LAGS))
+        total, count = np.zeros(size), np.zeros(size, np.int64)
+        for i, place in enumerate(places):
+            moved = [seen.at_lag(int(place), lag) for lag in _LAGS]
+            for j, other in enumerate(places[i + 1 : i + 1 + _BESIDE]):
+                theirs = np.ascontiguousarray(seen.values[:, :, other])
+                for k, mine in enumerate(moved):
+                    total[i, j, k] = np.vdot(theirs, mine).real
+                    count[i, j, k] = np.count_nonzero((mine != 0) & (theirs != 0))
+        return cls(total, count)
+
+    def of_pair(self, first: int, second: int, lag: int) -> tuple[float, int]:
+        """Sum and number for two subbands, the first late beside the second; nothing beyond what is tried."""
+        if first > second:
+            first, second, lag = second, first, -lag
+        if abs(lag) > _MOST_LATE:
+            return 0.0, 0
+        at = first, second - first - 1, lag + _MOST_LATE
+        return float(self.total[at]), int(self.count[at])
+
+    def agreement(self, subband: int, lags: NDArray[np.int64], lag: int) -> tuple[float, int]:
+        """Mean product with the neighbours, each at its lag, and of how many values."""
+        low, high = max(0, subband - _BESIDE), min(len(lags), subband + _BESIDE + 1)
+        parts = [self.of_pair(subband, k, lag - int(lags[k])) for k in range(low, high) if k != subband]
+        n = sum(part[1] for part in parts)
+        return (sum(part[0] for part in parts) / n if n else 0.0), n
+
+    def lags(self) -> NDArray[np.int64]:
+        """The lags at which all agree best, that of most of them 0.
+
+        Exactly, by dynamic programming: a state is the lags of a subband and of the one before.
+        """
+        n = len(self.total)
+        best = {(0, lag): (0.0, [lag]) for lag in _LAGS}
+        for i in range(1, n):
+            following: dict[tuple[int, int], tuple[float, list[int]]] = {}
+            for (_, before), (score, chain) in best.items():
+                for lag in _LAGS:
+                    gain = sum(
+                        self.of_pair(i, i - back, lag - chain[-back])[0]
+                        for back in range(1, min(_BESIDE, i) + 1)
+                    )
+                    if (before, lag) not in following or score + gain > following[before, lag][0]:
+                        following[before, lag] = score + gain, [*chain, lag]
+            best = following
+        lags = np.array(max(best.values(), key=lambda one: one[0])[1], np.int64)
+        values, numbers = np.unique(lags, return_counts=True)
+        return lags - values[np.argmax(numbers)]
 
 
-def _beside(subband: int, used: NDArray[np.bool_]) -> list[int]:
-    """The used neighbours, few on each side."""
-    others = np.flatnonzero(used)
-    return [*others[others < subband][-_BESIDE:].tolist(), *others[others > subband][:_BESIDE].tolist()]
-
-
-def _worst(seen: _Seen, used: NDArray[np.bool_]) -> WrongSubband | None:
-    """The subband that lacks most of the usual agreement, if it is wrong."""
-    places = np.flatnonzero(used)
-    own, n = np.array([seen.agreement(int(k), used) for k in places]).T
+def _judged(seen: _Seen, places: NDArray[np.int64]) -> tuple[list[WrongSubband], WrongSubband | None]:
+    """Subbands that are late, and the one that fits least of those that fit nowhere."""
+    pairs = _Pairs.of(seen, places)
+    lags = pairs.lags()
+    own, n = np.array([pairs.agreement(i, lags, int(lag)) for i, lag in enumerate(lags)]).T
+    in_time = np.array([pairs.agreement(i, lags, 0)[0] for i in range(len(lags))])
     chance = 1.0 / np.sqrt(2.0 * np.maximum(n, 1))
     usual = np.array([np.median(own[np.abs(places - k) <= _AROUND]) for k in places])
-    scatter = mad_sigma(own - usual)
     measurable = (usual > _SIGMA * chance) & (usual > _LEAST_COMMON)
-    missing = usual - own
-    candidates = np.flatnonzero(measurable & (own < _WRONG * usual) & (missing > _SIGMA * chance))
-    for at in candidates[np.argsort(-(missing / usual)[candidates])]:
-        late_by = _late_by(seen, int(places[at]), used, _LATE * float(usual[at]))
-        if late_by is not None or missing[at] > _SCATTER * scatter:
-            number = telescope.N_SUBBANDS - 1 - int(places[at])
-            part = float(own[at] / usual[at])
-            return WrongSubband(number, late_by, part, float(missing[at] / chance[at]))
-    return None
+    bad = measurable & (in_time < _WRONG * usual) & (usual - in_time > _SIGMA * chance)
 
+    def told(at: int, late_by: int | None) -> WrongSubband:
+        part, sigma = in_time[at] / usual[at], (usual - in_time)[at] / chance[at]
+        return WrongSubband(telescope.N_SUBBANDS - 1 - int(places[at]), late_by, float(part), float(sigma))
 
-def _late_by(seen: _Seen, subband: int, used: NDArray[np.bool_], least: float) -> int | None:
-    """Integrations by which a subband is late: those at which it agrees best, if well enough."""
-    agreements = {lag: seen.agreement(subband, used, lag)[0] for lag in _LAGS}
-    best = max(agreements, key=lambda lag: agreements[lag])
-    return best if agreements[best] > least else None
+    late = bad & (lags != 0) & (own > _LATE * usual)
+    nowhere = bad & ~late & (usual - own > _SCATTER * mad_sigma(own - usual))
+    worst = int(np.argmin(np.where(nowhere, own / usual, np.inf))) if nowhere.any() else None
+    return [told(int(at), int(lags[at])) for at in np.flatnonzero(late)], (
+        None if worst is None else told(worst, None)
+    )
