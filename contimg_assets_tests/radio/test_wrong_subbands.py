@@ -87,6 +87,21 @@ def test_means_are_those_of_the_data_that_are_left(glitched: tuple[GroupShape, P
     assert np.count_nonzero(means.values) > 0.9 * means.values.size
 
 
+def test_means_come_together_by_slabs(glitched: tuple[GroupShape, Path]) -> None:
+    """Of any number of baselines, of which none may be chosen."""
+    shape, folder = glitched
+    flags = read_flags(folder, shape.data_shape)
+    with table(str(shape.path), ack=False) as main:
+        data = main.getcol("DATA").reshape(shape.data_shape)
+    again, step = SubbandMeans.of(shape), 7
+    parts = [slice(k, min(k + step, shape.n_baselines)) for k in range(0, shape.n_baselines, step)]
+    assert any(not np.isin(range(part.start, part.stop), again.baselines).any() for part in parts)
+    for part in parts:
+        again.add(part, data[:, part], flags[:, part])
+    again.drop(flags)
+    assert np.allclose(again.values, _means(folder).values, atol=1e-4)
+
+
 def test_flags_of_before_have_no_means(tmp_path: Path) -> None:
     """Nothing is said of their subbands."""
     assert read_means(tmp_path) is None

@@ -39,7 +39,8 @@ class Repeats:
         values, good = data[:, own].real, ~flags[:, own]
         both = good[1:] & good[:-1]
         same = both & (values[1:] == values[:-1])
-        size = (len(both), len(own), telescope.N_SUBBANDS, -1)
+        each = both.shape[2] // telescope.N_SUBBANDS * both.shape[3]
+        size = (len(both), len(own), telescope.N_SUBBANDS, each)
         self.seen[1:] += both.reshape(size).sum(axis=(1, 3))
         self.equal[1:] += same.reshape(size).sum(axis=(1, 3))
 

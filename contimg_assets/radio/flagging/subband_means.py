@@ -82,7 +82,8 @@ def read_means(folder: Path) -> SubbandMeans | None:
 
 def _by_subband(values: NDArray) -> NDArray:
     """(n, n_channels, n_feeds) as (n, n_subbands, n_channels of each, n_feeds)."""
-    return values.reshape(len(values), telescope.N_SUBBANDS, -1, values.shape[2])
+    each = values.shape[1] // telescope.N_SUBBANDS
+    return values.reshape(len(values), telescope.N_SUBBANDS, each, values.shape[2])
 
 
 def _enough(good: NDArray[np.int64], n_channels: int) -> NDArray[np.bool_]:
