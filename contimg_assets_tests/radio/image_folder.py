@@ -100,7 +100,7 @@ def write_image_folder(
         "noisy_antennas": {},
         "strong_sources": [{"name": "Sun", "apparent_jy": 150.0}],
         "settings": {"threshold_sigma": 3.0},
-        "calibration": {"flags": {"bad_antenna_fraction": 0.01}},
+        "calibration": {"flags": {"bad_antenna_fraction": 0.01, "wrong_subbands": []}},
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder

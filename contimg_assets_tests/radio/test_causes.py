@@ -66,6 +66,8 @@ def good() -> dict[str, Any]:
             ["a subband whose data are wrong", "data that are wrong"],
             ["Sun", "point elsewhere"],
         ),
+        # What was late is left out: the image is good.
+        ({"n_wrong_subbands": 1.0}, ["1 of the subbands late or of another sky"], ["Sun", "wrong"]),
         ({"noise_excess": 1.5, "strong_casa_jy": 30.0}, ["Cas A (about 30 Jy"], ["Sun"]),
         (
             {"flux_ratio_trend_excess": 0.06, "flux_ratio_excess": 0.04},

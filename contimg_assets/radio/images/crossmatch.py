@@ -73,7 +73,7 @@ def compare_with_survey(
     typical_index : float
         Spectral index where a row has none.
     least_power : float
-        As for the source list.
+        Where the beam is at least this, survey sources are looked for; the source list may go farther out.
     half_power_deg : float
         Radius at which the flux ratio's slope is stated.
     """
@@ -111,7 +111,9 @@ def compare_with_survey(
     if _is_same_band(survey, frequency_hz):
         single = deep & _stand_alone(field, coarser)
         numbers |= faint_numbers(plane, power, noise, field.places[single], field.expected[single])
-    numbers |= _counts(flux, snr, field.expected[deep], field.snr[deep])
+    # Of ours those where the survey's are counted: the source list goes farther out.
+    counted = np.array([s.power >= least_power for s in sources], bool)
+    numbers |= _counts(flux[counted], snr[counted], field.expected[deep], field.snr[deep])
     return Comparison(survey.title, numbers, matched, names)
 
 
