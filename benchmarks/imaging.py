@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.planes import plane_file
 from contimg_assets.radio.images.source_finding import read_plane
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.options import ImagingOptions
@@ -112,10 +113,8 @@ def main(
                 costs[engine].append(
                     contimg("image", ms, work / "out", CONTIMG_IMAGING__ENGINE=engine, **shared)
                 )
-                image, pb, residual = (
-                    work / "out" / f"image.{kind}.fits" for kind in ("image", "pb", "residual")
-                )
-                matches[engine] = compare(truth, image, pb, residual)
+                image, pb, noise = (plane_file(work / "out", "image", k) for k in ("image", "pb", "noise"))
+                matches[engine] = compare(truth, image, pb, noise)
                 results[engine] = quality(work / "out", matches[engine])
         lowest = floor(ms, field, threads)
     columns = [

@@ -234,8 +234,8 @@ def compare(
     from contimg_assets.simulation.flag_comparison import compare_flags
 
     stem = image_name(folder)
-    image, power, residual = (plane_file(folder, stem, kind) for kind in ("image", "pb", "residual"))
-    every = run(truth, image, power, residual, min(sigma, BINS[0]))
+    image, power, noise = (plane_file(folder, stem, kind) for kind in ("image", "pb", "noise"))
+    every = run(truth, image, power, noise, min(sigma, BINS[0]))
     matches = [m for m in every if m.signal_to_noise >= sigma]
     totals: dict[str, Any] = summary(matches)
     bins, listed = by_signal_to_noise(every), detections(truth, folder)

@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 from scipy.spatial import cKDTree
 
 from contimg_assets.radio.beam import half_power_radius
 from contimg_assets.radio.images.crossmatch import ratio_slope
-from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.planes import image_name, plane_file
-from contimg_assets.radio.images.source_finding import (
-    LEAST_POWER,
-    SOURCE_SIGMA,
-    find_sources,
-    fit_point,
-    read_plane,
-)
+from contimg_assets.radio.images.source_finding import LEAST_POWER, fit_point, read_plane
 from contimg_assets.radio.robust import mad_sigma
 
 #: Sources to this radius, in half-power radii, tell the slope; there are at least this many of them.
@@ -37,7 +31,7 @@ class Match:
     measured_jy: float
     offset_arcsec: float
     signal_to_noise: float
-    """Apparent flux density over the image's noise."""
+    """True apparent flux density over the local noise."""
     half_powers: float
     """Distance from the image's centre, in half-power radii of the beam."""
     east_arcsec: float
@@ -49,7 +43,7 @@ class Match:
         return self.measured_jy / self.true_jy
 
 
-def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: float = 20.0) -> list[Match]:
+def compare(truth_file: Path, image: Path, beam: Path, noise: Path, n_sigma: float = 20.0) -> list[Match]:
     """Measure every true point source that is bright enough to be seen.
 
     Parameters
@@ -60,10 +54,10 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
         Image before correction for the beam.
     beam : Path
         The beam's image: the measurement divided by it is compared with the truth.
-    residual : Path
-        For the noise.
+    noise : Path
+        The map of the local noise.
     n_sigma : float
-        Sources whose true apparent flux density is above this many times the noise.
+        Sources whose true apparent flux density is above this many times the local noise.
 
     Returns
     -------
@@ -72,17 +66,20 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
     """
     truth: dict[str, Any] = json.loads(truth_file.read_text())
     plane, power = read_plane(image), read_plane(beam)
-    noise = robust_rms(read_plane(residual).pixels.astype(np.float32))
+    local = read_plane(noise).pixels
     frequency_hz = plane.frequency_hz
     ny, nx = plane.pixels.shape
     centre = plane.sky(nx // 2, ny // 2)
     matches = []
     for source in truth["sources"]:
         # The restoring beam is fitted, which says nothing of a source that is no point.
-        if source["mean_apparent_jy"] < n_sigma * noise or source.get("shape", "point") != "point":
+        if source.get("shape", "point") != "point":
             continue
         x, y = plane.pixel(source["ra_deg"], source["dec_deg"])
         if not (0 <= x < nx - 1 and 0 <= y < ny - 1):
+            continue
+        snr = float(source["mean_apparent_jy"] / local[round(y), round(x)])
+        if not snr >= n_sigma:
             continue
         true = _true_flux(source, frequency_hz)
         measured = fit_point(plane, x, y)
@@ -99,7 +96,7 @@ def compare(truth_file: Path, image: Path, beam: Path, residual: Path, n_sigma: 
                 true,
                 flux,
                 float(np.hypot(east, north)),
-                source["mean_apparent_jy"] / noise,
+                snr,
                 float(
                     np.hypot(_wrapped(source["ra_deg"] - centre[0]) * cosine, source["dec_deg"] - centre[1])
                     / np.rad2deg(half_power_radius(frequency_hz))
@@ -152,21 +149,19 @@ class Detections:
 
 
 def detections(truth_file: Path, folder: Path) -> Detections:
-    """Make an image's source list and hold it against the truth.
+    """Hold an image's source list against the truth.
 
     Parameters
     ----------
     truth_file : Path
         From the simulator.
     folder : Path
-        An image's products, the noise map among them.
+        An image's products, the source list and the noise map among them.
     """
     stem = image_name(folder)
     plane, power, noise = (read_plane(plane_file(folder, stem, kind)) for kind in ("image", "pb", "noise"))
-    listed = find_sources(
-        plane, power.pixels, noise.pixels, SOURCE_SIGMA, least_power=LEAST_POWER, sizes=False
-    )
-    at = np.array([[s.point.x, s.point.y] for s in listed]).reshape(-1, 2)
+    listed = Table.read(folder / f"{stem}.sources.fits")
+    at = np.stack([np.asarray(listed[k], np.float64) for k in ("x", "y")], axis=1)
     sources = json.loads(truth_file.read_text())["sources"]
     x, y = plane.wcs.all_world2pix([s["ra_deg"] for s in sources], [s["dec_deg"] for s in sources], 0)
     ny, nx = plane.pixels.shape

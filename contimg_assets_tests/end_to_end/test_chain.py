@@ -141,8 +141,8 @@ def test_pair_comes_out_calibrated_on_both_databases(incoming: Path, processed: 
     assert folder.is_absolute()
     stem = image_name(folder)
     corrected = plane_file(folder, stem, "pbcor")
-    image, beam, residual = (plane_file(folder, stem, plane) for plane in ("image", "pb", "residual"))
-    matches = compare(_truth(incoming, target["group"]), image, beam, residual, 30.0)
+    image, beam, noise = (plane_file(folder, stem, plane) for plane in ("image", "pb", "noise"))
+    matches = compare(_truth(incoming, target["group"]), image, beam, noise, 30.0)
     numbers = summary(matches)
     header = plane_header(corrected)
     assert numbers["n_measured"] >= 5

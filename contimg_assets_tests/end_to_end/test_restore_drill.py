@@ -121,5 +121,5 @@ def flux_ratio(machine: Machine, truths: Path, key: str) -> float:
     (group,) = [each for each in machine.contimg("products")["groups"] if each["group"] == key]
     folder = Path(group["products"]["image"]["path"])
     stem = image_name(folder)
-    image, beam, residual = (plane_file(folder, stem, plane) for plane in ("image", "pb", "residual"))
-    return summary(compare(truth_of(truths, key), image, beam, residual, 30.0))["median_flux_ratio"]
+    image, beam, noise = (plane_file(folder, stem, plane) for plane in ("image", "pb", "noise"))
+    return summary(compare(truth_of(truths, key), image, beam, noise, 30.0))["median_flux_ratio"]

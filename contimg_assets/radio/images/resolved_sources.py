@@ -161,7 +161,8 @@ class ResolvedSources:
             if cut is None:
                 return None
             near = self._near(index, self._scaled[index], _BESIDE_BEAMS)
-            one = self._as_one(index, cut, joined) if joined else set()
+            about = self._inside(cut, joined)
+            one = self._as_one(index, cut, about) if about else set()
             # One that is wider than the cut may be one yet.
             if one is None and beams < _HALF_BEAMS[-1]:
                 continue
@@ -170,6 +171,9 @@ class ResolvedSources:
                 continue
             # What CLEAN left in stripes has peaks far down the wings.
             under = self._under(index, fitted[0], _WING_LEVEL) if not one else set()
+            if under != self._inside(cut, under) and beams < _HALF_BEAMS[-1]:
+                continue
+            under = self._inside(cut, under)
             if under:
                 one = self._as_one(index, cut, under)
                 if one is None and beams < _HALF_BEAMS[-1]:
@@ -225,6 +229,12 @@ class ResolvedSources:
             if float(seen.profile(*away)) > level:
                 found.add(k)
         return found
+
+    def _inside(self, cut: Cut, peaks: set[int]) -> set[int]:
+        """Those of some peaks that a cut holds: of others it does not tell what a source leaves of them."""
+        half = cut.xx.shape[0] // 2
+        x0, y0 = cut.xx[half, half], cut.yy[half, half]
+        return {k for k in peaks if max(abs(self.peaks[k].x - x0), abs(self.peaks[k].y - y0)) <= half}
 
     def _near(self, index: int, place: NDArray[np.float64], beams: float) -> set[int]:
         """Peaks about a place that are not measured yet, without one."""
@@ -282,7 +292,7 @@ class ResolvedSources:
             fitted = fit_size(self.beam, own, self._models[index], (), _LEVEL)
             if fitted is None:
                 return None
-            now = self._under(index, fitted[0], _WING_LEVEL)
+            now = self._inside(cut, self._under(index, fitted[0], _WING_LEVEL))
             if now <= near:
                 break
             near = near | now

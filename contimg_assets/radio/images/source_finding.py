@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.gaussian_fits import Cut, Ellipse, Errors, condon_errors, gaussian
+from contimg_assets.radio.images.joint_points import joint_fluxes
 from contimg_assets.radio.images.planes import opened, plane_file
 from contimg_assets.radio.images.resolved_sources import Cleaned, Peak, ResolvedSources, Size
 
@@ -235,16 +236,24 @@ def find_sources(
     sizes : bool
         Also fit sizes; several peaks of one resolved source are one then.
     cleaned : Cleaned, optional
-        What CLEAN made of the image, for the sizes and flux densities of resolved sources.
+        What CLEAN made of the image: so that what it left of one source is not in another, and for the
+        sizes and flux densities of resolved sources.
 
     Returns
     -------
     list of Found
         Brightest on the sky first.
     """
-    points = _points(plane, power, noise, n_sigma, least_power)
     beam = Ellipse(plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
-    peaks = [Peak(p.x, p.y, p.flux_jy, local) for p, local, _ in points]
+    points = _points(plane, power, noise, n_sigma if cleaned is None else PEAK_PART * n_sigma, least_power)
+    if cleaned is not None:
+        joint = joint_fluxes(_peaks(points), beam, cleaned, n_sigma)
+        points = [
+            (replace(point, flux_jy=float(flux)), local, response)
+            for (point, local, response), flux in zip(points, joint, strict=True)
+            if np.isfinite(flux)
+        ]
+    peaks = _peaks(points)
     resolved = ResolvedSources(plane.pixels, beam, peaks, cleaned)
     measured: dict[int, Size] = {}
     absorbed: set[int] = set()
@@ -259,6 +268,10 @@ def find_sources(
     return sorted(found, key=lambda f: -f.flux_jy)
 
 
+def _peaks(points: Sequence[tuple[Measured, float, float]]) -> list[Peak]:
+    return [Peak(point.x, point.y, point.flux_jy, local) for point, local, _ in points]
+
+
 def _points(
     plane: ImagePlane,
     power: NDArray[np.float32],
@@ -266,7 +279,7 @@ def _points(
     n_sigma: float,
     least_power: float,
 ) -> list[tuple[Measured, float, float]]:
-    """Peaks fitted as points, with local noise and beam."""
+    """Peaks fitted as points that are over so many times the local noise, with that and the beam."""
     beam = (plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
     points = []
     for x, y in find_peaks(plane, noise, PEAK_PART * n_sigma):

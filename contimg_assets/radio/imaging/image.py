@@ -383,6 +383,8 @@ def _inject(imaging: _Imaging, result: EngineImages, planes: dict[str, ImagePlan
         plane,
         power,
         local_noise(plane, result.residual, result.psf, power),
+        result.psf,
+        imaging.options.threshold_sigma,
         Gridder(data.uvw, imaging.weights.values, imaging.grid, imaging.threads),
         imaging.drift,
         lambda added: imaging.run(data.values + added),
