@@ -35,6 +35,8 @@ _MOST_POINTS = 256
 #: Passes over the visibilities at most; the fit has settled when no point changes by this many
 #: times the noise.
 _MOST_PASSES, _SETTLED_SIGMA = 6, 1.0
+#: One that is to settle changes by less than this part of what it has changed by in the pass before.
+_SETTLING = 0.7
 #: One that still changes by this part of its flux density and this many times the noise is no point.
 _UNSETTLED, _UNSETTLED_SIGMA = 0.02, 5.0
 #: Components that a source may be divided into, all alike.
@@ -232,6 +234,38 @@ def fit_points(
     return FittedPoints(residuals, (points[0], points[1], points[2].astype(np.float32)), kept)
 
 
+def measure_points(visibilities: NDArray[np.complex64], drift: Drift, points: Points) -> NDArray[np.float32]:
+    """Mean flux densities towards places, all together, whatever is there.
+
+    Parameters
+    ----------
+    visibilities : ndarray, complex64, shape (n_visibilities,)
+        Not changed.
+    drift : Drift
+    points : Points
+        The places, and about what is there; no more than 256 of the brightest are measured.
+
+    Returns
+    -------
+    ndarray, shape (n_points,)
+        As an image has them, Jy; NaN of those that are not measured.
+    """
+    measured = np.full(len(points[0]), np.nan, np.float32)
+    brightest = np.argsort(-points[2])[:_MOST_POINTS]
+    if not len(brightest):
+        return measured
+    now = np.stack(points)[:, brightest].astype(np.float64)
+    residuals, baselines = np.empty_like(visibilities), _baselines(drift)
+    for _ in range(_MOST_PASSES):
+        short, long, short_total, long_total, *_ = _subtract(visibilities, residuals, drift, baselines, now)
+        change = (short + long) / (short_total + long_total)
+        now[2] += change
+        if np.abs(change).max() < _SETTLED_SIGMA * drift.weights.expected_noise_jy:
+            break
+    measured[brightest] = now[2]
+    return measured
+
+
 def merge(points: Points, beam: RestoringBeam) -> Points:
     """Points that share a beam, as one."""
     return _as_points(list(gather(beam.in_beams(points[0], points[1]), points[2], 0.0)), beam)
@@ -321,11 +355,51 @@ def _fit(
     Returned are their l, m and flux densities, and which are points as far as the fit tells: settled,
     near to where they began, and alike on long and short baselines.
     """
-    noise, points = drift.weights.expected_noise_jy, begin
+    noise, points, n = drift.weights.expected_noise_jy, begin.copy(), begin.shape[1]
+    measured, before, active = np.zeros((9, n)), begin.copy(), np.ones(n, bool)
+    last = np.full(n, np.inf)
     for k in range(_MOST_PASSES):
-        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _subtract(
-            visibilities, residuals, drift, baselines, points
-        )
+        if 2 * np.count_nonzero(active) > n:
+            measured[:] = _subtract(visibilities, residuals, drift, baselines, points)
+        else:
+            # Of few, what has changed is cheaper than all again.
+            less = before[:, active] * [[1.0], [1.0], [-1.0]]
+            both = np.concatenate([points[:, active], less], axis=1)
+            sums = _subtract(residuals, residuals, drift, baselines, both)
+            measured[:, active] = sums[:, : np.count_nonzero(active)]
+        step = _Step.of(measured, points)
+        offset = points[:2] + step.shift - begin[:2]
+        far = np.hypot(*beam.in_beams(*offset).T) / _FARTHEST_BEAMS
+        active = step.moving >= _SETTLED_SIGMA * noise
+        if k > 1:
+            # By now the others are where they are; what is no point need not settle, and what does not settle
+            # is none.
+            active &= (far < 1.0) & (points[2] >= begin[2] / _MOST_FALL) & (step.moving < _SETTLING * last)
+        if not active.any() or k == _MOST_PASSES - 1:
+            break
+        before, last = points.copy(), step.moving
+        position = begin[:2] + offset / np.maximum(far, 1.0)
+        flux = np.maximum(points[2] + step.change, _LOWEST * begin[2])
+        points[:, active] = np.stack([*position, flux])[:, active]
+    is_point = far < 1.0
+    is_point &= step.moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
+    return points, is_point & _alike(measured, points[2], noise)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the sums of a pass say that points should change by; each has its own normal equations."""
+
+    change: NDArray[np.float64]
+    """Of the flux density, Jy, shape (n,)."""
+    shift: NDArray[np.float64]
+    """Of l and m, shape (2, n)."""
+    moving: NDArray[np.float64]
+    """The larger of both as a change of flux density, Jy, shape (n,)."""
+
+    @classmethod
+    def of(cls, measured: NDArray[np.float64], points: NDArray[np.float64]) -> "_Step":
+        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = measured
         flux, total = points[2], short_total + long_total
         normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
         across = np.stack([by_l, by_m], axis=-1)[..., None]
@@ -333,23 +407,21 @@ def _fit(
         shift = (np.linalg.pinv(normal, hermitian=True) @ across)[..., 0] / flux[:, None]
         change = (short + long) / total
         moved = flux * np.sqrt(np.einsum("ki,kij,kj->k", shift, normal, shift) / total)
-        moving = np.maximum(np.abs(change), moved)
-        if moving.max() < _SETTLED_SIGMA * noise or k == _MOST_PASSES - 1:
-            break
-        offset = points[:2] + shift.T - begin[:2]
-        far = np.hypot(*beam.in_beams(*offset).T) / _FARTHEST_BEAMS
-        position = begin[:2] + offset / np.maximum(far, 1.0)
-        points = np.stack([*position, np.maximum(flux + change, _LOWEST * begin[2])])
-    offset = points[:2] + shift.T - begin[:2]
-    is_point = np.hypot(*beam.in_beams(*offset).T) < _FARTHEST_BEAMS
-    is_point &= moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
+        return cls(change, shift.T, np.maximum(np.abs(change), moved))
+
+
+def _alike(measured: NDArray[np.float64], flux: NDArray[np.float64], noise: float) -> NDArray[np.bool_]:
+    """Which points have one flux density on long and short baselines."""
+    short, long, short_total, long_total = measured[:4]
     # Baselines of one length tell nothing of a size.
-    is_point &= (short_total > 0) & (long_total > 0)
-    which = np.flatnonzero(is_point)
+    alike = (short_total > 0) & (long_total > 0)
+    which = np.flatnonzero(alike)
     difference = np.abs(long[which] / long_total[which] - short[which] / short_total[which])
-    error = noise * np.sqrt(total[which] * (1 / long_total[which] + 1 / short_total[which]))
-    is_point[which] = difference < np.maximum(_RESOLVED * points[2, which], _RESOLVED_SIGMA * error)
-    return points, is_point
+    error = noise * np.sqrt(
+        (short_total + long_total)[which] * (1 / long_total[which] + 1 / short_total[which])
+    )
+    alike[which] = difference < np.maximum(_RESOLVED * flux[which], _RESOLVED_SIGMA * error)
+    return alike
 
 
 def _subtract(
