@@ -201,7 +201,9 @@ def solve(
         asked = {"reference_antenna": refant, "fast": fast}
         given = {name: value for name, value in asked.items() if value is not None}
         choices = settings.calibration.model_copy(update=given)
-        options = solve_stage.SolveOptions(calibration=choices, imaging=settings.imaging)
+        options = solve_stage.SolveOptions(
+            calibration=choices, imaging=settings.imaging, catalogues=settings.catalogues
+        )
         return solve_stage.run(inputs, options, at)
 
     run_stage(work, out, as_json)

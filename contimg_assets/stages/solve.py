@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contimg_assets.radio.calibration.options import CalibrationOptions
+from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.errors import NoCalibratorError
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.options import Options
@@ -35,6 +36,7 @@ class SolveOptions(Options):
 
     calibration: CalibrationOptions = CalibrationOptions()
     imaging: ImagingOptions = ImagingOptions()
+    catalogues: CatalogueOptions = CatalogueOptions()
 
 
 class SolveResult(Result):
@@ -84,6 +86,7 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
     from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
     from contimg_assets.radio.calibration.solve import solve
     from contimg_assets.radio.caltables.arrays import write_arrays
+    from contimg_assets.radio.imaging.start_model import known_sky
     from contimg_assets.radio.measurement_set import read_shape
     from contimg_assets.radio.plots.calibration import plot_set
     from contimg_assets.radio.sky import read_sources
@@ -101,7 +104,8 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
     paths = inputs.ms, inputs.flags, inputs.out
     with context.scratch_folder("solve") as work:
         if choices.image_field and not field:
-            imaging = FieldImaging(options.imaging, context.threads)
+            sky = known_sky(context.catalogues, options.catalogues, shape, options.imaging.field_deg)
+            imaging = FieldImaging(options.imaging, context.threads, sky)
             solved = solve_with_field(*paths, work, imaging, choices, **named)
         else:
             solved = solve(*paths, work, choices, field_sources=field, **named)

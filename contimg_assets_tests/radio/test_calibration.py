@@ -36,6 +36,7 @@ from contimg_assets.radio.flagging.options import FlaggingOptions
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.imaging.image import make_planes
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.prepared import prepare
 from contimg_assets.radio.imaging.visibilities import channels_to_average, read_stokes_i
 from contimg_assets.radio.measurement_set import (
     GroupShape,
@@ -545,13 +546,16 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
     assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
     # The image in which the sources are found shows nothing of the calibrator.
     planes = make_planes(
-        scan.ms,
-        work,
-        ImagingOptions(field_deg=5.2, major_cycles=2, outside_sigma=None, spectra_sigma=None),
-        threads=2,
-        calibration=Calibration(flags=scan.flags, tables=scan.folder / "field"),
-        sky=[],
-        less=[CALIBRATOR],
+        prepare(
+            scan.ms,
+            work,
+            ImagingOptions(field_deg=5.2, major_cycles=2, outside_sigma=None, spectra_sigma=None),
+            None,
+            2,
+            Calibration(flags=scan.flags, tables=scan.folder / "field"),
+            sky=[],
+            less=[CALIBRATOR],
+        )
     )
     image, residual = planes["image"], planes["residual"].pixels
     noise = local_noise(image, residual, planes["psf"].pixels, planes["pb"].pixels)

@@ -1,14 +1,15 @@
 """A calibrator's neighbours, found in an image of its own scan.
 
 Belongs here: solving, imaging what was solved, and solving again with the
-sources that the image shows.  Does not belong here: fields known beforehand
-(``sky_catalogue``), which go to ``solve.py`` as they are.
+sources that the image shows, and once more with what the visibilities have of
+them then.  Does not belong here: fields known beforehand (``sky_catalogue``),
+which go to ``solve.py`` as they are.
 """
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from astropy.coordinates import SkyCoord
 
 from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.solve import solve
+from contimg_assets.radio.calibration.solve import KnownDelays, solve
 from contimg_assets.radio.caltables.set_files import SIDECAR
 from contimg_assets.radio.corrections.applied import Calibration
 from contimg_assets.radio.errors import CalibrationError, ImagingError
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.source_finding import ImagePlane, find_sources
 from contimg_assets.radio.imaging.image import make_planes
+from contimg_assets.radio.imaging.known_points import measured_ratios
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.prepared import Prepared, prepare
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
 #: Sources of the image count from this signal-to-noise ratio, …
@@ -36,13 +39,15 @@ _LEAST_POWER = 0.03
 _FIELD_DEG = 5.2
 #: After the second, all that is left is less than what a model of the sky takes (``model_visibilities.py``).
 _MAJOR_CYCLES = 2
-#: The first image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas,
-#: 12 % at the calibrator's declination, where baselines of the N–S arm do not tell the two apart.
+#: The image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas, 12 %
+#: at the calibrator's declination, where baselines of the N–S arm do not tell the two apart.  So after the
+#: second solution their flux densities are measured again, in the visibilities.
 _ROUNDS = 2
 #: Gains take less than this part of a source (0.5 was seen with 24 antennas); more is something else.
 _MOST_TAKEN = 0.7
-#: What lies this near to the calibrator is the calibrator, in full widths of the restoring beam.
-_OF_CALIBRATOR = 2.0
+#: What lies this near to the calibrator is the calibrator, in full widths of the restoring beam; and in a
+#: catalogue, arcsec.
+_OF_CALIBRATOR, _CALIBRATOR_ARCSEC = 2.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class FieldImaging:
 
     choices: ImagingOptions
     threads: int
+    sky: Sequence[Source] = ()
+    """Sources that a catalogue has there: CLEAN starts from them, and measures what the visibilities show."""
 
 
 def solve_with_field(
@@ -65,7 +72,7 @@ def solve_with_field(
     calibrator: Source,
     beam: Beam = ASSUMED,
 ) -> dict[str, Any]:
-    """Solve, image the scan with that, and solve again with what else is in the field.
+    """Solve, image the scan with that, and solve again with what else is in the field, twice.
 
     A later solution is kept only if χ² falls.  If it cannot be had (nothing to
     image, too few solutions), the one before stays: the sidecar's
@@ -90,20 +97,24 @@ def solve_with_field(
     kept = solve(ms, flags_folder, out, work, options, beam=beam, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
+    found: list[Source] = []
     for number in range(1, _ROUNDS + 1):
         folder = work / f"round{number}"
         folder.mkdir()
         try:
             calibration = Calibration(flags=flags_folder, tables=out)
-            sources = _sources_around(ms, calibration, folder, calibrator, used, imaging)
-            if not sources:
+            if number == 1:
+                found = _imaged(ms, calibration, folder, calibrator, imaging)
+            else:
+                found = _measured(ms, calibration, folder, calibrator, found, imaging)
+            if not found:
                 ended = "no other source in the image"
                 break
-            seen = Beam.from_json(kept["beam"]["used"])
             again = solve(
                 *(ms, flags_folder, folder / "set", folder, options),
-                field_sources=sources,
-                beam=seen,
+                field_sources=found,
+                beam=Beam.from_json(kept["beam"]["used"]),
+                delays=KnownDelays(out, kept["delays"]),
                 **named,
             )
         except (CalibrationError, ImagingError) as error:
@@ -116,7 +127,7 @@ def solve_with_field(
             break
         shutil.rmtree(out)
         shutil.copytree(folder / "set", out)
-        kept, used, rounds_kept = again, sources, number
+        kept, used, rounds_kept = again, found, number
     kept["field_model"] = {
         "origin": "image of the scan",
         "rounds_kept": rounds_kept,
@@ -142,7 +153,44 @@ def _misfit(sidecar: dict[str, Any]) -> float:
     return float(quality["chi_squared"] * quality["gain_power"] ** 2)
 
 
-def _sources_around(
+def _imaged(
+    ms: Path, calibration: Calibration, work: Path, calibrator: Source, imaging: FieldImaging
+) -> list[Source]:
+    """What an image shows, less what lies near the calibrator, as bright as the visibilities have it.
+
+    Of these a later round measures what gains take, in the same way.
+    """
+    prepared = _prepared(ms, calibration, work, calibrator, _beside(imaging.sky, calibrator), imaging)
+    sources = _sources_of(make_planes(prepared), calibrator)
+    ratios = measured_ratios(prepared, sources)
+    return [
+        replace(s, flux_jy=s.flux_jy * float(ratio)) if ratio > 0 else s
+        for s, ratio in zip(sources, ratios, strict=True)
+    ]
+
+
+def _prepared(
+    ms: Path,
+    calibration: Calibration,
+    work: Path,
+    calibrator: Source,
+    sky: Sequence[Source],
+    imaging: FieldImaging,
+) -> Prepared:
+    """The scan without its calibrator."""
+    choices, threads = _choices(imaging.choices), imaging.threads
+    return prepare(ms, work, choices, None, threads, calibration, sky, less=[calibrator])
+
+
+def _beside(sky: Sequence[Source], calibrator: Source) -> list[Source]:
+    """Sources of a catalogue that are not the calibrator, which it has too."""
+    place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")
+    positions = SkyCoord([s.ra_deg for s in sky], [s.dec_deg for s in sky], unit="deg")
+    apart = positions.separation(place).arcsec
+    return [source for source, a in zip(sky, apart, strict=True) if a > _CALIBRATOR_ARCSEC]
+
+
+def _measured(
     ms: Path,
     calibration: Calibration,
     work: Path,
@@ -150,16 +198,13 @@ def _sources_around(
     before: Sequence[Source],
     imaging: FieldImaging,
 ) -> list[Source]:
-    planes = make_planes(
-        ms,
-        work,
-        _choices(imaging.choices),
-        threads=imaging.threads,
-        calibration=calibration,
-        sky=before,
-        less=[calibrator],
-    )
-    return _sources_of(planes, calibrator, before)
+    """The same sources as the next solution's visibilities have them, taken to where the rounds go."""
+    prepared = _prepared(ms, calibration, work, calibrator, before, imaging)
+    ratios = measured_ratios(prepared, before)
+    return [
+        replace(s, flux_jy=_limit(s.flux_jy, s.flux_jy * float(ratio))) if np.isfinite(ratio) else s
+        for s, ratio in zip(before, ratios, strict=True)
+    ]
 
 
 def _choices(asked: ImagingOptions) -> ImagingOptions:
@@ -177,48 +222,30 @@ def _choices(asked: ImagingOptions) -> ImagingOptions:
     )
 
 
-def _sources_of(
-    planes: Mapping[str, ImagePlane], calibrator: Source, before: Sequence[Source]
-) -> list[Source]:
-    """Sources of the field's image but the calibrator, at their flux densities through the beam's inverse.
-
-    Those of the round before are taken to where the rounds go (:func:`_limit`).
-    """
+def _sources_of(planes: Mapping[str, ImagePlane], calibrator: Source) -> list[Source]:
+    """Sources of the field's image but the calibrator, at their flux densities through the beam's inverse."""
     plane, power = planes["image"], planes["pb"].pixels
     noise = local_noise(plane, planes["residual"].pixels, planes["psf"].pixels, power)
     found = find_sources(plane, power, noise, _LEAST_SIGMA, least_power=_LEAST_POWER, sizes=False)
-    cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
     place = SkyCoord(calibrator.ra_deg, calibrator.dec_deg, unit="deg")
     at_reference = (REFERENCE_HZ / plane.frequency_hz) ** TYPICAL_SPECTRAL_INDEX
-    beam_arcsec = plane.major_pixels * cell_arcsec
-    known = SkyCoord([s.ra_deg for s in before], [s.dec_deg for s in before], unit="deg")
+    cell_arcsec = 3600 * float(np.abs(plane.wcs.wcs.cdelt[1]))
+    nearest = _OF_CALIBRATOR * plane.major_pixels * cell_arcsec * u.arcsec
     sources = []
     for source in found:
-        position = SkyCoord(source.point.ra_deg, source.point.dec_deg, unit="deg")
-        if position.separation(place) <= _OF_CALIBRATOR * beam_arcsec * u.arcsec:
+        ra_deg, dec_deg = source.point.ra_deg, source.point.dec_deg
+        if SkyCoord(ra_deg, dec_deg, unit="deg").separation(place) <= nearest:
             continue
         flux = source.flux_jy * at_reference
-        apart = position.separation(known).arcsec
-        if len(before) and apart.min() < beam_arcsec / 2:
-            flux = _limit(before[int(apart.argmin())].flux_jy, flux)
-        sources.append(
-            Source(
-                f"F{len(sources)}",
-                source.point.ra_deg,
-                source.point.dec_deg,
-                flux,
-                TYPICAL_SPECTRAL_INDEX,
-            )
-        )
+        sources.append(Source(f"F{len(sources)}", ra_deg, dec_deg, flux, TYPICAL_SPECTRAL_INDEX))
     return sources
 
 
 def _limit(first_jy: float, second_jy: float) -> float:
     """Where the rounds take a source.
 
-    Gains take a part *a* of what the model lacks of a source of flux density S, and the image of the
-    calibrated scan shows the rest: S(1 − a) in the first round, S(1 − a²) in the second.  Each wants a
-    solution and an image, but two are enough to know both.
+    Gains take a part *a* of what the model lacks of a source of flux density S, and the calibrated scan
+    has the rest: S(1 − a) in the first round, S(1 − a²) in the second.  Two are enough to know both.
     """
     taken = second_jy / first_jy - 1
     return first_jy / (1 - taken) if 0 < taken < _MOST_TAKEN else second_jy

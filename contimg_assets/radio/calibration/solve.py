@@ -7,9 +7,10 @@ data for the three passes.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,16 @@ _LEAST_HELP = 0.002
 _MIN_BASELINES = 4
 
 
+@dataclass(frozen=True)
+class KnownDelays:
+    """Delays of the same scan's earlier solution: what else its model had makes none."""
+
+    tables: Path
+    """The set's folder."""
+    text: str
+    """What became of them there."""
+
+
 def solve(
     ms: Path,
     flags_folder: Path,
@@ -62,6 +73,7 @@ def solve(
     calibrator: Source,
     field_sources: Sequence[Source] = (),
     beam: Beam = ASSUMED,
+    delays: KnownDelays | None = None,
 ) -> dict[str, Any]:
     """Solve for K, B and G on the averaged scan.
 
@@ -85,6 +97,8 @@ def solve(
         Further sources for the model.
     beam : Beam
         Through which the model is seen; what the transit tells of it is in the sidecar.
+    delays : KnownDelays, optional
+        To take, in place of solving for them.
 
     Returns
     -------
@@ -107,7 +121,7 @@ def solve(
     write_averaged(shape, sums, averaged)
     live = _live_antennas(shape, sums)
     parameters = _parameters(options, reference.name)
-    delays = _solve_tables(averaged, out, parameters, options.minimum_uv_m, shape, sums)
+    told = _solve_tables(averaged, out, parameters, options.minimum_uv_m, shape, sums, delays)
     tables = {kind: out / name for kind, _, name in TABLES}
     found = assess(shape, sums, tables)
     beams = transit_beams(shape, sums, calibrator)
@@ -131,7 +145,7 @@ def solve(
         "n_model_sources": len(model_sources),
         "refant": reference.name,
         "refant_reason": reference.reason,
-        "delays": delays,
+        "delays": told,
         "applied_delays_ns": delays_of(ms),
         "mid_mjd": mid_mjd,
         "declination_deg": float(np.rad2deg(shape.declination_rad)),
@@ -191,8 +205,9 @@ def _solve_tables(
     shortest_m: float,
     shape: GroupShape,
     sums: ScanSums,
+    known: KnownDelays | None,
 ) -> str:
-    """Solve K, B and G; what became of the delays."""
+    """Solve K (unless it is known), B and G; what became of the delays."""
     casa.load_tools()
     from casatasks import gaincal
 
@@ -205,9 +220,13 @@ def _solve_tables(
         "parang": False,
     }
     delay, band, gain = (str(out / name) for _, _, name in TABLES)
-    gaincal(caltable=delay, gaintype="K", solint="inf", **shared)
-    _expect(out / "K.cal")
-    delays = _judge_delays(out / "K.cal", shape, sums)
+    if known is None:
+        gaincal(caltable=delay, gaintype="K", solint="inf", **shared)
+        _expect(out / "K.cal")
+        told = _judge_delays(out / "K.cal", shape, sums)
+    else:
+        shutil.copytree(known.tables / "K.cal", out / "K.cal")
+        told = known.text
     solve_bandpass(
         averaged,
         out / "K.cal",
@@ -228,7 +247,7 @@ def _solve_tables(
         **shared,
     )
     _expect(out / "G.cal")
-    return delays
+    return told
 
 
 def _judge_delays(path: Path, shape: GroupShape, sums: ScanSums) -> str:

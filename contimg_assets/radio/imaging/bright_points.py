@@ -13,28 +13,25 @@ Does not belong here: their spectra (``spectra.py``), outlier sources (``outlier
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from contimg_assets.radio.images.components import Points, join, offsets_from_centre
+from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.phasors import (
-    advance_phasors,
-    baseline_starts,
-    start_phasors,
-    time_smearing,
-)
-from contimg_assets.radio.imaging.smearing import tracking
+from contimg_assets.radio.imaging.point_sums import Baselines, baselines_of, subtract_points
 
 #: Points fitted at once: each costs time.
-_MOST_POINTS = 256
+MOST_POINTS = 256
 #: Passes over the visibilities at most; the fit has settled when no point changes by this many
 #: times the noise.
 _MOST_PASSES, _SETTLED_SIGMA = 6, 1.0
+#: While others go on, one that changes by less than this many times the noise is left where it is.
+_STILL_SIGMA = 0.2
+#: One that is to settle changes by less than this part of what it has changed by in the pass before.
+_SETTLING = 0.7
 #: One that still changes by this part of its flux density and this many times the noise is no point.
 _UNSETTLED, _UNSETTLED_SIGMA = 0.02, 5.0
 #: Components that a source may be divided into, all alike.
@@ -93,80 +90,6 @@ def gather(positions: NDArray[np.float64], flux: NDArray[np.float32], least_jy: 
             yield own, total, heights @ positions[own] / heights.sum(dtype=np.float64)
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
-def _measure(
-    values: NDArray[np.complex64],
-    residuals: NDArray[np.complex64],
-    weights: NDArray[np.float32],
-    uvw: NDArray[np.float64],
-    frequencies: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    is_long: NDArray[np.bool_],
-    shares: NDArray[np.float32],
-    lower: NDArray[np.int32],
-    fraction: NDArray[np.float32],
-    turning: NDArray[np.float64],
-    positions: NDArray[np.float64],
-    flux: NDArray[np.float32],
-    sums: NDArray[np.float64],
-) -> None:
-    """Subtract points from the visibilities, and sum what is left towards each, by integration.
-
-    The rows of ``sums``: template × what is left, and template², on short and then on long baselines;
-    slope × what is left, across the phase, for l and m; slope² for ll, lm, mm.
-    """
-    n, n_positions = len(frequencies), len(positions)
-    for t in numba.prange(len(sums)):
-        state = np.empty((5, n_positions), np.float32)
-        real, imag, by_real, by_imag, loss = state
-        work = np.empty((4, n_positions), np.float32)
-        share, along, across, square = work
-        for b in range(len(starts) - 1):
-            first, end = starts[b], starts[b + 1]
-            start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
-            for k in range(n_positions):
-                loss[k] *= time_smearing(uvw[t * n + (first + end) // 2], positions[k], turning[t])
-            along[:] = 0
-            across[:] = 0
-            square[:] = 0
-            for i in range(first, end):
-                weight, rest = weights[t * n + i], values[t * n + i]
-                low, part = lower[i], fraction[i]
-                model_real, model_imag = np.float32(0), np.float32(0)
-                for k in range(n_positions):
-                    now = shares[t, low, k] + part * (shares[t, low + 1, k] - shares[t, low, k])
-                    share[k] = now
-                    now *= loss[k] * flux[k]
-                    model_real += now * real[k]
-                    model_imag += now * imag[k]
-                rest_real, rest_imag = rest.real - model_real, rest.imag - model_imag
-                residuals[t * n + i] = complex(rest_real, rest_imag)
-                for k in range(n_positions):
-                    weighted = weight * share[k]
-                    along[k] += weighted * (rest_real * real[k] + rest_imag * imag[k])
-                    across[k] += weighted * (rest_imag * real[k] - rest_real * imag[k])
-                    square[k] += weighted * share[k]
-                advance_phasors(real, imag, by_real, by_imag)
-            u, v, w = uvw[t * n + (first + end) // 2]
-            side = 1 if is_long[b] else 0
-            for k in range(n_positions):
-                down = positions[k, 2] + 1.0
-                by_l = 2 * np.pi * (u - w * positions[k, 0] / down)
-                by_m = 2 * np.pi * (v - w * positions[k, 1] / down)
-                energy = loss[k] * loss[k] * square[k]
-                sums[t, side, k] += loss[k] * along[k]
-                sums[t, 2 + side, k] += energy
-                sums[t, 4, k] += loss[k] * across[k] * by_l
-                sums[t, 5, k] += loss[k] * across[k] * by_m
-                sums[t, 6, k] += energy * by_l * by_l
-                sums[t, 7, k] += energy * by_l * by_m
-                sums[t, 8, k] += energy * by_m * by_m
-
-
-#: First slot of each baseline, and the end; and which baselines are long.
-Baselines = tuple[NDArray[np.int64], NDArray[np.bool_]]
-
-
 @dataclass(frozen=True)
 class FittedPoints:
     """What a fit found and what it left."""
@@ -210,13 +133,13 @@ def fit_points(
     """
     l, m, flux = candidates
     used = np.zeros(len(l), bool)
-    used[np.argsort(-flux)[:_MOST_POINTS]] = True
+    used[np.argsort(-flux)[:MOST_POINTS]] = True
     used &= flux > 0
     if not used.any():
         return FittedPoints(visibilities, join(), used)
     begin = np.stack([l, m, flux])[:, used].astype(np.float64)
     residuals = np.empty_like(visibilities)
-    baselines = _baselines(drift)
+    baselines = baselines_of(drift)
     now, is_point = _fit(visibilities, residuals, drift, baselines, begin, beam)
     is_point &= grid.contains(now[0], now[1])
     is_point &= now[2] >= begin[2] / _MOST_FALL
@@ -225,7 +148,7 @@ def fit_points(
     elif not is_point.all():
         rejected = now[:, ~is_point]
         rejected[2] *= -1
-        _subtract(residuals, residuals, drift, baselines, rejected)
+        subtract_points(residuals, residuals, drift, baselines, rejected)
     points = now[:, is_point]
     kept = used.copy()
     kept[used] = is_point
@@ -321,11 +244,52 @@ def _fit(
     Returned are their l, m and flux densities, and which are points as far as the fit tells: settled,
     near to where they began, and alike on long and short baselines.
     """
-    noise, points = drift.weights.expected_noise_jy, begin
+    noise, points, n = drift.weights.expected_noise_jy, begin.copy(), begin.shape[1]
+    measured, before, active = np.zeros((9, n)), begin.copy(), np.ones(n, bool)
+    last = np.full(n, np.inf)
     for k in range(_MOST_PASSES):
-        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = _subtract(
-            visibilities, residuals, drift, baselines, points
-        )
+        if 2 * np.count_nonzero(active) > n:
+            measured[:] = subtract_points(visibilities, residuals, drift, baselines, points)
+        else:
+            # Of few, what has changed is cheaper than all again.
+            less = before[:, active] * [[1.0], [1.0], [-1.0]]
+            both = np.concatenate([points[:, active], less], axis=1)
+            sums = subtract_points(residuals, residuals, drift, baselines, both)
+            measured[:, active] = sums[:, : np.count_nonzero(active)]
+        step = _Step.of(measured, points)
+        offset = points[:2] + step.shift - begin[:2]
+        far = np.hypot(*beam.in_beams(*offset).T) / _FARTHEST_BEAMS
+        unsettled = step.moving >= _SETTLED_SIGMA * noise
+        if k > 1:
+            # By now the others are where they are; what is no point need not settle, and what does not settle
+            # is none.
+            unsettled &= (far < 1.0) & (points[2] >= begin[2] / _MOST_FALL) & (step.moving < _SETTLING * last)
+        if not unsettled.any() or k == _MOST_PASSES - 1:
+            break
+        active = unsettled | ((step.moving < last) & (step.moving >= _STILL_SIGMA * noise))
+        before, last = points.copy(), step.moving
+        position = begin[:2] + offset / np.maximum(far, 1.0)
+        flux = np.maximum(points[2] + step.change, _LOWEST * begin[2])
+        points[:, active] = np.stack([*position, flux])[:, active]
+    is_point = far < 1.0
+    is_point &= step.moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
+    return points, is_point & _alike(measured, points[2], noise)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the sums of a pass say that points should change by; each has its own normal equations."""
+
+    change: NDArray[np.float64]
+    """Of the flux density, Jy, shape (n,)."""
+    shift: NDArray[np.float64]
+    """Of l and m, shape (2, n)."""
+    moving: NDArray[np.float64]
+    """The larger of both as a change of flux density, Jy, shape (n,)."""
+
+    @classmethod
+    def of(cls, measured: NDArray[np.float64], points: NDArray[np.float64]) -> "_Step":
+        short, long, short_total, long_total, by_l, by_m, ll, lm, mm = measured
         flux, total = points[2], short_total + long_total
         normal = np.stack([ll, lm, lm, mm], axis=-1).reshape(-1, 2, 2)
         across = np.stack([by_l, by_m], axis=-1)[..., None]
@@ -333,66 +297,18 @@ def _fit(
         shift = (np.linalg.pinv(normal, hermitian=True) @ across)[..., 0] / flux[:, None]
         change = (short + long) / total
         moved = flux * np.sqrt(np.einsum("ki,kij,kj->k", shift, normal, shift) / total)
-        moving = np.maximum(np.abs(change), moved)
-        if moving.max() < _SETTLED_SIGMA * noise or k == _MOST_PASSES - 1:
-            break
-        offset = points[:2] + shift.T - begin[:2]
-        far = np.hypot(*beam.in_beams(*offset).T) / _FARTHEST_BEAMS
-        position = begin[:2] + offset / np.maximum(far, 1.0)
-        points = np.stack([*position, np.maximum(flux + change, _LOWEST * begin[2])])
-    offset = points[:2] + shift.T - begin[:2]
-    is_point = np.hypot(*beam.in_beams(*offset).T) < _FARTHEST_BEAMS
-    is_point &= moving < np.maximum(_UNSETTLED * points[2], _UNSETTLED_SIGMA * noise)
+        return cls(change, shift.T, np.maximum(np.abs(change), moved))
+
+
+def _alike(measured: NDArray[np.float64], flux: NDArray[np.float64], noise: float) -> NDArray[np.bool_]:
+    """Which points have one flux density on long and short baselines."""
+    short, long, short_total, long_total = measured[:4]
     # Baselines of one length tell nothing of a size.
-    is_point &= (short_total > 0) & (long_total > 0)
-    which = np.flatnonzero(is_point)
+    alike = (short_total > 0) & (long_total > 0)
+    which = np.flatnonzero(alike)
     difference = np.abs(long[which] / long_total[which] - short[which] / short_total[which])
-    error = noise * np.sqrt(total[which] * (1 / long_total[which] + 1 / short_total[which]))
-    is_point[which] = difference < np.maximum(_RESOLVED * points[2, which], _RESOLVED_SIGMA * error)
-    return points, is_point
-
-
-def _subtract(
-    visibilities: NDArray[np.complex64],
-    residuals: NDArray[np.complex64],
-    drift: Drift,
-    baselines: Baselines,
-    points: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Subtract points, visibilities into ``residuals``; sums of ``_measure`` over the group, shape (9, n)."""
-    l, m, flux = points
-    data, (starts, is_long) = drift.data, baselines
-    # Flux densities are those of the image, from which averaging has taken its part.
-    relative = drift.relative_response(l, m) / drift.smearing(l, m)[:, None, None]
-    shares = np.ascontiguousarray(relative.transpose(1, 2, 0), dtype=np.float32)
-    sums = np.zeros((data.n_times, 9, len(l)))
-    _measure(
-        visibilities,
-        residuals,
-        drift.weights.values,
-        data.uvw,
-        data.frequencies_hz,
-        starts,
-        is_long,
-        shares,
-        *drift.bins,
-        tracking(drift.shape),
-        offsets_from_centre(l, m),
-        flux.astype(np.float32),
-        sums,
+    error = noise * np.sqrt(
+        (short_total + long_total)[which] * (1 / long_total[which] + 1 / short_total[which])
     )
-    return sums.sum(axis=0)
-
-
-def _baselines(drift: Drift) -> Baselines:
-    """Where each begins, and which are the longer ones that have half of the weight."""
-    starts = baseline_starts(drift.data.frequencies_hz)
-    weights = drift.weights.values.reshape(drift.data.n_times, -1).sum(axis=0, dtype=np.float64)
-    of_baseline = np.add.reduceat(weights, starts[:-1])
-    middle = drift.data.uvw.reshape(drift.data.n_times, -1, 3)[drift.data.n_times // 2]
-    lengths = np.linalg.norm(middle[starts[:-1], :2], axis=1)
-    order = np.argsort(lengths)
-    cumulative = np.cumsum(of_baseline[order])
-    result = np.empty(len(lengths), bool)
-    result[order] = cumulative > cumulative[-1] / 2
-    return starts, result
+    alike[which] = difference < np.maximum(_RESOLVED * flux[which], _RESOLVED_SIGMA * error)
+    return alike

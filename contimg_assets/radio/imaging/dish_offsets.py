@@ -73,7 +73,7 @@ def _normal(
     n, n_positions = len(frequencies), len(positions)
     for t in numba.prange(len(sums)):
         state = np.empty((5, n_positions), np.float32)
-        real, imag, by_real, by_imag, loss = state
+        real, imag, by_real, by_imag, loss = state[0], state[1], state[2], state[3], state[4]
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
             start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
@@ -125,7 +125,7 @@ def _add(
     n, n_positions = len(frequencies), len(positions)
     for t in numba.prange(shares.shape[1]):
         state = np.empty((5, n_positions), np.float32)
-        real, imag, by_real, by_imag, loss = state
+        real, imag, by_real, by_imag, loss = state[0], state[1], state[2], state[3], state[4]
         changes = np.empty((shares.shape[2], n_positions), np.float32)
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]

@@ -4,8 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from contimg_assets.radio import phasing
-from contimg_assets.radio.caltables.set_beam import beam_of_set
 from contimg_assets.radio.corrections.applied import Calibration
-from contimg_assets.radio.corrections.corrections import open_corrections
 from contimg_assets.radio.errors import ImagingError
-from contimg_assets.radio.images.components import components, points_image
+from contimg_assets.radio.images.components import components
 from contimg_assets.radio.images.fits import celestial_wcs, image_header
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
@@ -26,122 +23,24 @@ from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.provenance import commented
 from contimg_assets.radio.images.source_finding import ImagePlane
 from contimg_assets.radio.imaging.beam_image import drift_beam
-from contimg_assets.radio.imaging.drift import Drift
 from contimg_assets.radio.imaging.engine import EngineImages, Spectrum
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
 from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.imaging.plan import Plan, plan, weigh
 from contimg_assets.radio.imaging.planes import Made, planes_of, write_planes
-from contimg_assets.radio.imaging.smearing import Smearing
+from contimg_assets.radio.imaging.prepared import Prepared, prepare
 from contimg_assets.radio.imaging.start_model import (
-    ApparentSources,
-    apparent_sources,
     outlier_sources,
-    start_model,
 )
 from contimg_assets.radio.imaging.system_noise import SystemNoise
-from contimg_assets.radio.imaging.tclean import run_tclean
-from contimg_assets.radio.imaging.visibilities import StokesI, read_stokes_i
 from contimg_assets.radio.imaging.weights import Weights
-from contimg_assets.radio.imaging.wgridder import run_wgridder
-from contimg_assets.radio.imaging.wsclean import run_wsclean
-from contimg_assets.radio.measurement_set import GroupShape, read_shape
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 from contimg_assets.radio.strong_sources import StrongSource, strong_sources
 
 #: Outlier sources that appear this many times the noise are named: a hundredth of that, which the
 #: dirty beam has along the array's arms, is the noise.
 _NAMED_SIGMA = 100.0
-
-
-@dataclass(frozen=True)
-class _Imaging:
-    """What any engine needs to make the image of a group."""
-
-    ms: Path
-    work: Path
-    column: str
-    options: ImagingOptions
-    plan: Plan
-    data: StokesI
-    drift: Drift
-    """With the group's geometry and imaging weights."""
-    apparent: ApparentSources
-    """The known sky as the group shows it."""
-    threads: int
-
-    @property
-    def shape(self) -> GroupShape:
-        """Geometry of the group."""
-        return self.drift.shape
-
-    @property
-    def weights(self) -> Weights:
-        """Imaging weights."""
-        return self.drift.weights
-
-    @property
-    def grid(self) -> ImageGrid:
-        """Pixels of the image."""
-        return self.plan.grid
-
-    @property
-    def smearing(self) -> Smearing:
-        """What averaging leaves of sources; the other engines than ours average no channels."""
-        if self.options.engine == "wgridder":
-            return self.drift.smearing
-        return Smearing.of(self.shape, self.data, self.weights, self.shape.channel_width_hz)
-
-    @property
-    def start(self) -> ApparentSources:
-        """The start model."""
-        least_jy = (self.options.seed_sigma or np.inf) * self.weights.expected_noise_jy
-        measured = self.options.engine == "wgridder"
-        return start_model(self.apparent, self.grid, least_jy, measured=measured)
-
-    @property
-    def least_outlier_jy(self) -> float:
-        """Apparent flux density from which outlier sources are subtracted."""
-        return (self.options.outside_sigma or np.inf) * self.weights.expected_noise_jy
-
-    def run(self, visibilities: NDArray[np.complex64]) -> EngineImages:
-        """Image visibilities with the engine that is asked for; the others than ours read their own."""
-        options = self.options
-        if options.engine == "wgridder":
-            return run_wgridder(
-                self.drift,
-                visibilities,
-                self.grid,
-                options,
-                threads=self.threads,
-                start=self.start,
-                outliers=outlier_sources(self.apparent, self.grid, self.least_outlier_jy),
-            )
-        start = points_image(self.start.points, self.grid) if len(self.start) else None
-        if options.engine == "wsclean":
-            return run_wsclean(
-                self.ms,
-                self.work,
-                self.grid,
-                options,
-                column=self.column,
-                threads=self.threads,
-                start=start,
-                centre=self.shape.centre,
-                frequency_hz=float(self.shape.frequencies_hz.mean()),
-            )
-        threshold_jy = options.threshold_sigma * self.weights.expected_noise_jy
-        return run_tclean(
-            self.ms,
-            self.work,
-            self.grid,
-            options,
-            column=self.column,
-            threshold_jy=threshold_jy,
-            start=start,
-        )
 
 
 def make_image(
@@ -194,7 +93,7 @@ def make_image(
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    imaging = _read(ms, work, options, provenance, threads, calibration, sky, ())
+    imaging = prepare(ms, work, options, provenance, threads, calibration, sky, ())
     result, power = _images(imaging)
     settings = _settings(imaging)
     strong = _strong_sources(imaging)
@@ -225,36 +124,19 @@ def make_image(
     return Made(summary, planes)
 
 
-def make_planes(
-    ms: Path,
-    work: Path,
-    options: ImagingOptions,
-    *,
-    threads: int,
-    calibration: Calibration,
-    sky: Sequence[Source],
-    less: Sequence[Source],
-) -> dict[str, ImagePlane]:
+def make_planes(imaging: Prepared) -> dict[str, ImagePlane]:
     """Image a group and write nothing; our own engine only.
-
-    Parameters
-    ----------
-    ms, work, options, threads, calibration, sky
-        As of :func:`make_image`.
-    less : sequence of Source
-        Sources to take from the visibilities before they are imaged.
 
     Returns
     -------
     dict
         The planes of :class:`Made`.
     """
-    imaging = _read(ms, work, options, None, threads, calibration, sky, less)
     result, power = _images(imaging)
     return planes_of(result, power, _header(imaging, result, _settings(imaging), None))
 
 
-def _images(imaging: _Imaging) -> tuple[EngineImages, NDArray[np.float32]]:
+def _images(imaging: Prepared) -> tuple[EngineImages, NDArray[np.float32]]:
     """What the engine makes, and the primary beam; ImagingError if it made no numbers."""
     result, weights = imaging.run(imaging.data.values), imaging.weights
     if not np.isfinite(result.image).all():
@@ -264,64 +146,12 @@ def _images(imaging: _Imaging) -> tuple[EngineImages, NDArray[np.float32]]:
     return result, power
 
 
-def _read(
-    ms: Path,
-    work: Path,
-    options: ImagingOptions,
-    provenance: dict[str, Any] | None,
-    threads: int,
-    calibration: Calibration | None,
-    sky: Sequence[Source],
-    less: Sequence[Source],
-) -> _Imaging:
-    """Plan an image, read the visibilities and weigh them."""
-    shape = read_shape(ms)
-    if calibration is not None:
-        shape = replace(shape, beam=beam_of_set(calibration.tables))
-    column = _column(ms, options, provenance, calibration)
-    planned = plan(shape, options)
-    with nullcontext() if calibration is None else open_corrections(shape, calibration) as corrections:
-        stored = "CORRECTED_DATA" if column == "corrected" else "DATA"
-        data = read_stokes_i(shape, stored, planned.factors, corrections, less)
-    weights = weigh(shape, data, options)
-    return _Imaging(
-        ms=ms,
-        work=work,
-        column=column,
-        options=options,
-        plan=planned,
-        data=data,
-        drift=Drift(shape, data, weights),
-        apparent=apparent_sources(shape, weights, sky),
-        threads=threads,
-    )
-
-
-def _column(
-    ms: Path, options: ImagingOptions, provenance: dict[str, Any] | None, calibration: Calibration | None
-) -> str:
-    """Column to image, as CASA calls it; ImagingError where what is asked for does not go together."""
-    from casacore.tables import table
-
-    with table(str(ms), ack=False) as main:
-        column = "corrected" if "CORRECTED_DATA" in main.colnames() else "data"
-    if calibration is not None:
-        if options.engine != "wgridder":
-            raise ImagingError(f"{ms}: {options.engine} applies no tables; expected the engine wgridder")
-        column = "data"
-    if options.inject and options.engine != "wgridder":
-        raise ImagingError(f"{ms}: {options.engine} cannot inject sources; expected the engine wgridder")
-    if calibration is None and provenance is not None and column == "data":
-        raise ImagingError(f"{ms}: found no CORRECTED_DATA, yet a calibration set is named")
-    return column
-
-
 def _frequency_hz(weights: Weights) -> float:
     """Weighted mean frequency of an image."""
     return float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
 
 
-def _settings(imaging: _Imaging) -> dict[str, Any]:
+def _settings(imaging: Prepared) -> dict[str, Any]:
     """What an image was made with, for its header and its summary."""
     shape, planned = imaging.shape, imaging.plan
     n_samples = shape.n_channels * shape.n_times * np.count_nonzero(planned.factors)
@@ -334,7 +164,7 @@ def _settings(imaging: _Imaging) -> dict[str, Any]:
 
 
 def _header(
-    imaging: _Imaging, result: EngineImages, settings: dict[str, Any], provenance: dict[str, Any] | None
+    imaging: Prepared, result: EngineImages, settings: dict[str, Any], provenance: dict[str, Any] | None
 ) -> Header:
     """Header that all products of the image share."""
     shape, weights = imaging.shape, imaging.weights
@@ -359,7 +189,7 @@ def _header(
     )
 
 
-def _components(imaging: _Imaging, result: EngineImages) -> Components:
+def _components(imaging: Prepared, result: EngineImages) -> Components:
     """The model as points, with what their flux densities are means of."""
     drift = imaging.drift
     l, m, flux = result.components or components(result.model, imaging.grid)
@@ -376,7 +206,7 @@ def _components(imaging: _Imaging, result: EngineImages) -> Components:
     )
 
 
-def _inject(imaging: _Imaging, result: EngineImages, planes: dict[str, ImagePlane]) -> dict[str, float]:
+def _inject(imaging: Prepared, result: EngineImages, planes: dict[str, ImagePlane]) -> dict[str, float]:
     """Completeness and flux densities of sources put into the visibilities."""
     plane, power, data = planes["image"], planes["pb"].pixels, imaging.data
     return inject_into_visibilities(
@@ -391,7 +221,7 @@ def _inject(imaging: _Imaging, result: EngineImages, planes: dict[str, ImagePlan
     )
 
 
-def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
+def _numbers(imaging: Prepared, result: EngineImages) -> dict[str, Any]:
     """Numbers about the image that every engine has."""
     weights = imaging.weights
     return {
@@ -416,14 +246,14 @@ def _numbers(imaging: _Imaging, result: EngineImages) -> dict[str, Any]:
     }
 
 
-def _strong_sources(imaging: _Imaging) -> list[StrongSource]:
+def _strong_sources(imaging: Prepared) -> list[StrongSource]:
     """The Sun and its like, where they may show in the sidelobes of the dishes."""
     shape = imaging.shape
     mjd = float(shape.times_jd.mean()) - phasing.JD_OF_MJD_0
     return strong_sources(mjd, shape.declination_rad, _frequency_hz(imaging.weights))
 
 
-def _outlier_numbers(imaging: _Imaging, result: EngineImages) -> list[dict[str, Any]]:
+def _outlier_numbers(imaging: Prepared, result: EngineImages) -> list[dict[str, Any]]:
     """Outlier sources that may show, with what was subtracted of them."""
     subtracted = {one["name"]: one for one in result.outlier_sources}
     least_jy = min(imaging.least_outlier_jy, _NAMED_SIGMA * imaging.weights.expected_noise_jy)

@@ -36,8 +36,9 @@ from contimg_assets.radio.imaging.spectra import Spectra, SpectraModel
 from contimg_assets.radio.imaging.start_model import ApparentSources
 
 _LOG = logging.getLogger(__name__)
-#: A peak this many times the noise opens the mask around it.
-_MASK_SIGMA = 5.0
+#: A peak this many times the noise opens the mask around it; the other where CLEAN starts from known
+#: sources: then no sidelobes of bright ones are left to open it, and it would stay too small.
+_MASK_SIGMA, _MASK_SIGMA_STARTED = 5.0, 4.0
 #: CLEAN is done when nothing stands out of the noise by this: hardly enough to open the mask.
 _DONE_SIGMA = 6.0
 #: The first minor cycle stops at this part of the peak …
@@ -83,6 +84,8 @@ class State:
     offsets: OffsetModel
     mask: NDArray[np.bool_]
     """Where CLEAN may look."""
+    mask_sigma: float = _MASK_SIGMA
+    """A peak this many times the noise opens it."""
     n_components: int = 0
     n_major_cycles: int = 0
     depth: float = _FIRST_DEPTH
@@ -198,9 +201,11 @@ class Deconvolution:
             residuals = visibilities.copy()
         outliers = self.outlier_sources.subtract(residuals, self.outlier_sources.none(), self.beam_rad)
         spectra = SpectraModel()
+        offsets = OffsetModel()
         if len(points[0]):
             faintest = float(points[2].min())
             spectra = self.spectra.subtract(residuals, spectra, points, self.beam_rad, faintest)
+            offsets = self.dish_offsets.subtract(residuals, offsets, points)
         return State(
             residual_visibilities=residuals,
             residual=self.gridder.dirty(residuals),
@@ -209,8 +214,9 @@ class Deconvolution:
             points=points,
             outliers=outliers,
             spectra=spectra,
-            offsets=OffsetModel(),
+            offsets=offsets,
             mask=mask,
+            mask_sigma=_MASK_SIGMA_STARTED if len(points[0]) else _MASK_SIGMA,
         )
 
     def run(self, state: State) -> State:
@@ -248,7 +254,7 @@ class Deconvolution:
         smoothed = self.scales.smoothed(state.residual, self.gridder.threads)
         mask = state.mask.copy()
         for image in smoothed:
-            _open_around(mask, image > _MASK_SIGMA * local, self._mask_reach)
+            _open_around(mask, image > state.mask_sigma * local, self._mask_reach)
         threshold = np.multiply(local, self.options.threshold_sigma, out=local, dtype=np.float32)
         is_above = [mask & (np.abs(image) > threshold) for image in smoothed]
         peak = max(
@@ -321,6 +327,7 @@ class Deconvolution:
             spectra=spectra,
             offsets=offsets,
             mask=state.mask,
+            mask_sigma=state.mask_sigma,
             n_components=n_components,
             n_major_cycles=n_major_cycles,
             depth=self._depth(state, found, residual, n_new_points=len(fitted.points[0])),

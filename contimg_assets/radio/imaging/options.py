@@ -42,9 +42,10 @@ class ImagingOptions(Options):
     """Full widths at half maximum of CLEAN's components, arcsec, from zero (points) upwards; ``[0, 60, 150]``
     for resolved sources.  These
     keep a part of their flux density in the residual unless a width comes near theirs."""
-    seed_sigma: float | None = Field(default=None, ge=5)
+    seed_sigma: float | None = Field(default=20.0, ge=5)
     """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
-    noise (20 saves a third of the time); None: from nothing."""
+    noise, if the visibilities show points there, whose positions and flux densities they tell.  It saves a
+    third of the time; None: from nothing."""
     outside_sigma: float | None = Field(default=30.0, ge=10)
     """Sources of the installed catalogue outside the image that should appear this many times the expected
     noise are looked for, and what is seen of them is taken away (our own engine only); None: only named."""

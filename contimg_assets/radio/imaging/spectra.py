@@ -53,7 +53,7 @@ def _slopes(
     n, n_positions = len(frequencies), len(positions)
     for t in numba.prange(len(sums)):
         state, correlated = np.empty((5, n_positions), np.float32), np.empty(n_positions, np.float32)
-        real, imag, by_real, by_imag, smearing = state
+        real, imag, by_real, by_imag, smearing = state[0], state[1], state[2], state[3], state[4]
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
             start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
@@ -87,7 +87,7 @@ def _subtract(
     n, n_positions = len(frequencies), len(positions)
     for t in numba.prange(n_times):
         state = np.empty((5, n_positions), np.float32)
-        real, imag, by_real, by_imag, smearing = state
+        real, imag, by_real, by_imag, smearing = state[0], state[1], state[2], state[3], state[4]
         for b in range(len(starts) - 1):
             first, end = starts[b], starts[b + 1]
             start_phasors(uvw[t * n + first], frequencies[first:end], positions, state)
