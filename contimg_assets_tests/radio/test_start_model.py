@@ -155,7 +155,7 @@ def test_every_engine_starts_from_the_known_sky(contained: Observed, tmp_path: P
     sky = known_sky(tmp_path / "catalogues", CatalogueOptions(), read_shape(ms), CHOICES.field_deg)
     assert len(sky) == len(sources)
     images, summaries = [], []
-    for seed in (CHOICES.seed_sigma, None):
+    for seed in (CHOICES.seed_sigma, np.inf):
         folder = tmp_path / f"{seed}"
         (folder / "work").mkdir(parents=True)
         choices = CHOICES.model_copy(update={"engine": engine, "seed_sigma": seed})
@@ -167,6 +167,15 @@ def test_every_engine_starts_from_the_known_sky(contained: Observed, tmp_path: P
     cycles, components = ([s[f"n_{kind}"] for s in summaries] for kind in ("major_cycles", "iterations"))
     assert cycles[0] < cycles[1] or components[0] < 0.5 * components[1]
     assert np.abs(images[0] - images[1]).max() < 0.02 * images[1].max()
+
+
+@pytest.mark.parametrize(("engine", "sigma"), [("wgridder", 20.0), ("tclean", np.inf), ("wsclean", np.inf)])
+def test_only_our_engine_starts_from_a_catalogue_unasked(engine: str, sigma: float) -> None:
+    """It measures what it starts from; the others would keep the catalogue's errors."""
+    options = ImagingOptions.model_validate({"engine": engine})
+    assert options.start_sigma == sigma
+    assert options.replaced({"seed_sigma": 50.0}).start_sigma == 50.0
+    assert options.replaced({"seed_sigma": np.inf}).start_sigma == np.inf
 
 
 def test_without_a_catalogue_nothing_is_known(observed: Observed, tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from pydantic import Field, ValidationError, field_validator
 from contimg_assets.radio.errors import SettingsError
 from contimg_assets.radio.options import Options
 
+#: Our own engine starts from sources of a catalogue that appear this many times the expected noise.
+_START_SIGMA = 20.0
+
 
 class ImagingOptions(Options):
     """The image and how it is deconvolved."""
@@ -42,10 +45,10 @@ class ImagingOptions(Options):
     """Full widths at half maximum of CLEAN's components, arcsec, from zero (points) upwards; ``[0, 60, 150]``
     for resolved sources.  These
     keep a part of their flux density in the residual unless a width comes near theirs."""
-    seed_sigma: float | None = Field(default=20.0, ge=5)
+    seed_sigma: float | None = Field(default=None, ge=5)
     """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
-    noise, if the visibilities show points there, whose positions and flux densities they tell.  It saves a
-    third of the time; None: from nothing."""
+    noise.  None: 20 with our own engine, which measures their places and flux densities in the visibilities
+    (a third of the time less), and nothing with the others, which take them as they are; inf: nothing."""
     outside_sigma: float | None = Field(default=30.0, ge=10)
     """Sources of the installed catalogue outside the image that should appear this many times the expected
     noise are looked for, and what is seen of them is taken away (our own engine only); None: only named."""
@@ -60,6 +63,13 @@ class ImagingOptions(Options):
     """Planes of CASA's w-projection."""
     beam_cutoff: float = Field(default=0.1, gt=0, lt=1)
     """The beam-corrected image is blank where the beam is below this."""
+
+    @property
+    def start_sigma(self) -> float:
+        """Sources that appear this many times the expected noise are CLEAN's start."""
+        if self.seed_sigma is not None:
+            return self.seed_sigma
+        return _START_SIGMA if self.engine == "wgridder" else float("inf")
 
     @field_validator("scales_arcsec")
     @classmethod

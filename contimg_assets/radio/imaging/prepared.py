@@ -80,7 +80,7 @@ class Prepared:
     @property
     def start(self) -> ApparentSources:
         """The start model."""
-        least_jy = (self.options.seed_sigma or np.inf) * self.weights.expected_noise_jy
+        least_jy = self.options.start_sigma * self.weights.expected_noise_jy
         measured = self.options.engine == "wgridder"
         return start_model(self.apparent, self.grid, least_jy, measured=measured)
 
