@@ -36,9 +36,12 @@ from contimg_assets.radio.imaging.spectra import Spectra, SpectraModel
 from contimg_assets.radio.imaging.start_model import ApparentSources
 
 _LOG = logging.getLogger(__name__)
-#: A peak this many times the noise opens the mask around it; the other where CLEAN starts from known
-#: sources: then no sidelobes of bright ones are left to open it, and it would stay too small.
-_MASK_SIGMA, _MASK_SIGMA_STARTED = 5.0, 4.0
+#: A peak this many times the noise opens the mask around it.
+_MASK_SIGMA = 5.0
+#: Where CLEAN starts from known sources, no sidelobes of bright ones are there to open it, but what errors of
+#: gains leave of them is: near sources this many times the noise, within so many beams (major axis), a
+#: lower peak does.
+_ARTEFACT_SIGMA, _ARTEFACT_BEAMS, _ARTEFACT_MASK_SIGMA = 300.0, 25.0, 3.5
 #: CLEAN is done when nothing stands out of the noise by this: hardly enough to open the mask.
 _DONE_SIGMA = 6.0
 #: The first minor cycle stops at this part of the peak …
@@ -84,8 +87,8 @@ class State:
     offsets: OffsetModel
     mask: NDArray[np.bool_]
     """Where CLEAN may look."""
-    mask_sigma: float = _MASK_SIGMA
-    """A peak this many times the noise opens it."""
+    near_bright: NDArray[np.bool_] | None = None
+    """Near bright sources that CLEAN started from; None: it started from none."""
     n_components: int = 0
     n_major_cycles: int = 0
     depth: float = _FIRST_DEPTH
@@ -216,8 +219,22 @@ class Deconvolution:
             spectra=spectra,
             offsets=offsets,
             mask=mask,
-            mask_sigma=_MASK_SIGMA_STARTED if len(points[0]) else _MASK_SIGMA,
+            near_bright=self._near_bright(points) if len(points[0]) else None,
         )
+
+    def _near_bright(self, points: Points) -> NDArray[np.bool_]:
+        """Pixels near the brightest of some points."""
+        l, m, flux = points
+        near = np.zeros((self.grid.n_pixels,) * 2, bool)
+        reach = round(_ARTEFACT_BEAMS * self._beam_pixels)
+        rows, columns = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+        disk = rows**2 + columns**2 <= reach**2
+        for k in np.flatnonzero(flux >= _ARTEFACT_SIGMA * self.expected_noise_jy):
+            x, y = (round(float(v)) for v in self.grid.pixels(l[k], m[k]))
+            top, left = max(y - reach, 0), max(x - reach, 0)
+            part = near[top : y + reach + 1, left : x + reach + 1]
+            part |= disk[top - y + reach :, left - x + reach :][: part.shape[0], : part.shape[1]]
+        return near
 
     def run(self, state: State) -> State:
         """Major cycles, until nothing stands out of the noise or another changes nothing."""
@@ -254,7 +271,10 @@ class Deconvolution:
         smoothed = self.scales.smoothed(state.residual, self.gridder.threads)
         mask = state.mask.copy()
         for image in smoothed:
-            _open_around(mask, image > state.mask_sigma * local, self._mask_reach)
+            _open_around(mask, image > _MASK_SIGMA * local, self._mask_reach)
+            if state.near_bright is not None:
+                low = state.near_bright & (image > _ARTEFACT_MASK_SIGMA * local)
+                _open_around(mask, low, self._mask_reach)
         threshold = np.multiply(local, self.options.threshold_sigma, out=local, dtype=np.float32)
         is_above = [mask & (np.abs(image) > threshold) for image in smoothed]
         peak = max(
@@ -327,7 +347,7 @@ class Deconvolution:
             spectra=spectra,
             offsets=offsets,
             mask=state.mask,
-            mask_sigma=state.mask_sigma,
+            near_bright=state.near_bright,
             n_components=n_components,
             n_major_cycles=n_major_cycles,
             depth=self._depth(state, found, residual, n_new_points=len(fitted.points[0])),
