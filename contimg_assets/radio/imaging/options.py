@@ -47,8 +47,8 @@ class ImagingOptions(Options):
     keep a part of their flux density in the residual unless a width comes near theirs."""
     seed_sigma: float | None = Field(default=None, ge=5)
     """CLEAN starts from the sources of the installed catalogue that appear this many times the expected
-    noise.  None: 20 with our own engine, which measures their places and flux densities in the visibilities
-    (a third of the time less), and nothing with the others, which take them as they are; inf: nothing."""
+    noise (inf: from nothing); None: 20 with our own engine, which measures them in the visibilities and takes
+    a third of the time less; inf with the others, which take them as they are."""
     outside_sigma: float | None = Field(default=30.0, ge=10)
     """Sources of the installed catalogue outside the image that should appear this many times the expected
     noise are looked for, and what is seen of them is taken away (our own engine only); None: only named."""
