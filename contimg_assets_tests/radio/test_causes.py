@@ -8,6 +8,14 @@ from contimg_assets.radio.limits import judge, load_limits
 from contimg_assets.radio.quality.causes import likely_causes
 
 
+def test_bright_sources_that_are_no_points_are_phases_that_moved() -> None:
+    """As measured with an ionosphere that moved by 3.6″ in five minutes; and nothing of good measurements."""
+    assert likely_causes("photometry", {"chi_squared_median": 1.2}) == ()
+    (found,) = likely_causes("photometry", {"chi_squared_median": 3.3})
+    assert "ionosphere" in found
+    assert likely_causes("photometry", {"chi_squared_median": 1.2, "flux_ratio_deviation": 0.2}) == ()
+
+
 def good() -> dict[str, Any]:
     """Numbers of an image without a fault."""
     found = {

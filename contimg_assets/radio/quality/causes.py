@@ -30,6 +30,11 @@ _MUCH_FLAGGED = 0.2
 _MANY_BAD = 0.02
 #: A strong source that appears so bright, Jy, has sidelobes over the noise.
 _VERY_STRONG_JY = 10.0
+#: Bright sources leave more than noise where phases are not the calibrator's, or moved during the group.
+_NO_POINTS = (
+    "phases that moved since the calibrator or within the group: gains, or the ionosphere "
+    "(phase_wander_deg of calibration_qa tells how much); else a dirty beam that is not the image's"
+)
 #: Noise has no more power for its weight on short spacings than this, over that on the others.
 _OF_NOISE = 1.0
 
@@ -40,13 +45,16 @@ def likely_causes(product: str, numbers: Mapping[str, Any]) -> tuple[str, ...]:
     Parameters
     ----------
     product : str
-        Images (``image_qa``) and data as converted (``measurement_set_qa``) have causes, others none.
+        Images (``image_qa``), data as converted (``measurement_set_qa``) and measurements (``photometry``)
+        have causes, others none.
     numbers : Mapping
         By name.
     """
-    if product not in ("image_qa", "measurement_set_qa"):
+    if product not in ("image_qa", "measurement_set_qa", "photometry"):
         return ()
     bad = {found.metric for found in judge(product, numbers) if found.measured and found.status != "PASS"}
+    if product == "photometry":
+        return (_NO_POINTS,) if "chi_squared_median" in bad else ()
     if product == "measurement_set_qa":
         return tuple(_of_data({name for name in bad if numbers.get(name) is not None}, numbers))
     causes: list[str] = []
