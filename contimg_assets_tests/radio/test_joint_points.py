@@ -80,6 +80,17 @@ def test_no_peaks_are_no_sources() -> None:
     assert listed(residual, cleaned=cleaned) == []
 
 
+def test_a_peak_at_the_rim_beside_blank_pixels_is_measured() -> None:
+    """A place may lie nearer to the rim, or to blanks, than the pixels that it was found on."""
+    blank = 6.0 * _dirty(8.3, 100.0) + 6.0 * _dirty(100.0, 100.0)
+    blank[:, 105:] = np.nan
+    peaks = [Peak(7.6, 100.0, 6.0, 1.0), Peak(100.0, 100.0, 6.0, 1.0)]
+    for shift in (0.0, 5.0):
+        moved = [Peak(p.x - shift, p.y, p.flux_jy, p.noise_jy) for p in peaks]
+        found = joint_fluxes(moved, BEAM, Cleaned(blank, np.zeros((N, N)), PSF), 1.0)
+        assert np.isfinite(found).all()
+
+
 @pytest.mark.parametrize("pixels", [18.0, 24.0])
 def test_points_on_one_plateau_stay_two(pixels: float) -> None:
     """30σ each, taken whole, along the major axis, farther apart than the first cut about either reaches.

@@ -22,7 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
-from contimg_assets.radio.images.gaussian_fits import Beam, Cut, Ellipse
+from contimg_assets.radio.images.gaussian_fits import Beam, Ellipse
 from contimg_assets.radio.images.resolved_sources import Cleaned, Peak
 
 #: Dirty beams are taken to this distance, in full widths: beyond are sidelobes of some per cent.
@@ -144,10 +144,14 @@ def _put_back(
 def _left(residual: NDArray[np.floating], peak: Peak, ellipse: Ellipse) -> float:
     """What a point's fit at a peak sees of the residual."""
     core = _core(ellipse, peak.x - round(peak.x), peak.y - round(peak.y))
-    cut = Cut.of(residual, peak.x, peak.y, core.shape[0] // 2)
-    # A peak was fitted there, in pixels of the image, which has no others than the residual.
-    assert cut is not None
-    return float((core * cut.pixels).sum() / (core**2).sum())
+    half, (ny, nx) = core.shape[0] // 2, residual.shape
+    x0, y0 = round(peak.x) - half, round(peak.y) - half
+    # The pixels that a place was found on are good; those about the place itself may go beyond.
+    rows, columns = (slice(max(low, 0), low + core.shape[0]) for low in (y0, x0))
+    pixels = residual[rows, columns].astype(np.float64)
+    core = core[rows.start - y0 : ny - y0, columns.start - x0 : nx - x0]
+    good = np.isfinite(pixels)
+    return float((core * pixels)[good].sum() / (core[good] ** 2).sum())
 
 
 def _without_the_low(
