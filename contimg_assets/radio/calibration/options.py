@@ -28,7 +28,7 @@ class CalibrationOptions(Options):
     calibrator's field."""
     image_field: bool = True
     """Without a ``sky_catalogue``: image the calibrator's scan, add the sources found to its model and solve
-    again, twice, if the misfit falls by it.  Takes as long as two images."""
+    again, twice, if the misfit falls by it."""
     reference_antenna: str | None = None
     """Name (1-based) of the reference antenna; None: chosen from the data."""
     minimum_snr: float = Field(default=3.0, gt=0)
