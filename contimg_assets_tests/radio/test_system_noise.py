@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.imaging.system_noise import ChannelDifferences, SystemNoise
+from contimg_assets.radio.imaging.integration_sums import IntegrationSums
+from contimg_assets.radio.imaging.system_noise import SystemNoise
 from contimg_assets.radio.imaging.visibilities import StokesI
 from contimg_assets.radio.imaging.weights import imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape
@@ -43,9 +44,13 @@ def sky(shape: GroupShape, jy: float) -> NDArray[np.complex64]:
     )
 
 
+def sums_of(shape: GroupShape) -> IntegrationSums:
+    return IntegrationSums.of(shape, np.ones(int(shape.cross.sum()), np.int64))
+
+
 def noise_of(shape: GroupShape, sefd_ratio: NDArray[np.float64], jy: float = 0.0) -> SystemNoise:
     rng = np.random.default_rng(5)
-    differences = ChannelDifferences.of(shape)
+    sums = sums_of(shape)
     one, two = (np.searchsorted(shape.antennas, ids) for ids in (shape.antenna_1, shape.antenna_2))
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
     scale = (sigma * np.sqrt(sefd_ratio[one] * sefd_ratio[two]))[:, None, None]
@@ -59,8 +64,8 @@ def noise_of(shape: GroupShape, sefd_ratio: NDArray[np.float64], jy: float = 0.0
         data[flags] = 1e6
         # Interference that no flag has, on one baseline.
         data[(one == 1) & (two == 5), 10:20, 0] += 500 * (-1) ** t * np.arange(10)
-        differences.add(data, flags)
-    return differences.system_noise()
+        sums.add(t, data, flags)
+    return sums.differences.system_noise(shape)
 
 
 @pytest.mark.parametrize("n_polarisations", [1, 2, 4])
@@ -84,9 +89,9 @@ def test_a_bright_sky_is_no_noise() -> None:
 def test_data_without_noise_tell_none() -> None:
     """Simulated ones, or a model: the nominal noise stands."""
     shape = shape_of(2)
-    differences = ChannelDifferences.of(shape)
-    differences.add(sky(shape, 80.0), np.zeros(shape.data_shape[1:], bool))
-    found = differences.system_noise()
+    sums = sums_of(shape)
+    sums.add(0, sky(shape, 80.0), np.zeros(shape.data_shape[1:], bool))
+    found = sums.differences.system_noise(shape)
     assert not found.measured
     assert np.all(found.sefd_ratio == 1.0)
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.images.grid import ARCSEC, ImageGrid
+from contimg_assets.radio.imaging.integration_sums import slots
 from contimg_assets.radio.imaging.options import ImagingOptions
-from contimg_assets.radio.imaging.visibilities import StokesI, channels_to_average, slots, unflagged
+from contimg_assets.radio.imaging.visibilities import StokesI, channels_to_average, unflagged
 from contimg_assets.radio.imaging.weights import Weights, imaging_weights
 from contimg_assets.radio.measurement_set import GroupShape
 

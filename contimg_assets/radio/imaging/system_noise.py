@@ -4,13 +4,13 @@ XX less YY has no unpolarised sky, and what calibration left of it differs littl
 channels: the difference of such differences is noise.  So antennas that are noisier than the others weigh
 less, and the noise that is expected of an image is that of the data, not of a nominal system.
 
-Belongs here: sums over the data, and what they tell.  Does not belong here: weights (``weights.py``).
+Belongs here: what differences tell.  Does not belong here: the pass over the data that collects them
+(``integration_sums.py``), or weights (``weights.py``).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,28 +25,6 @@ _FEWEST_PAIRS = 32
 _LEAST_VARIANCE = 0.1
 #: Antennas with this many times the noise of the array are named.
 _NOISY = 2.0
-
-
-@numba.njit(cache=True, parallel=True, nogil=True)
-def _add_squares(
-    data: NDArray[np.complex64],
-    flags: NDArray[np.bool_],
-    rows: NDArray[np.int64],
-    squares: NDArray[np.float64],
-    pairs: NDArray[np.int64],
-) -> None:
-    last = data.shape[2] - 1
-    for b in numba.prange(len(rows)):
-        row = rows[b]
-        for f in range(0, data.shape[1] - 1, 2):
-            # The first and the last are XX and YY with two polarisations and with four.
-            if flags[row, f, 0] or flags[row, f + 1, 0] or flags[row, f, last] or flags[row, f + 1, last]:
-                continue
-            step = data[row, f, 0] - data[row, f + 1, 0]
-            if last > 0:
-                step -= data[row, f, last] - data[row, f + 1, last]
-            squares[b] += step.real * step.real + step.imag * step.imag
-            pairs[b] += 1
 
 
 @dataclass(frozen=True)
@@ -86,34 +64,29 @@ class SystemNoise:
 
 @dataclass(frozen=True)
 class ChannelDifferences:
-    """Squares of a group's channel differences, baseline by baseline."""
+    """Squares of differences of channels, baseline by baseline of the cross-correlations.
 
-    shape: GroupShape
-    rows: NDArray[np.int64]
-    """Of the baselines that count, within an integration."""
+    A difference is that of XX − YY (or of the one polarisation that there is) between two neighbours.
+    """
+
     squares: NDArray[np.float64]
     pairs: NDArray[np.int64]
 
     @classmethod
-    def of(cls, shape: GroupShape) -> "ChannelDifferences":
+    def of(cls, n_cross: int) -> "ChannelDifferences":
         """None yet."""
-        rows = np.flatnonzero(shape.cross)
-        return cls(shape, rows, np.zeros(len(rows)), np.zeros(len(rows), np.int64))
+        return cls(np.zeros(n_cross), np.zeros(n_cross, np.int64))
 
-    def add(self, data: NDArray[np.complex64], flags: NDArray[np.bool_]) -> None:
-        """Add an integration, shape (n_baselines, n_channels, n_polarisations), calibrated."""
-        _add_squares(data, flags, self.rows, self.squares, self.pairs)
-
-    def system_noise(self) -> SystemNoise:
-        """What they come to."""
-        shape, antennas = self.shape, self.shape.antennas
+    def system_noise(self, shape: GroupShape) -> SystemNoise:
+        """What they come to in a group."""
+        antennas, cross = shape.antennas, shape.cross
         sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
         # Of two parts, two channels and one or two polarisations.
         expected = 4.0 * min(2, shape.n_polarisations) * sigma**2
         known = self.pairs >= _FEWEST_PAIRS
         ratios = np.full((len(antennas), len(antennas)), np.nan)
         one, two = (
-            np.searchsorted(antennas, ids[self.rows][known]) for ids in (shape.antenna_1, shape.antenna_2)
+            np.searchsorted(antennas, ids[cross][known]) for ids in (shape.antenna_1, shape.antenna_2)
         )
         ratios[one, two] = ratios[two, one] = self.squares[known] / (expected * self.pairs[known])
         told = np.flatnonzero(np.isfinite(ratios).any(axis=1))

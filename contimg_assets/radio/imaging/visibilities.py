@@ -7,7 +7,6 @@ shorter than the longest, and what smears a long one away leaves a short one who
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
@@ -15,7 +14,8 @@ from scipy.constants import c as SPEED_OF_LIGHT
 from contimg_assets.radio import phasing
 from contimg_assets.radio.corrections.corrections import Corrections
 from contimg_assets.radio.errors import ImagingError
-from contimg_assets.radio.imaging.system_noise import ChannelDifferences, SystemNoise
+from contimg_assets.radio.imaging.integration_sums import IntegrationSums, slots
+from contimg_assets.radio.imaging.system_noise import SystemNoise
 from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.model_visibilities import model_visibilities
 from contimg_assets.radio.prefetch import prefetch
@@ -96,42 +96,10 @@ def channels_to_average(
     return np.where((longest >= uv_range[0]) & (shortest <= uv_range[1]), factors, 0)
 
 
-def slots(shape: GroupShape, factors: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Averaged channels of each baseline, shape (n_cross,)."""
-    return np.where(factors > 0, shape.n_channels // np.maximum(factors, 1), 0)
-
-
 def baselines_m(shape: GroupShape) -> NDArray[np.float64]:
     """Position of antenna 2 less that of antenna 1, meridian frame, m, shape (n_cross, 3)."""
     positions, cross = phasing.to_meridian_frame(shape.antenna_positions), shape.cross
     return positions[shape.antenna_2[cross]] - positions[shape.antenna_1[cross]]
-
-
-@numba.njit(cache=True, parallel=True, nogil=True)
-def _average(
-    data: NDArray[np.complex64],
-    flags: NDArray[np.bool_],
-    rows: NDArray[np.int64],
-    factors: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    values: NDArray[np.complex64],
-    counts: NDArray[np.float32],
-) -> None:
-    last = data.shape[2] - 1
-    for b in numba.prange(len(rows)):
-        row, factor = rows[b], factors[b]
-        for slot in range(starts[b + 1] - starts[b]):
-            total, number = 0j, 0
-            for f in range(slot * factor, (slot + 1) * factor):
-                # The first and the last are XX and YY with two polarisations and with four.
-                if not flags[row, f, 0]:
-                    total += data[row, f, 0]
-                    number += 1
-                if not flags[row, f, last]:
-                    total += data[row, f, last]
-                    number += 1
-            counts[starts[b] + slot] = number
-            values[starts[b] + slot] = total / max(number, 1)
 
 
 def read_stokes_i(
@@ -167,13 +135,8 @@ def read_stokes_i(
     """
     from casacore.tables import table
 
-    rows = np.flatnonzero(shape.cross)
-    starts = np.concatenate([[0], np.cumsum(slots(shape, factors))])
-    values = np.zeros((shape.n_times, int(starts[-1])), np.complex64)
-    counts = np.zeros(values.shape, np.float32)
-    differences = ChannelDifferences.of(shape)
+    sums = IntegrationSums.of(shape, factors, None if corrections is None else corrections.jones)
     one = shape.data_shape[1:]
-    hands = [0, one[-1] - 1]
     buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
     with table(str(shape.path), ack=False) as main:
 
@@ -186,22 +149,18 @@ def read_stokes_i(
             return data, flags
 
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
-            used = (data, flags) if corrections is None else corrections.jones.apply(t, data, flags)
-            if less:
-                now = replace(shape, times_jd=shape.times_jd[t : t + 1])
-                used[0][..., hands] -= model_visibilities(now, less)[0][..., None]
-            _average(*used, rows, factors, starts, values[t], counts[t])
-            differences.add(*used)
-    samples = float(counts.sum(dtype=np.float64))
+            now = replace(shape, times_jd=shape.times_jd[t : t + 1])
+            sums.add(t, data, flags, model_visibilities(now, less)[0] if less else None)
+    samples = float(sums.counts.sum(dtype=np.float64))
     if samples == 0:
         raise ImagingError(f"{shape.path}: every visibility is flagged; there is nothing to image")
     n_samples = shape.n_times * np.count_nonzero(factors) * shape.n_channels * min(2, shape.n_polarisations)
-    noise = differences.system_noise()
-    variance = noise.variance(shape.antenna_1[rows], shape.antenna_2[rows])
+    noise = sums.differences.system_noise(shape)
+    variance = noise.variance(shape.antenna_1[shape.cross], shape.antenna_2[shape.cross])
     return StokesI(
         *_layout(shape, factors),
-        values.reshape(-1),
-        counts.reshape(-1),
+        sums.values.reshape(-1),
+        sums.counts.reshape(-1),
         shape.n_times,
         1.0 - samples / n_samples,
         noise,
