@@ -18,6 +18,8 @@ from contimg_assets.radio.measurement_set import GroupShape
 
 #: Frequency bins in which the sums of weights are kept: the beam's averages need no more.
 _BAND_BINS = 16
+#: Visibilities are worked on in so many parts, each with a grid of its own, however many cores there are.
+_PARTS = 4
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,15 @@ def _cell_of(u: float, v: float, cell: float, half: int) -> tuple[int, int]:
     return round(u / cell), round(v / cell) + half
 
 
-@numba.njit(cache=True)
-def _extent(uvw: NDArray[np.float64]) -> float:
-    """The largest |u| or |v|."""
-    largest = 0.0
-    for r in range(len(uvw)):
-        largest = max(largest, abs(uvw[r, 0]), abs(uvw[r, 1]))
-    return largest
+@numba.njit(cache=True, parallel=True)
+def _extents(uvw: NDArray[np.float64], largest: NDArray[np.float64]) -> None:
+    """The largest |u| or |v| of each part of the visibilities."""
+    parts, n = len(largest), len(uvw)
+    for part in numba.prange(parts):
+        most = 0.0
+        for r in range(part * n // parts, (part + 1) * n // parts):
+            most = max(most, abs(uvw[r, 0]), abs(uvw[r, 1]))
+        largest[part] = most
 
 
 @numba.njit(cache=True, inline="always")
@@ -66,27 +70,31 @@ def _counts_at(
     return counts[r] if squares[0] <= square <= squares[1] else np.float32(0)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
 def _fill(
     uvw: NDArray[np.float64],
     counts: NDArray[np.float32],
     variance: NDArray[np.float32],
     squares: tuple[float, float],
     cell: float,
-    grid: NDArray[np.float64],
-) -> float:
-    half = grid.shape[1] // 2
-    samples = 0.0
-    for r in range(len(counts)):
-        n = _counts_at(uvw, counts, r, squares)
-        if n > 0:
-            i, j = _cell_of(uvw[r, 0], uvw[r, 1], cell, half)
-            grid[i, j] += n / variance[r % len(variance)]
-            samples += float(n)
-    return samples
+    grids: NDArray[np.float64],
+    samples: NDArray[np.float64],
+) -> None:
+    """Add up what each cell holds, a grid for each part of the integrations, and count samples."""
+    parts, half, n_slots = len(grids), grids.shape[2] // 2, len(variance)
+    n_times = len(counts) // n_slots
+    for part in numba.prange(parts):
+        for t in range(part * n_times // parts, (part + 1) * n_times // parts):
+            for slot in range(n_slots):
+                r = t * n_slots + slot
+                n = _counts_at(uvw, counts, r, squares)
+                if n > 0:
+                    i, j = _cell_of(uvw[r, 0], uvw[r, 1], cell, half)
+                    grids[part, i, j] += n / variance[slot]
+                    samples[part] += n
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
 def _weigh(
     uvw: NDArray[np.float64],
     counts: NDArray[np.float32],
@@ -97,24 +105,28 @@ def _weigh(
     offset: float,
     slope: float,
     out: NDArray[np.float32],
-) -> tuple[float, float, float, float, float]:
-    half = grid.shape[1] // 2
-    measured, nominal, uu, uv, vv = 0.0, 0.0, 0.0, 0.0, 0.0
-    for r in range(len(counts)):
-        n = _counts_at(uvw, counts, r, squares)
-        if n > 0:
-            u, v = uvw[r, 0], uvw[r, 1]
-            i, j = _cell_of(u, v, cell, half)
-            of_one = variance[r % len(variance)]
-            w = n / of_one / (offset + slope * grid[i, j])
-            out[r] = w
-            # The mean of n samples has a variance of one over n.
-            measured += w * w * of_one / n
-            nominal += w * w / n
-            uu += w * u * u
-            uv += w * u * v
-            vv += w * v * v
-    return measured, nominal, uu, uv, vv
+    sums: NDArray[np.float64],
+) -> None:
+    """Weights, and sums by integration: of the noise's variance, of the nominal one's, of uu, uv and vv."""
+    half, n_slots = grid.shape[1] // 2, len(variance)
+    for t in numba.prange(len(sums)):
+        measured, nominal, uu, uv, vv = 0.0, 0.0, 0.0, 0.0, 0.0
+        for slot in range(n_slots):
+            r = t * n_slots + slot
+            n = _counts_at(uvw, counts, r, squares)
+            if n > 0:
+                u, v = uvw[r, 0], uvw[r, 1]
+                i, j = _cell_of(u, v, cell, half)
+                of_one = variance[slot]
+                w = n / of_one / (offset + slope * grid[i, j])
+                out[r] = w
+                # The mean of n samples has a variance of one over n.
+                measured += w * w * of_one / n
+                nominal += w * w / n
+                uu += w * u * u
+                uv += w * u * v
+                vv += w * v * v
+        sums[t] = measured, nominal, uu, uv, vv
 
 
 def imaging_weights(
@@ -150,12 +162,15 @@ def imaging_weights(
     """
     squares = float(uv_range[0]) ** 2, float(uv_range[1]) ** 2
     cell = 1.0 / field_rad
-    extent = int(np.ceil(_extent(data.uvw) / cell)) + 2
-    grid = np.zeros((extent, 2 * extent + 1))
+    largest, samples = np.zeros(_PARTS), np.zeros(_PARTS)
+    _extents(data.uvw, largest)
+    extent = int(np.ceil(largest.max() / cell)) + 2
+    grids = np.zeros((_PARTS, extent, 2 * extent + 1))
     variance = data.variance
     if variance is None:
         variance = np.ones(len(data.frequencies_hz), np.float32)
-    n_visibilities = _fill(data.uvw, data.counts, variance, squares, cell, grid)
+    _fill(data.uvw, data.counts, variance, squares, cell, grids, samples)
+    n_visibilities, grid = samples.sum(), grids.sum(axis=0)
     if n_visibilities == 0:
         raise ImagingError(f"{shape.path}: no visibility has a baseline of {uv_range} wavelengths")
     if weighting == "natural":
@@ -165,9 +180,9 @@ def imaging_weights(
     else:
         offset, slope = 1.0, (5.0 * 10.0**-robust) ** 2 / (float((grid**2).sum()) / float(grid.sum()))
     values = np.zeros(data.counts.shape, np.float32)
-    measured, nominal, uu, uv, vv = _weigh(
-        data.uvw, data.counts, variance, squares, cell, grid, offset, slope, values
-    )
+    sums = np.zeros((data.n_times, 5))
+    _weigh(data.uvw, data.counts, variance, squares, cell, grid, offset, slope, values, sums)
+    measured, nominal, uu, uv, vv = sums.sum(axis=0)
     bins, centres = _by_frequency(data, values)
     total = float(bins.sum())
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
