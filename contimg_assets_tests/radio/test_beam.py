@@ -15,8 +15,11 @@ from scipy.special import j0
 
 from contimg_assets.radio import beam, phasing, telescope
 from contimg_assets.radio.images.grid import ImageGrid
-from contimg_assets.radio.imaging.beam_image import drift_beam
+from contimg_assets.radio.imaging.beam_image import drift_beam, image_frequency_hz, typical_response
+from contimg_assets.radio.imaging.drift import response
+from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 from contimg_assets_tests.radio.independent import LIGHT, airy
 
 HZ = 1.4e9
@@ -138,3 +141,28 @@ def test_the_beam_image_is_what_each_pixel_sees_while_it_drifts(dec_deg: float) 
     assert np.abs(image[y, x] - expected).max() < 1e-4
     # The rim is a different number altogether: the test covers the whole fall of the beam.
     assert expected.min() < 0.12 < 0.9 < expected.max()
+
+
+def test_an_image_over_its_beam_has_the_flux_densities_of_its_frequency() -> None:
+    """Sources of the typical spectrum, from the axis to a tenth of the beam, with uneven weights.
+
+    Every channel and every integration by itself.  2e-4: bins of the band.  Without the spectrum in
+    the beam it would be 0.5 % at the rim.
+    """
+    rng = np.random.default_rng(4)
+    shape = shape_of(16.27, 24, telescope.band_frequencies(8))
+    by_time = rng.uniform(0.2, 1.0, (24, 128))
+    by_time[:, 40:60] = 0.0
+    nothing = np.zeros(0, np.float32)
+    weights = Weights(nothing, 1.0, 1.0, by_time, shape.frequencies_hz, 0, 1.0)
+    grid = ImageGrid(400, 3600 * 6.0 / 400)
+    over = typical_response(shape, weights, grid)
+    rows, columns = np.full(30, 200), np.arange(200, 380, 6)  # to 2.6°
+    l, m = grid.directions(columns, rows)
+    index = np.full(30, TYPICAL_SPECTRAL_INDEX)
+    seen = response(shape, l, m, shape.frequencies_hz, image_frequency_hz(weights), index)
+    image = np.einsum("stf,tf->s", seen, by_time) / by_time.sum()
+    assert image.min() < 0.1 < 0.95 < image.max()
+    assert np.abs(image / over[rows, columns] - 1).max() < 2e-4
+    flat = np.einsum("stf,tf->s", response(shape, l, m, shape.frequencies_hz, 1.4e9, 0 * index), by_time)
+    assert (image / flat * by_time.sum())[-1] > 1.004

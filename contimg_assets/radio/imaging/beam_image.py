@@ -1,11 +1,20 @@
-"""The primary beam of a drift scan as an image: averaged as the data are."""
+"""The primary beam of a drift scan as an image: averaged as the data are, for a typical spectrum.
+
+An image is the mean over the band of what sources show through the beam.  Both fall with frequency, and
+the mean of their product is not the product of their means: they are 0.1 % apart at the centre, and 0.6 %
+where the beam is a tenth.  So the beam by which an image is divided is the mean over the band of the beam
+times the typical spectrum, and the image's frequency is that at which such a source has the mean of its
+flux densities.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RectBivariateSpline
 
 from contimg_assets.radio.images.grid import ImageGrid
+from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX
 
 #: Points of the coarse grid along an axis: 3′ at 3.5°, against a beam of 160′
 #: (spline error below 1e-6).
@@ -32,6 +41,28 @@ def power_towards(
     """
     directions = np.einsum("si,tij->tsj", local, shape.axes())
     return shape.beam.drifting_power(directions, shape.declination_rad, frequencies_hz)
+
+
+def image_frequency_hz(weights: Weights) -> float:
+    """Frequency of an image's flux densities, for sources of the typical spectrum.
+
+    At it such a source is as bright as in the weighted mean over the band.
+    """
+    by_bin, mean_hz = weights.by_time_frequency.sum(axis=0), float(weights.bin_frequencies_hz.mean())
+    spectrum = (weights.bin_frequencies_hz / mean_hz) ** TYPICAL_SPECTRAL_INDEX
+    return mean_hz * float(np.average(spectrum, weights=by_bin)) ** (1.0 / TYPICAL_SPECTRAL_INDEX)
+
+
+def typical_response(shape: GroupShape, weights: Weights, grid: ImageGrid) -> NDArray[np.float32]:
+    """What an image shows of sources of the typical spectrum, over their flux densities at its frequency.
+
+    Returns
+    -------
+    ndarray, float32, shape (n_pixels, n_pixels)
+    """
+    frequencies_hz = weights.bin_frequencies_hz
+    spectrum = (frequencies_hz / image_frequency_hz(weights)) ** TYPICAL_SPECTRAL_INDEX
+    return drift_beam(shape, frequencies_hz, weights.by_time_frequency * spectrum, grid)
 
 
 def drift_beam(

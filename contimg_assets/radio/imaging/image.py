@@ -22,7 +22,7 @@ from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.provenance import commented
 from contimg_assets.radio.images.source_finding import ImagePlane
-from contimg_assets.radio.imaging.beam_image import drift_beam
+from contimg_assets.radio.imaging.beam_image import image_frequency_hz, typical_response
 from contimg_assets.radio.imaging.engine import EngineImages, Spectrum
 from contimg_assets.radio.imaging.gridder import Gridder
 from contimg_assets.radio.imaging.injection import inject_into_visibilities
@@ -34,7 +34,6 @@ from contimg_assets.radio.imaging.start_model import (
     outlier_sources,
 )
 from contimg_assets.radio.imaging.system_noise import SystemNoise
-from contimg_assets.radio.imaging.weights import Weights
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 from contimg_assets.radio.strong_sources import StrongSource, strong_sources
 
@@ -141,14 +140,9 @@ def _images(imaging: Prepared) -> tuple[EngineImages, NDArray[np.float32]]:
     result, weights = imaging.run(imaging.data.values), imaging.weights
     if not np.isfinite(result.image).all():
         raise ImagingError(f"{imaging.ms}: {imaging.options.engine} made an image that is not finite")
-    power = drift_beam(imaging.shape, weights.bin_frequencies_hz, weights.by_time_frequency, imaging.grid)
+    power = typical_response(imaging.shape, weights, imaging.grid)
     power *= imaging.smearing.over(imaging.grid)
     return result, power
-
-
-def _frequency_hz(weights: Weights) -> float:
-    """Weighted mean frequency of an image."""
-    return float(np.average(weights.bin_frequencies_hz, weights=weights.by_time_frequency.sum(axis=0)))
 
 
 def _settings(imaging: Prepared) -> dict[str, Any]:
@@ -174,7 +168,7 @@ def _header(
         shape,
         imaging.grid,
         result.beam,
-        frequency_hz=_frequency_hz(weights),
+        frequency_hz=image_frequency_hz(weights),
         bandwidth_hz=band * float(np.ptp(used) + 1) / len(weights.bin_frequencies_hz),
         settings=settings,
         numbers={
@@ -237,7 +231,7 @@ def _numbers(imaging: Prepared, result: EngineImages) -> dict[str, Any]:
         "n_visibilities": weights.n_visibilities,
         "n_pixels": imaging.grid.n_pixels,
         "cell_arcsec": imaging.grid.cell_arcsec,
-        "frequency_mhz": _frequency_hz(weights) / 1e6,
+        "frequency_mhz": image_frequency_hz(weights) / 1e6,
         "n_iterations": result.n_iterations,
         "n_major_cycles": result.n_major_cycles,
         "n_seeds": len(imaging.start),
@@ -250,7 +244,7 @@ def _strong_sources(imaging: Prepared) -> list[StrongSource]:
     """The Sun and its like, where they may show in the sidelobes of the dishes."""
     shape = imaging.shape
     mjd = float(shape.times_jd.mean()) - phasing.JD_OF_MJD_0
-    return strong_sources(mjd, shape.declination_rad, _frequency_hz(imaging.weights))
+    return strong_sources(mjd, shape.declination_rad, image_frequency_hz(imaging.weights))
 
 
 def _outlier_numbers(imaging: Prepared, result: EngineImages) -> list[dict[str, Any]]:

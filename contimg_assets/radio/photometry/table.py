@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "dec_deg": ("float64", "deg", "ICRS declination that was measured at"),
     "group": ("text", "", "observation group"),
     "mjd": ("float64", "d", "middle of the group, UTC"),
-    "frequency_mhz": ("float32", "MHz", "weighted mean frequency of the image"),
+    "frequency_mhz": ("float32", "MHz", "frequency of the image, for a typical spectrum"),
     "apparent_jy": ("float32", "Jy", "flux density of a point there, not divided by the beam"),
     "apparent_error_jy": ("float32", "Jy", "its standard error, from the noise alone"),
     "beam": ("float32", "", "primary beam, averaged over the drift"),
