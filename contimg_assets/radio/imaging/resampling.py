@@ -22,6 +22,8 @@ OVERSAMPLING = 1.4
 _BETA = np.pi * np.sqrt((TAPS / OVERSAMPLING * (OVERSAMPLING - 0.5)) ** 2 - 0.8)
 #: Places between two pixels at which the weights are kept; linear in between.
 _PLACES = 512
+#: Indices without a sign: of others each use asks whether it counts from the end, which costs an eighth.
+_TAPS, _BEFORE, _ONE = np.uintp(TAPS), np.uintp(TAPS // 2 - 1), np.uintp(1)
 
 
 def kernel_transform(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,17 +85,17 @@ def resample_sheared(
             l = (centre - column) * cell
             n1 = sheared_depth(l, m, 0.0, 0.0)
             x, y = middle + (l + a * n1) / coarse_cell, middle + (m + b * n1) / coarse_cell
-            i, j = int(x), int(y)
+            i, j = np.uintp(x), np.uintp(y)
             at_x, at_y = (x - i) * places, (y - j) * places
-            p, q = int(at_x), int(at_y)
+            p, q = np.uintp(at_x), np.uintp(at_y)
             part_x, part_y = np.float32(at_x - p), np.float32(at_y - q)
-            i -= TAPS // 2 - 1
-            j -= TAPS // 2 - 1
+            i -= _BEFORE
+            j -= _BEFORE
             total = np.float32(0)
-            for g in range(TAPS):
+            for g in range(_TAPS):
                 line = np.float32(0)
-                for h in range(TAPS):
-                    weight = table[p, h] + part_x * (table[p + 1, h] - table[p, h])
+                for h in range(_TAPS):
+                    weight = table[p, h] + part_x * (table[p + _ONE, h] - table[p, h])
                     line += weight * coarse[j + g, i + h]
-                total += (table[q, g] + part_y * (table[q + 1, g] - table[q, g])) * line
+                total += (table[q, g] + part_y * (table[q + _ONE, g] - table[q, g])) * line
             out[row, column] = total
