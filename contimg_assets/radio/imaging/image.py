@@ -4,6 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,8 @@ from contimg_assets.radio.imaging.model_data import Components, write_components
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.planes import Made, planes_of, write_planes
 from contimg_assets.radio.imaging.prepared import Prepared, prepare
-from contimg_assets.radio.imaging.start_model import (
-    outlier_sources,
-)
+from contimg_assets.radio.imaging.smearing import Smearing
+from contimg_assets.radio.imaging.start_model import outlier_sources
 from contimg_assets.radio.imaging.system_noise import SystemNoise
 from contimg_assets.radio.sky import TYPICAL_SPECTRAL_INDEX, Source
 from contimg_assets.radio.strong_sources import StrongSource, strong_sources
@@ -137,12 +137,20 @@ def make_planes(imaging: Prepared) -> dict[str, ImagePlane]:
 
 def _images(imaging: Prepared) -> tuple[EngineImages, NDArray[np.float32]]:
     """What the engine makes, and the primary beam; ImagingError if it made no numbers."""
-    result, weights = imaging.run(imaging.data.values), imaging.weights
+    with ThreadPoolExecutor(1) as beside:
+        # One core's work: it takes the time in which the engine has none for the others.
+        power = beside.submit(_response, imaging, imaging.smearing)
+        result = imaging.run(imaging.data.values)
     if not np.isfinite(result.image).all():
         raise ImagingError(f"{imaging.ms}: {imaging.options.engine} made an image that is not finite")
-    power = typical_response(imaging.shape, weights, imaging.grid)
-    power *= imaging.smearing.over(imaging.grid)
-    return result, power
+    return result, power.result()
+
+
+def _response(imaging: Prepared, smearing: Smearing) -> NDArray[np.float32]:
+    """What the image shows of sources, over their flux densities."""
+    power = typical_response(imaging.shape, imaging.weights, imaging.grid)
+    power *= smearing.over(imaging.grid)
+    return power
 
 
 def _settings(imaging: Prepared) -> dict[str, Any]:

@@ -270,16 +270,14 @@ class Deconvolution:
         local = np.maximum(noise_map(state.residual, self._beam_pixels), np.float32(expected))
         smoothed = self.scales.smoothed(state.residual, self.gridder.threads)
         mask = state.mask.copy()
+        near = np.zeros((0, 0), np.bool_) if state.near_bright is None else state.near_bright
         for image in smoothed:
-            _open_around(mask, image > _MASK_SIGMA * local, self._mask_reach)
-            if state.near_bright is not None:
-                low = state.near_bright & (image > _ARTEFACT_MASK_SIGMA * local)
-                _open_around(mask, low, self._mask_reach)
+            _open_at_peaks(mask, image, local, near, self._mask_reach)
         threshold = np.multiply(local, self.options.threshold_sigma, out=local, dtype=np.float32)
-        is_above = [mask & (np.abs(image) > threshold) for image in smoothed]
+        is_above = [np.empty(mask.shape, np.bool_) for _ in smoothed]
         peak = max(
-            (float(np.abs(i[a]).max()) for i, a in zip(smoothed, is_above, strict=True) if a.any()),
-            default=0.0,
+            _look_above(image, threshold, mask, above)
+            for image, above in zip(smoothed, is_above, strict=True)
         )
         _LOG.info(
             "major cycle %d: noise %.3g, peak %.4g Jy/beam, %d components, next to %.2g of the peak",
@@ -386,11 +384,57 @@ class Deconvolution:
         return float(np.clip(_DEPTH_OF_ERROR * error, *_DEPTHS))
 
 
+@numba.njit(cache=True, inline="always")
+def _open_square(mask: NDArray[np.bool_], y: int, x: int, reach: int) -> None:
+    mask[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = True
+
+
 @numba.njit(cache=True)
-def _open_around(mask: NDArray[np.bool_], peaks: NDArray[np.bool_], reach: int) -> None:
+def _open_around(mask: NDArray[np.bool_], places: NDArray[np.bool_], reach: int) -> None:
     """Open the squares of a mask around some pixels."""
-    ny, nx = peaks.shape
+    ny, nx = places.shape
     for y in range(ny):
         for x in range(nx):
-            if peaks[y, x]:
-                mask[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = True
+            if places[y, x]:
+                _open_square(mask, y, x, reach)
+
+
+@numba.njit(cache=True, parallel=True)
+def _open_at_peaks(
+    mask: NDArray[np.bool_],
+    image: NDArray[np.float32],
+    local: NDArray[np.float32],
+    near_bright: NDArray[np.bool_],
+    reach: int,
+) -> None:
+    """Open the squares of a mask around what stands out of the local noise.
+
+    ``near_bright`` is empty where there is none.  Squares of two rows may be opened at once: either says the
+    same.
+    """
+    ny, nx = image.shape
+    is_lower = len(near_bright) > 0
+    for y in numba.prange(ny):
+        for x in range(nx):
+            sigma = _ARTEFACT_MASK_SIGMA if is_lower and near_bright[y, x] else _MASK_SIGMA
+            if image[y, x] > np.float32(sigma) * local[y, x]:
+                _open_square(mask, y, x, reach)
+
+
+@numba.njit(cache=True, parallel=True)
+def _look_above(
+    image: NDArray[np.float32],
+    threshold: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    is_above: NDArray[np.bool_],
+) -> float:
+    """Which pixels of a mask are above the threshold, and how far from zero the farthest of them is."""
+    ny, nx = image.shape
+    peaks = np.zeros(ny, np.float32)
+    for y in numba.prange(ny):
+        for x in range(nx):
+            height = abs(image[y, x])
+            is_above[y, x] = mask[y, x] and height > threshold[y, x]
+            if is_above[y, x]:
+                peaks[y] = max(peaks[y], height)
+    return peaks.max()

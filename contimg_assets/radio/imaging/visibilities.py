@@ -7,6 +7,7 @@ shorter than the longest, and what smears a long one away leaves a short one who
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.constants import c as SPEED_OF_LIGHT
@@ -176,6 +177,20 @@ def unflagged(shape: GroupShape, factors: NDArray[np.int64]) -> StokesI:
     return StokesI(uvw, frequencies, np.zeros(len(counts), np.complex64), counts, shape.n_times)
 
 
+@numba.njit(cache=True, parallel=True)
+def _in_wavelengths(
+    baselines: NDArray[np.float64],
+    of_slot: NDArray[np.int64],
+    per_metre: NDArray[np.float64],
+    uvw: NDArray[np.float64],
+) -> None:
+    """uvw of each slot, from those of baselines, m, shape (n_times, n_baselines, 3)."""
+    for t in numba.prange(len(uvw)):
+        for slot in range(len(of_slot)):
+            for k in range(3):
+                uvw[t, slot, k] = baselines[t, of_slot[slot], k] * per_metre[slot]
+
+
 def _layout(shape: GroupShape, factors: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """uvw of every averaged visibility, wavelengths, and the frequency of each slot, Hz."""
     baselines = baselines_m(shape)
@@ -183,6 +198,5 @@ def _layout(shape: GroupShape, factors: NDArray[np.int64]) -> tuple[NDArray[np.f
     means = {k: shape.frequencies_hz.reshape(-1, k).mean(axis=1) for k in np.unique(factors[factors > 0])}
     frequencies = np.concatenate([means[k] for k in factors[factors > 0]])
     uvw = np.empty((shape.n_times, len(of_slot), 3))
-    for t, axes in enumerate(shape.axes()):
-        np.multiply((baselines @ axes.T)[of_slot], (frequencies / SPEED_OF_LIGHT)[:, None], out=uvw[t])
+    _in_wavelengths(baselines @ shape.axes().swapaxes(1, 2), of_slot, frequencies / SPEED_OF_LIGHT, uvw)
     return uvw.reshape(-1, 3), frequencies
