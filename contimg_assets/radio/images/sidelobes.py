@@ -8,13 +8,12 @@ how large the positive ones are (as in Serra, Jurek & Flöer 2012, PASA 29, 296,
 for line sources).
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from contimg_assets.radio.images.source_finding import ImagePlane, find_peaks
+from contimg_assets.radio.images.peaks import find_peaks
+from contimg_assets.radio.images.source_finding import ImagePlane
 
 #: Sources over this many times the noise have sidelobes that matter: calibration is good to a few hundredths.
 _BRIGHT_SIGMA = 100.0
@@ -51,7 +50,7 @@ def negative_peaks(
     n_sigma, least_power : float
         As for the source list.
     """
-    found = find_peaks(replace(plane, pixels=-plane.pixels), noise, n_sigma)
+    found = find_peaks(plane, noise, n_sigma, negative=True)
     found = found[power[found[:, 1], found[:, 0]] >= least_power]
     for place in bright_peaks(plane, noise):
         found = found[np.hypot(*(found - place).T) > plane.major_pixels]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
 from contimg_assets.radio import beam
 from contimg_assets.radio.catalogues.options import CatalogueOptions
@@ -16,22 +17,21 @@ from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.crossmatch import Comparison, compare_with_survey
 from contimg_assets.radio.images.injection import Recovery, inject_and_recover
 from contimg_assets.radio.images.planes import image_name, plane_file, plane_header
-from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.sidelobes import negative_peaks
 from contimg_assets.radio.images.source_finding import (
     LEAST_POWER,
     SOURCE_SIGMA,
     Found,
     ImagePlane,
-    find_sources,
     read_planes,
 )
-from contimg_assets.radio.images.source_table import source_table
+from contimg_assets.radio.images.source_table import listed_sources, read_source_table
 from contimg_assets.radio.quality.artefacts import (
     around_bright,
     beam_shape,
     short_spacing_excess,
     stripe_fraction,
+    white_cells,
 )
 from contimg_assets.radio.quality.causes import STRONG
 from contimg_assets.radio.quality.confusion import confusion_numbers
@@ -83,8 +83,7 @@ def image_numbers(
         If a product is not there.
     """
     stem = image_name(folder)
-    kinds = ("image", "pb", "residual", "model", "psf", "noise")
-    planes = read_planes(folder, stem, kinds)
+    planes = read_planes(folder, stem, ("image", "pb", "residual", "psf", "noise"))
     if planes["psf"].pixels.shape != planes["image"].pixels.shape:
         raise MissingInputError(
             f"{folder}: the planes were compressed, and of the dirty beam only the middle was kept; "
@@ -104,12 +103,14 @@ def image_numbers(
     numbers |= _known_numbers(summary)
     # Where sources were put into the visibilities too.
     numbers |= {key: value for key, value in summary.items() if key.startswith("cleaned_")}
-    sources: list[Found] = []
+    # Of the planes as they were before any was compressed.
+    table = read_source_table(folder, stem)
     recovery, comparison = None, None
     # A blank or constant image has nothing more to tell.
-    if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
-        cleaned = Cleaned(residual, planes["model"].pixels, planes["psf"].pixels)
-        sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
+    holds_something = numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0
+    table = table if holds_something else table[:0]
+    sources = listed_sources(table, 3600 * abs(header["CDELT2"]))
+    if holds_something:
         numbers |= _noise_numbers(residual, power, numbers)
         threshold = float(summary["settings"]["threshold_sigma"])
         numbers |= confusion_numbers(planes["psf"], power, numbers, threshold, _RINGS)
@@ -120,7 +121,8 @@ def image_numbers(
         comparison = _comparison(planes, sources, header, catalogues, choices)
         numbers |= comparison.numbers if comparison else {}
     numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
-    _write_sources(out / "sources.fits", sources, header, summary, comparison, choices)
+    table.meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
+    _write_sources(out / "sources.fits", table, comparison, choices)
     shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
     _report(folder, out, numbers, planes, (summary, header, sources, recovery, comparison), around)
     # Databases know no NaN; a number that is None is judged as bad.
@@ -202,7 +204,7 @@ def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, A
     """Noise against the expected at several radii; how normal the residual is."""
     expected = numbers["expected_rms_mjy_beam"] / 1e3
     stated = {}
-    coarse, beams = residual[::2, ::2], power[::2, ::2]
+    coarse, beams = (np.ascontiguousarray(pixels[::2, ::2]) for pixels in (residual, power))
     for name, (low, high) in _RINGS.items():
         ring = coarse[(beams >= low) & (beams < high)]
         if ring.size:
@@ -252,15 +254,15 @@ def _artefact_numbers(
     planes: dict[str, ImagePlane], sources: list[Found], cell_rad: float
 ) -> dict[str, float]:
     residual, psf, plane = planes["residual"].pixels, planes["psf"].pixels, planes["image"]
-    shape = beam_shape(psf, plane)
+    shape, cells = beam_shape(psf, plane), white_cells(residual, psf)
     numbers = {
-        "stripe_fraction": stripe_fraction(residual, psf),
+        "stripe_fraction": stripe_fraction(cells),
         "beam_axis_ratio": plane.major_pixels / plane.minor_pixels,
         "beam_misfit": shape.misfit,
         "beam_flux_error": shape.flux_error,
         "beam_sidelobe": shape.sidelobe,
     }
-    short = short_spacing_excess(residual, psf, cell_rad)
+    short = short_spacing_excess(cells, cell_rad)
     if short is not None:
         numbers["short_spacing_excess"] = short
     around = around_bright(residual, plane, sources)
@@ -301,19 +303,12 @@ def _comparison(
 
 
 def _write_sources(
-    path: Path,
-    sources: list[Found],
-    header: fits.Header,
-    summary: dict[str, Any],
-    comparison: Comparison | None,
-    choices: CatalogueOptions,
+    path: Path, table: Table, comparison: Comparison | None, choices: CatalogueOptions
 ) -> None:
     """The list with its counterparts, and with the measured corrections if they are asked for."""
-    meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
-    table = source_table(sources, 3600 * abs(header["CDELT2"]), summary, meta)
     corrected = False
     if comparison is not None:
-        names = [comparison.names.get(i, ("", float("nan"))) for i in range(len(sources))]
+        names = [comparison.names.get(i, ("", float("nan"))) for i in range(len(table))]
         table["survey_name"] = np.array([n for n, _ in names], "U24")
         table["survey_flux_jy"] = [f for _, f in names]
         table.meta["SURVEY"] = comparison.survey

@@ -31,7 +31,7 @@ from contimg_assets.radio.images.source_finding import (
     find_sources,
     read_planes,
 )
-from contimg_assets.radio.images.source_table import source_table
+from contimg_assets.radio.images.source_table import SOURCES, source_table
 from contimg_assets.radio.plots.image import plot_image
 
 THUMBNAIL, CHECKSUMS = "thumbnail.png", "SHA256SUMS"
@@ -57,7 +57,9 @@ def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, A
     rms = robust_rms(residual)
     finite = np.isfinite(pixels)
     expected = float(summary["expected_rms_mjy_beam"])
-    peak = float(pixels[finite].max()) if finite.any() else float("nan")
+    # What is not blank need not be copied to look at what is finite.
+    some = pixels if finite.all() else pixels[finite]
+    peak = float(some.max()) if some.size else float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "finite_fraction": float(finite.mean()),
@@ -122,7 +124,7 @@ def _add_products(folder: Path, name: str, archive: ArchiveOptions, planes: Mapp
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
     table = source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA})
-    table.write(folder / f"{name}.sources.fits", overwrite=True)
+    table.write(folder / f"{name}.{SOURCES}", overwrite=True)
     restoring = RestoringBeam(3600 * header["BMAJ"], 3600 * header["BMIN"], header["BPA"])
     write_source_files(table, folder, name, restoring)
     numbers = basic_numbers(plane.pixels, residual, summary)
