@@ -77,7 +77,7 @@ def write_compressed(
     noise: float,
     unit: str = "Jy/beam",
     quantity: Quantity = "Intensity",
-) -> Loss:
+) -> tuple[Path, Loss]:
     """Write a plane of a new image compressed.
 
     Parameters
@@ -101,7 +101,7 @@ def write_compressed(
     path = folder / f"{name}.{plane}{COMPRESSED}"
     step, dither = _step(plane, noise)
     _write(path, values[None, None], own, step, dither=dither)
-    return Loss(plane, step, noise, path.stat().st_size)
+    return path, Loss(plane, step, noise, path.stat().st_size)
 
 
 def write_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
@@ -110,10 +110,9 @@ def write_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
     (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
-def add_losses(folder: Path, losses: Iterable[Loss]) -> None:
-    """Say so of further planes."""
-    known = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    write_losses(folder, known["sigma_jy_beam"], [*_losses(folder), *losses])
+def add_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
+    """Say so after what was said of other planes before."""
+    write_losses(folder, noise, [*_losses(folder), *losses])
 
 
 def compress_image(folder: Path, out: Path) -> list[Loss]:

@@ -3,32 +3,34 @@
 from pathlib import Path
 
 import numpy as np
+from astropy.io.fits import Header
 from astropy.visualization import AsinhStretch, ImageNormalize
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from numpy.typing import NDArray
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.noise import shrunk
-from contimg_assets.radio.images.planes import opened
 from contimg_assets.radio.plots.figures import save_small
 
 #: A picture shows at most this many pixels a side.
 LARGEST = 1000
 
 
-def plot_image(path: Path, image: Path, rms_jy: float) -> None:
-    """Draw a FITS image from −3 to 100 times its noise (a blank one as a grey field).
+def plot_image(path: Path, full: NDArray[np.floating], header: Header, rms_jy: float) -> None:
+    """Draw an image from −3 to 100 times its noise (a blank one as a grey field).
 
     Parameters
     ----------
     path : Path
         PNG to write, at most about 1000 pixels a side.
-    image : Path
+    full : ndarray, shape (ny, nx)
+        Jy/beam.
+    header : Header
+        Of the image.
     rms_jy : float
     """
-    with opened(image) as hdu:
-        header, full = hdu.header, np.asarray(hdu.data)[0, 0]
     pixels = shrunk(full, LARGEST) * 1e3
     step = full.shape[0] // pixels.shape[0]
     made = Figure(figsize=(6.4, 5.6), layout="constrained")
