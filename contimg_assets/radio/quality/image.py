@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from contimg_assets.radio.quality.products import THUMBNAIL, basic_numbers
 from contimg_assets.radio.quality.report.image_part import Pictured
 from contimg_assets.radio.quality.report.page import Report, write_report
 from contimg_assets.radio.quality.surroundings import Surroundings
-from contimg_assets.radio.quality.visibility_sample import sample_visibilities
+from contimg_assets.radio.quality.visibility_sample import VisibilitySample, sample_visibilities
 from contimg_assets.radio.robust import mad_sigma
 
 #: Power of the beam between which noise is stated, by name.
@@ -82,6 +83,21 @@ def image_numbers(
     MissingInputError
         If a product is not there.
     """
+    with ThreadPoolExecutor(1) as reader:
+        # Read beside the work on the image.
+        sample = reader.submit(_sample, around or Surroundings())
+        return _numbers(folder, out, catalogues, choices, around or Surroundings(), sample)
+
+
+def _numbers(
+    folder: Path,
+    out: Path,
+    catalogues: Path,
+    choices: CatalogueOptions,
+    around: Surroundings,
+    sample: Future[VisibilitySample | None],
+) -> dict[str, Any]:
+    """The same, with the sample of visibilities on its way."""
     stem = image_name(folder)
     planes = read_planes(folder, stem, ("image", "pb", "residual", "psf", "noise"))
     if planes["psf"].pixels.shape != planes["image"].pixels.shape:
@@ -124,7 +140,8 @@ def image_numbers(
     table.meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
     _write_sources(out / "sources.fits", table, comparison, choices)
     shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
-    _report(folder, out, numbers, planes, (summary, header, sources, recovery, comparison), around)
+    found = summary, header, sources, recovery, comparison
+    _report(folder, out, numbers, planes, found, around, sample.result())
     # Databases know no NaN; a number that is None is judged as bad.
     return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 
@@ -161,20 +178,17 @@ def _report(
     numbers: dict[str, Any],
     planes: dict[str, ImagePlane],
     found: tuple[dict[str, Any], fits.Header, list[Found], Recovery | None, Comparison | None],
-    around: Surroundings | None,
+    around: Surroundings,
+    sample: VisibilitySample | None,
 ) -> None:
     """Write the page about all that was found."""
     summary, header, sources, recovery, comparison = found
-    around = around or Surroundings()
-    drawn, sample = None, None
+    drawn = None
     # Of a blank image there is nothing to draw.
     if recovery:
         psf, residual, noise = (planes[name].pixels for name in ("psf", "residual", "noise"))
         expected = float(numbers["expected_rms_mjy_beam"]) / 1e3
         drawn = Pictured(planes["image"], psf, residual, noise, expected)
-    # Retention may have removed it.
-    if around.measurement_set is not None and around.measurement_set.is_dir():
-        sample = sample_visibilities(around.measurement_set, around.calibration)
     files = _files(folder, around.files or os.path.relpath(folder.absolute(), out.absolute()))
     write_report(
         out / "report.html",
@@ -192,6 +206,13 @@ def _report(
             around,
         ),
     )
+
+
+def _sample(around: Surroundings) -> VisibilitySample | None:
+    """Of what was imaged; retention may have removed it."""
+    if around.measurement_set is None or not around.measurement_set.is_dir():
+        return None
+    return sample_visibilities(around.measurement_set, around.calibration)
 
 
 def _files(folder: Path, address: str) -> dict[str, str]:
