@@ -44,8 +44,8 @@ STEPS = {"pb": 1e-4, "psf": 2e-5}
 LOSSLESS = ("mask", "model")
 #: What is said of the compression, in the folder; and the hashes of the files.
 REPORT, SUMS = "compressed.json", "SHA256SUMS"
-#: Sides of tiles, pixels: of planes of which a part is read about a source, and of the others.  A tile takes
-#: time beside that of its pixels.
+#: Sides of tiles, pixels: of planes that are mostly looked at in parts, about sources, and of the others.  A
+#: tile takes time beside that of its pixels.
 _CUT, _TILE, _LARGE_TILE = ("image", "residual", "pbcor", "pb"), 100, 300
 #: Rounding of a step in single precision, as a part of the largest value.
 _ROUNDING = 4e-7
