@@ -1,6 +1,7 @@
 """Imaging: a Measurement Set into the FITS products of its field, complete."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from contimg_assets.radio.catalogues.options import CatalogueOptions
@@ -91,6 +92,7 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
         If there is nothing to image, or the engine cannot do what is asked.
     """
     from contimg_assets.radio.calibration.apply import apply
+    from contimg_assets.radio.images.plane_writer import WRITERS
     from contimg_assets.radio.imaging.image import make_image
     from contimg_assets.radio.imaging.start_model import known_sky
     from contimg_assets.radio.measurement_set import read_shape
@@ -99,7 +101,7 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
     choices = options.chosen
     origin = json.loads(inputs.provenance.read_text()) if inputs.provenance else None
     sky = known_sky(context.catalogues, options.catalogues, read_shape(inputs.ms), choices.field_deg)
-    with context.scratch_folder("image") as work:
+    with context.scratch_folder("image") as work, ThreadPoolExecutor(WRITERS) as writers:
         ms, calibration = inputs.ms, inputs.calibration
         if calibration is not None and choices.engine != "wgridder":
             # The other engines read calibrated data from a Measurement Set.
@@ -116,6 +118,8 @@ def run(inputs: ImageInputs, options: ImageOptions, context: StageContext) -> Im
             calibration=calibration,
             sky=sky,
             compressed=True,
+            writers=writers,
         )
-    completed = complete_products(inputs.out, inputs.name, options.archive, made.planes)
+        # Meanwhile the planes are written.
+        completed = complete_products(inputs.out, inputs.name, options.archive, made)
     return ImageResult.model_validate(made.numbers | completed)

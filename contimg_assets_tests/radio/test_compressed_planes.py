@@ -1,6 +1,10 @@
 """An image whose planes are written compressed is the image: what is made of it, and what is said of it."""
 
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +15,12 @@ from astropy.table import Table
 from contimg_assets.radio.catalogues.options import CatalogueOptions
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.compression import compress_image
+from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.options import ArchiveOptions
+from contimg_assets.radio.images.plane_writer import OPENED, PlaneWriter
 from contimg_assets.radio.images.planes import find_plane, opened, plane_file
 from contimg_assets.radio.images.source_finding import ImagePlane, read_planes
-from contimg_assets.radio.imaging.planes import OPENED, write_planes
+from contimg_assets.radio.imaging.planes import Made, write_planes
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.products import PLANES, complete_products
 from contimg_assets_tests.radio.image_folder import NOISE_JY, header, spread_sources, write_image_folder
@@ -39,12 +45,21 @@ def planes(whole: Path) -> dict[str, ImagePlane]:
 def compressed(whole: Path, planes: dict[str, ImagePlane], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compressed") / "image"
     folder.mkdir()
+    (folder / "summary.json").write_text((whole / "summary.json").read_text())
+    with _writing(folder, planes) as writer:
+        complete_products(folder, "g", ArchiveOptions(), Made({}, planes, writer))
+    return folder
+
+
+@contextmanager
+def _writing(folder: Path, planes: dict[str, ImagePlane]) -> Iterator[PlaneWriter]:
+    """Planes that are being written, compressed."""
     words = header()
     words["PBCUT"] = 0.3
-    write_planes(folder, "g", planes, planes["model"].pixels != 0, words, compressed=True)
-    (folder / "summary.json").write_text((whole / "summary.json").read_text())
-    complete_products(folder, "g", ArchiveOptions(), planes)
-    return folder
+    with ThreadPoolExecutor(2) as pool:
+        writer = PlaneWriter(folder, "g", words, robust_rms(planes["residual"].pixels), pool)
+        write_planes(writer, planes, planes["model"].pixels != 0)
+        yield writer
 
 
 def _pixels(folder: Path, plane: str) -> np.ndarray:
@@ -127,8 +142,30 @@ def test_a_blank_image_is_compressed_too(planes: dict[str, ImagePlane], tmp_path
         kind: ImagePlane(np.zeros_like(plane.pixels), *list(vars(plane).values())[1:])
         for kind, plane in planes.items()
     }
-    words = header()
-    words["PBCUT"] = 0.3
-    write_planes(tmp_path, "g", blank, blank["model"].pixels > 0, words, compressed=True)
+    with _writing(tmp_path, blank) as writer:
+        writer.finish()
     assert not _pixels(tmp_path, "residual").any()
     assert np.isnan(_pixels(tmp_path, "pbcor")).all()
+
+
+def test_a_plane_that_cannot_be_written_fails_the_image(
+    whole: Path, planes: dict[str, ImagePlane], tmp_path: Path
+) -> None:
+    """Though it is written by another thread, while products are made."""
+    (tmp_path / "summary.json").write_text((whole / "summary.json").read_text())
+    (tmp_path / "g.pb.fits").mkdir()
+    with _writing(tmp_path, planes) as writer, pytest.raises(OSError, match=r"g\.pb\.fits"):
+        complete_products(tmp_path, "g", ArchiveOptions(), Made({}, planes, writer))
+    assert not (tmp_path / "SHA256SUMS").exists()
+
+
+def test_planes_are_not_touched_while_they_are_written(planes: dict[str, ImagePlane], tmp_path: Path) -> None:
+    """Read-only pixels are written: what is made of them meanwhile sees them as they are."""
+    kept = {kind: replace(plane, pixels=plane.pixels.copy()) for kind, plane in planes.items()}
+    for plane in kept.values():
+        plane.pixels.flags.writeable = False
+    with _writing(tmp_path, kept) as writer:
+        hashes = writer.finish()
+    assert {path.name.removeprefix("g.").partition(".")[0] for path in hashes} == set(EVERY) - {"noise"}
+    assert all(file_sha256(path) == sha256 for path, sha256 in hashes.items())
+    assert np.array_equal(_pixels(tmp_path, "image"), planes["image"].pixels)

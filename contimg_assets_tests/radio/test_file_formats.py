@@ -22,7 +22,7 @@ from regions import Regions
 from contimg_assets.radio.images.fits import RestoringBeam, celestial_wcs, image_header, write_image
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.options import ArchiveOptions
-from contimg_assets.radio.images.source_files import UCDS, source_regions, write_source_files
+from contimg_assets.radio.images.source_files import UCDS, write_source_files
 from contimg_assets.radio.images.source_table import source_name
 from contimg_assets.radio.quality.products import complete_products
 from contimg_assets_tests.radio.image_folder import spread_sources, write_image_folder
@@ -120,17 +120,19 @@ def test_regions_are_the_sources_where_and_as_large_as_they_are(folder: Path, su
     assert named == list(listed["name"])
 
 
-def test_a_region_covers_its_source_and_leans_as_it_does(folder: Path) -> None:
+def test_a_region_covers_its_source_and_leans_as_it_does(folder: Path, tmp_path: Path) -> None:
     """In the image's pixels: along the position angle, from north through east, it reaches further."""
     listed = Table.read(folder / "g.sources.fits")[:1]
     for column in ("major_arcsec", "minor_arcsec", "position_angle_deg"):
         listed[column] = np.nan
     wcs = celestial_wcs(fits.getheader(folder / "g.image.fits"))
-    (region,) = source_regions(listed, RestoringBeam(400.0, 100.0, 30.0))
+    write_source_files(listed, tmp_path, "g", RestoringBeam(400.0, 100.0, 30.0))
     place = SkyCoord(listed["ra_deg"], listed["dec_deg"])[0]
     along = place.directional_offset_by(30 * u.deg, 150 * u.arcsec)
     across = place.directional_offset_by(-60 * u.deg, 150 * u.arcsec)
-    assert (region.contains(along, wcs), region.contains(across, wcs)) == (True, False)
+    for suffix, form in (("reg", "ds9"), ("crtf", "crtf")):
+        (region,) = Regions.read(tmp_path / f"g.sources.{suffix}", format=form)
+        assert (region.contains(along, wcs), region.contains(across, wcs)) == (True, False), suffix
 
 
 def test_an_image_without_sources_has_its_files_all_the_same(folder: Path, tmp_path: Path) -> None:

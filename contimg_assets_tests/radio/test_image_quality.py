@@ -17,7 +17,7 @@ from contimg_assets.radio.images.crossmatch import compare_with_survey
 from contimg_assets.radio.images.options import ArchiveOptions
 from contimg_assets.radio.images.source_finding import find_sources, read_plane
 from contimg_assets.radio.limits import judge, load_limits
-from contimg_assets.radio.quality.artefacts import short_spacing_excess, stripe_fraction
+from contimg_assets.radio.quality.artefacts import short_spacing_excess, stripe_fraction, white_cells
 from contimg_assets.radio.quality.image import image_numbers
 from contimg_assets.radio.quality.products import complete_products
 from contimg_assets.radio.sky import Source
@@ -111,16 +111,16 @@ def test_noise_of_few_antennas_has_no_stripes() -> None:
     amplitude = np.sqrt(weight / (1.0 + 0.5 * data)) * rng.normal(size=(2, *data.shape))
     noise = np.fft.irfft2(amplitude[0] + 1j * amplitude[1], s=(n, n)).astype(np.float32)
     psf = np.fft.fftshift(np.fft.irfft2(weight, s=(n, n))).astype(np.float32)
-    assert stripe_fraction(noise, psf) < 0.005
+    assert stripe_fraction(white_cells(noise, psf)) < 0.005
     x = np.arange(n)
     striped = noise + noise.std() * np.cos(2 * np.pi * 0.11 * (x[:, None] + x[None, :]))
-    assert stripe_fraction(striped.astype(np.float32), psf) > 0.2
+    assert stripe_fraction(white_cells(striped.astype(np.float32), psf)) > 0.2
     # Half a degree and more across: what the shortest spacings see of the Sun.
     cell = np.deg2rad(15 / 3600)
     few = np.fft.rfft2(rng.normal(size=(n, n))) * (u / cell < 100)
     wide = np.fft.irfft2(few, s=(n, n))
     both = noise + noise.std() * wide / wide.std()
-    quiet, loud = (short_spacing_excess(p.astype(np.float32), psf, cell) for p in (noise, both))
+    quiet, loud = (short_spacing_excess(white_cells(p.astype(np.float32), psf), cell) for p in (noise, both))
     assert quiet is not None
     assert loud is not None
     assert quiet < 1.0

@@ -7,14 +7,23 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
+from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.noise import noise_map, robust_rms
+from contimg_assets.radio.images.peaks import find_peaks
 from contimg_assets.radio.images.source_finding import (
     ImagePlane,
     condon_errors,
     find_sources,
     fit_point,
     read_plane,
+)
+from contimg_assets.radio.images.source_table import (
+    SOURCES,
+    listed_sources,
+    read_source_table,
+    source_table,
 )
 
 N = 200
@@ -119,6 +128,66 @@ def test_sources_are_found_above_the_local_noise_brightest_first() -> None:
     assert [round(s.flux_jy, 1) for s in find_sources(flat, power, level, 6.0, least_power=0.1)] == [1.0]
     level[:100] = 0.2
     assert len(find_sources(flat, np.ones((N, N), np.float32), level, 6.0, least_power=0.1)) == 1
+
+
+def test_a_fit_ends_where_another_solver_does() -> None:
+    """Points of 5 to 100σ, from the wrong pixel: a thousandth of the noise to MINPACK's solution."""
+    rng = np.random.default_rng(5)
+    for peak in np.geomspace(0.05, 1.0, 40):
+        x, y = rng.uniform(95, 105, 2)
+        pixels = gaussian(x, y, peak) + rng.normal(0, 0.01, (N, N))
+        at = round(x + rng.uniform(-1, 1)), round(y + rng.uniform(-1, 1))
+        core = gaussian(*at, 1.0) > 0.5
+
+        def left(p: NDArray[np.float64], core: NDArray, pixels: NDArray) -> NDArray[np.float64]:
+            return (gaussian(p[1], p[2], p[0]) - pixels)[core]
+
+        start = [pixels[core].max(), *at]
+        other = least_squares(left, start, args=(core, pixels), xtol=1e-12, ftol=1e-12, method="lm")
+        found = fit_point(plane_of(pixels), *at)
+        assert found is not None
+        assert found.flux_jy == pytest.approx(other.x[0], abs=1e-5)
+        assert (found.x, found.y) == pytest.approx(tuple(other.x[1:]), abs=1e-3)
+
+
+def test_peaks_of_the_negative_are_those_of_the_image_turned_over() -> None:
+    """Highest first; none at a rim, beside a blank pixel, or where there is no noise."""
+    pixels = np.random.default_rng(3).normal(0, 0.01, (N, N))
+    pixels[100, 100] = np.nan
+    level = np.full((N, N), 0.01, np.float32)
+    level[:, 150:] = 0.0
+    turned = find_peaks(plane_of(-pixels), level, 2.5)
+    assert np.array_equal(find_peaks(plane_of(pixels), level, 2.5, negative=True), turned)
+    heights = -pixels[turned[:, 1], turned[:, 0]]
+    assert len(turned) > 100
+    assert (np.diff(heights) <= 0).all()
+    assert (heights > 0.025).all()
+    assert ((turned > 0) & (turned < (150, N - 1))).all()
+    assert not (np.abs(turned - 100).max(axis=1) <= 1).any()
+
+
+def test_a_list_that_is_read_again_is_the_list(tmp_path: Path) -> None:
+    """Places, flux densities, errors, sizes: to rounding; a folder without one says what to do."""
+    noise = np.random.default_rng(8).normal(0, 0.01, (N, N))
+    wide = gaussian(60, 150, 1.0) + gaussian(62, 153, 1.0)
+    plane = plane_of(noise + gaussian(50.2, 60.7, 0.5) + gaussian(150.3, 50.6, 0.1) + wide)
+    level = np.full((N, N), 0.01, np.float32)
+    made = find_sources(plane, np.full((N, N), 0.5, np.float32), level, 6.0, least_power=0.1)
+    assert {source.resolved for source in made} == {True, False}
+    cell = 3600 * CELL_DEG
+    table = source_table(made, cell, {"beam_major_arcsec": 40.0}, {})
+    table.write(tmp_path / f"g.{SOURCES}")
+    read = listed_sources(read_source_table(tmp_path, "g"), cell)
+    assert len(read) == len(made)
+    for before, after in zip(made, read, strict=True):
+        for name in ("flux_jy", "flux_error_jy", "signal_to_noise", "power", "ra_error_arcsec"):
+            assert getattr(after, name) == pytest.approx(getattr(before, name), rel=1e-12), name
+        assert vars(after.point) == pytest.approx(vars(before.point), rel=1e-12)
+        assert after.resolved == before.resolved
+        shapes = [(s.major_pixels, s.minor_pixels, np.sin(2 * s.angle_rad)) for s in (before, after)]
+        assert shapes[1] == pytest.approx(shapes[0], rel=1e-9, nan_ok=True)
+    with pytest.raises(MissingInputError, match="image the group again"):
+        read_source_table(tmp_path, "h")
 
 
 def test_neighbours_beyond_a_beam_stay_two_and_shoulders_do_not_count() -> None:

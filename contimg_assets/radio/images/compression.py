@@ -44,7 +44,9 @@ STEPS = {"pb": 1e-4, "psf": 2e-5}
 LOSSLESS = ("mask", "model")
 #: What is said of the compression, in the folder; and the hashes of the files.
 REPORT, SUMS = "compressed.json", "SHA256SUMS"
-_TILE = (1, 1, 100, 100)
+#: Sides of tiles, pixels: of planes that are mostly looked at in parts, about sources, and of the others.  A
+#: tile takes time beside that of its pixels.
+_CUT, _TILE, _LARGE_TILE = ("image", "residual", "pbcor", "pb"), 100, 300
 #: Rounding of a step in single precision, as a part of the largest value.
 _ROUNDING = 4e-7
 
@@ -77,7 +79,7 @@ def write_compressed(
     noise: float,
     unit: str = "Jy/beam",
     quantity: Quantity = "Intensity",
-) -> Loss:
+) -> tuple[Path, Loss]:
     """Write a plane of a new image compressed.
 
     Parameters
@@ -100,8 +102,8 @@ def write_compressed(
     )
     path = folder / f"{name}.{plane}{COMPRESSED}"
     step, dither = _step(plane, noise)
-    _write(path, values[None, None], own, step, dither=dither)
-    return Loss(plane, step, noise, path.stat().st_size)
+    _write(path, values[None, None], own, _tile(plane), step, dither=dither)
+    return path, Loss(plane, step, noise, path.stat().st_size)
 
 
 def write_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
@@ -110,10 +112,9 @@ def write_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
     (folder / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
 
-def add_losses(folder: Path, losses: Iterable[Loss]) -> None:
-    """Say so of further planes."""
-    known = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    write_losses(folder, known["sigma_jy_beam"], [*_losses(folder), *losses])
+def add_losses(folder: Path, noise: float, losses: Iterable[Loss]) -> None:
+    """Say so after what was said of other planes before."""
+    write_losses(folder, noise, [*_losses(folder), *losses])
 
 
 def compress_image(folder: Path, out: Path) -> list[Loss]:
@@ -204,7 +205,7 @@ def _compress(path: Path, out: Path, plane: str, noise: float) -> Loss:
         header.remove(word, ignore_missing=True)
     sha256 = file_sha256(path)
     header.add_history(f"whole file SHA-256 {sha256}")
-    _write(out, pixels, header, step, dither=dither)
+    _write(out, pixels, header, _tile(plane), step, dither=dither)
     largest, rms = _error(path, out, pixels, step)
     sizes = out.stat().st_size, path.stat().st_size
     return Loss(plane, step, noise, *sizes, sha256, largest, rms)
@@ -214,6 +215,7 @@ def _write(
     path: Path,
     pixels: NDArray[np.floating] | NDArray[np.uint8],
     header: fits.Header,
+    tile: int,
     step: float,
     *,
     dither: bool,
@@ -223,7 +225,7 @@ def _write(
         pixels,
         header,
         compression_type="RICE_1" if step else "GZIP_2",
-        tile_shape=_TILE,
+        tile_shape=(1, 1, tile, tile),
         # A negative level is the step itself, not a part of the noise of each tile.
         quantize_level=-step,
         quantize_method=1 if dither else -1,
@@ -232,6 +234,10 @@ def _write(
     primary = fits.PrimaryHDU()
     stamp(primary.header)
     fits.HDUList([primary, made]).writeto(path, checksum=True)
+
+
+def _tile(plane: str) -> int:
+    return _TILE if plane in _CUT else _LARGE_TILE
 
 
 def _step(plane: str, noise: float) -> tuple[float, bool]:

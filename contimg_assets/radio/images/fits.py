@@ -200,7 +200,7 @@ def write_image(
 ) -> None:
     """Write pixels [north, −east] as a four-axis FITS image with checksums; a mask as bytes."""
     own = plane_words(header, unit, quantity)
-    hdu = fits.PrimaryHDU(
-        pixels.astype(np.uint8 if pixels.dtype == bool else np.float32, copy=False)[None, None], own
-    )
-    hdu.writeto(path, checksum=True)
+    # In the file's order of bytes: astropy would turn the caller's pixels round, and back, while others read
+    # them.
+    ordered = pixels.astype(np.uint8 if pixels.dtype == bool else ">f4")
+    fits.PrimaryHDU(ordered[None, None], own).writeto(path, checksum=True)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import shift
+from scipy.ndimage import shift, spline_filter
 
+from contimg_assets.radio.images.peaks import find_peaks
 from contimg_assets.radio.images.source_finding import (
     PEAK_PART,
     Found,
     ImagePlane,
-    find_peaks,
     fit_point,
     gaussian,
 )
@@ -31,6 +31,8 @@ _COMPLETE_SIGMA = 7.0
 _EACH = 80
 #: From each other and from real sources, in beams: so each tests its own place.
 _APART_BEAMS = 4.0
+#: Degree of the splines by which a dirty beam is moved by a part of a pixel.
+_SPLINE = 5
 _SEED = 20260101
 
 
@@ -83,13 +85,13 @@ def inject_and_recover(
     filled = plane.pixels.copy()
     half = int(np.ceil(2 * plane.major_pixels))
     yy, xx = np.mgrid[-half : half + 1, -half : half + 1].astype(float)
-    dirty = _middle(psf, half + 1)
+    dirty = spline_filter(_middle(psf, half + 1), _SPLINE, mode="constant")
     for (x, y), level in zip(places, levels, strict=True):
         x0, y0 = round(x), round(y)
         left = min(left_sigma, level)
         shape = (level - left) * gaussian(
             xx - (x - x0), yy - (y - y0), plane.major_pixels, plane.minor_pixels, plane.position_angle_rad
-        ) + left * shift(dirty, (y - y0, x - x0), order=5)[1:-1, 1:-1]
+        ) + left * shift(dirty, (y - y0, x - x0), order=_SPLINE, prefilter=False)[1:-1, 1:-1]
         filled[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1] += noise[y0, x0] * shape
     return recover(replace(plane, pixels=filled), noise, places, levels, n_sigma)
 
@@ -160,21 +162,24 @@ def choose_places(
     margin = int(np.ceil(3 * plane.major_pixels))
     apart = _APART_BEAMS * plane.major_pixels
     ny, nx = plane.pixels.shape
-    taken = [np.array([f.point.x, f.point.y]) for f in known]
-    places: list[NDArray[np.float64]] = []
+    wanted, n_known = _EACH * len(LEVELS), len(known)
+    taken = np.empty((n_known + wanted, 2))
+    taken[:n_known] = np.array([(f.point.x, f.point.y) for f in known]).reshape(-1, 2)
+    n_taken = n_known
     inside = np.argwhere(power[::8, ::8] >= least_power) * 8
     if not len(inside) or min(nx, ny) <= 2 * margin:
         return np.zeros((0, 2)), np.zeros(0)
-    for y, x in inside[rng.permutation(len(inside))[: 40 * _EACH * len(LEVELS)]]:
+    for y, x in inside[rng.permutation(len(inside))[: 40 * wanted]]:
         place = np.array([x, y]) + rng.uniform(-4, 4, 2)
         if not (margin < place[0] < nx - margin and margin < place[1] < ny - margin):
             continue
         if not noise[round(place[1]), round(place[0])] > 0:
             continue
-        others = np.array(taken + places)
-        if len(others) and np.hypot(*(others - place).T).min() < apart:
+        if np.hypot(*(taken[:n_taken] - place).T).min(initial=np.inf) < apart:
             continue
-        places.append(place)
-        if len(places) == _EACH * len(LEVELS):
+        taken[n_taken] = place
+        n_taken += 1
+        if n_taken == len(taken):
             break
-    return np.array(places).reshape(-1, 2), np.resize(LEVELS, len(places))
+    places = taken[n_known:n_taken]
+    return places, np.resize(LEVELS, len(places))

@@ -1,5 +1,6 @@
 """Noise of an image, measured without being misled by its sources: one number, or a map."""
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
@@ -88,6 +89,27 @@ def shrunk(pixels: NDArray[np.float32], largest: int) -> NDArray[np.float32]:
     factor = -(-max(pixels.shape) // largest)
     if factor == 1:
         return pixels
-    ny, nx = (n // factor * factor for n in pixels.shape)
-    blocks = pixels[:ny, :nx].reshape(ny // factor, factor, nx // factor, factor)
-    return blocks.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+    return block_means(pixels, factor).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True)
+def block_means(pixels: NDArray[np.floating], block: int, squares: bool = False) -> NDArray[np.float64]:
+    """Means over blocks of pixels, or of their squares; what fills no block is left out.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (ny, nx)
+    block : int
+        Pixels of a block's side.
+    squares : bool
+    """
+    rows, columns = pixels.shape[0] // block, pixels.shape[1] // block
+    out = np.zeros((rows, columns))
+    for y in range(rows * block):
+        for k in range(columns):
+            total = 0.0
+            for x in range(k * block, (k + 1) * block):
+                value = np.float64(pixels[y, x])
+                total += value * value if squares else value
+            out[y // block, k] += total
+    return out / block**2

@@ -8,13 +8,13 @@ how large the positive ones are (as in Serra, Jurek & Flöer 2012, PASA 29, 296,
 for line sources).
 """
 
-from dataclasses import replace
-
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from contimg_assets.radio.images.source_finding import ImagePlane, find_peaks
+from contimg_assets.radio.images.peaks import find_peaks
+from contimg_assets.radio.images.source_finding import ImagePlane
 
 #: Sources over this many times the noise have sidelobes that matter: calibration is good to a few hundredths.
 _BRIGHT_SIGMA = 100.0
@@ -51,7 +51,7 @@ def negative_peaks(
     n_sigma, least_power : float
         As for the source list.
     """
-    found = find_peaks(replace(plane, pixels=-plane.pixels), noise, n_sigma)
+    found = find_peaks(plane, noise, n_sigma, negative=True)
     found = found[power[found[:, 1], found[:, 0]] >= least_power]
     for place in bright_peaks(plane, noise):
         found = found[np.hypot(*(found - place).T) > plane.major_pixels]
@@ -90,15 +90,8 @@ def add_sidelobes(
         return noise
     step = max(1, int(plane.minor_pixels))
     envelope = _envelope(psf, step, plane.major_pixels)
-    total = np.zeros(envelope.shape, np.float32)
-    middle = np.array(psf.shape) // 2 // step
-    for x, y in bright:
-        rows, columns = (
-            np.clip(np.arange(n) + m - at // step, 0, n - 1)
-            for n, m, at in zip(total.shape, middle, (y, x), strict=True)
-        )
-        total += (plane.pixels[y, x] * envelope[np.ix_(rows, columns)]) ** 2
-    np.sqrt(total, out=total)
+    heights = plane.pixels[bright[:, 1], bright[:, 0]]
+    total = _around(envelope, bright // step, heights, np.array(psf.shape) // 2 // step)
     x, y = negative.T
     level, sidelobes = noise[y, x], total[y // step, x // step]
     telling = sidelobes > _TELLING * level
@@ -107,18 +100,66 @@ def add_sidelobes(
     level, depth, sidelobes = level[telling], -plane.pixels[y, x][telling], sidelobes[telling]
     parts = np.sqrt(np.maximum((depth / n_sigma) ** 2 - level**2, 0.0)) / sidelobes
     part = float(np.quantile(parts, _ACCOUNTED, method="lower"))
-    ny, nx = noise.shape
-    full = np.repeat(np.repeat(total, step, axis=0), step, axis=1)[:ny, :nx]
-    return np.hypot(noise, np.float32(part) * full, out=full)
+    return _in_quadrature(noise, total, step, part)
+
+
+@numba.njit(cache=True, nogil=True)
+def _around(
+    envelope: NDArray[np.float32],
+    places: NDArray[np.int64],
+    heights: NDArray[np.floating],
+    middle: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Root of the sum of squares of envelopes around places (x, y), both in blocks."""
+    n_rows, n_columns = envelope.shape
+    total = np.zeros(envelope.shape, np.float32)
+    for row in range(n_rows):
+        for k in range(len(places)):
+            # Beyond its edge the envelope is what it is there.
+            line = envelope[min(max(row + middle[0] - places[k, 1], 0), n_rows - 1)]
+            first = middle[1] - places[k, 0]
+            low, high = max(-first, 0), min(n_columns - first, n_columns)
+            for column in range(low, high):
+                total[row, column] += (heights[k] * line[column + first]) ** 2
+            for column in range(low):
+                total[row, column] += (heights[k] * line[0]) ** 2
+            for column in range(high, n_columns):
+                total[row, column] += (heights[k] * line[n_columns - 1]) ** 2
+    return np.sqrt(total)
+
+
+@numba.njit(cache=True, nogil=True)
+def _in_quadrature(
+    noise: NDArray[np.float32], sidelobes: NDArray[np.float32], step: int, part: float
+) -> NDArray[np.float32]:
+    """Noise and a part of the sidelobes, which are known by blocks of ``step`` pixels."""
+    both = np.empty_like(noise)
+    for y in range(noise.shape[0]):
+        line = sidelobes[y // step]
+        for block in range(len(line)):
+            square = (part * np.float64(line[block])) ** 2
+            for x in range(block * step, min((block + 1) * step, noise.shape[1])):
+                both[y, x] = np.sqrt(np.float64(noise[y, x]) ** 2 + square)
+    return both
 
 
 def _envelope(psf: NDArray[np.float32], step: int, main_lobe: float) -> NDArray[np.float32]:
     """Largest sidelobe around each block of ``step`` pixels; zero in the main lobe (radius in pixels)."""
     ny, nx = psf.shape
     rows, columns = -(-ny // step), -(-nx // step)
-    padded = np.zeros((rows * step, columns * step), np.float32)
-    np.abs(psf, out=padded[:ny, :nx])
-    blocks = maximum_filter(padded.reshape(rows, step, columns, step).max(axis=(1, 3)), size=3)
+    blocks = maximum_filter(_highest(psf, step, rows, columns), size=3)
     yy, xx = np.ogrid[:rows, :columns]
     blocks[np.hypot(yy - ny // 2 // step, xx - nx // 2 // step) * step <= main_lobe + step] = 0.0
     return blocks
+
+
+@numba.njit(cache=True, nogil=True)
+def _highest(pixels: NDArray[np.float32], step: int, rows: int, columns: int) -> NDArray[np.float32]:
+    """Largest absolute value of each block of ``step`` pixels; those at the far rim may be smaller."""
+    highest = np.zeros((rows, columns), np.float32)
+    for y in range(pixels.shape[0]):
+        for column in range(columns):
+            for x in range(column * step, min((column + 1) * step, pixels.shape[1])):
+                if abs(pixels[y, x]) > highest[y // step, column]:
+                    highest[y // step, column] = abs(pixels[y, x])
+    return highest

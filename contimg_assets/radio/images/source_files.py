@@ -4,15 +4,14 @@ Belongs here: how rows of ``source_table.py`` are written.  Does not belong here
 what the rows are, or how sources are found (``source_finding.py``).
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import SkyCoord
 from astropy.io.votable import from_table, writeto
 from astropy.io.votable.tree import CooSys, Info, VOTableFile
 from astropy.table import Table
-from regions import EllipseSkyRegion, RegionMeta, Regions, RegionVisual
 
 from contimg_assets.radio.images.fits import RestoringBeam
 
@@ -58,34 +57,59 @@ def write_source_files(table: Table, folder: Path, name: str, beam: RestoringBea
         Drawn for sources whose size was not fitted.
     """
     writeto(_votable(table), str(folder / f"{name}.{VOTABLE}"))
-    regions = source_regions(table, beam)
-    regions.write(folder / f"{name}.{DS9_REGIONS}", format="ds9", overwrite=True)
-    regions.write(folder / f"{name}.{CARTA_REGIONS}", format="crtf", coordsys="icrs", overwrite=True)
+    ellipses = _ellipses(table, beam)
+    (folder / f"{name}.{DS9_REGIONS}").write_text(_ds9(ellipses), encoding="utf-8")
+    (folder / f"{name}.{CARTA_REGIONS}").write_text(_crtf(ellipses), encoding="utf-8")
 
 
-def source_regions(table: Table, beam: RestoringBeam) -> Regions:
-    """The half-power ellipse of each source, with its name: as fitted, or the restoring beam."""
+@dataclass(frozen=True)
+class _Ellipse:
+    """The half-power ellipse of a source, deg."""
+
+    name: str
+    ra: float
+    dec: float
+    half_major: float
+    half_minor: float
+    angle: float
+    """Of the major axis, from north through east."""
+
+
+def _ellipses(table: Table, beam: RestoringBeam) -> list[_Ellipse]:
+    """The sources' as fitted, or the restoring beam's."""
     fitted = np.isfinite(np.asarray(table["major_arcsec"], float))
     shapes = zip(
-        np.where(fitted, table["major_arcsec"], beam.major_arcsec),
-        np.where(fitted, table["minor_arcsec"], beam.minor_arcsec),
+        np.where(fitted, table["major_arcsec"], beam.major_arcsec) / 7200,
+        np.where(fitted, table["minor_arcsec"], beam.minor_arcsec) / 7200,
         np.where(fitted, table["position_angle_deg"], beam.position_angle_deg),
         strict=True,
     )
-    regions = []
-    for row, (major, minor, angle) in zip(table, shapes, strict=True):
-        regions.append(
-            EllipseSkyRegion(
-                SkyCoord(row["ra_deg"], row["dec_deg"], unit="deg"),
-                # The height is along the position angle, which counts from north through east.
-                width=minor * u.arcsec,
-                height=major * u.arcsec,
-                angle=angle * u.deg,
-                meta=RegionMeta({"text": str(row["name"]), "label": str(row["name"])}),
-                visual=RegionVisual({"color": _COLOUR}),
-            )
-        )
-    return Regions(regions)
+    return [
+        _Ellipse(str(row["name"]), float(row["ra_deg"]), float(row["dec_deg"]), *map(float, shape))
+        for row, shape in zip(table, shapes, strict=True)
+    ]
+
+
+def _ds9(ellipses: Iterable[_Ellipse]) -> str:
+    """Regions for DS9, whose angle is that of the second axis from north through east."""
+    lines = ["# Region file format: DS9 version 4.1", f"global color={_COLOUR}", "icrs"]
+    lines += [
+        f"ellipse({e.ra:.8f},{e.dec:.8f},{e.half_minor:.8f},{e.half_major:.8f},{e.angle:.8f}) "
+        f"# text={{{e.name}}}"
+        for e in ellipses
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _crtf(ellipses: Iterable[_Ellipse]) -> str:
+    """Regions for CARTA and CASA: the axis of the angle first."""
+    lines = ["#CRTFv0", "global coord=ICRS"]
+    lines += [
+        f"ellipse[[{e.ra:.6f}deg, {e.dec:.6f}deg], [{e.half_major:.6f}deg, {e.half_minor:.6f}deg], "
+        f"{e.angle:.6f}deg], label='{e.name}', color={_COLOUR}"
+        for e in ellipses
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _votable(table: Table) -> VOTableFile:

@@ -14,13 +14,13 @@ import numpy as np
 from astropy.io.fits import Header
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
-from scipy.spatial import cKDTree
 
 from contimg_assets.radio.images.fits import celestial_wcs
-from contimg_assets.radio.images.gaussian_fits import Cut, Ellipse, Errors, condon_errors, gaussian
+from contimg_assets.radio.images.gaussian_fits import Ellipse, condon_errors, gaussian
 from contimg_assets.radio.images.joint_points import joint_fluxes
+from contimg_assets.radio.images.peaks import find_peaks
 from contimg_assets.radio.images.planes import opened, plane_file
+from contimg_assets.radio.images.point_fits import fit_pixels
 from contimg_assets.radio.images.resolved_sources import Cleaned, Peak, ResolvedSources, Size
 
 #: Sources are listed above this many times the local noise.
@@ -117,25 +117,20 @@ def fit_point(plane: ImagePlane, x: float, y: float) -> Measured | None:
     Measured or None
         None at the image's rim, beside blank pixels, or when the fit runs away.
     """
-    cut = Cut.of(plane.pixels, x, y, int(np.ceil(plane.major_pixels)))
-    if cut is None:
-        return None
-    beam = (plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
     x0, y0 = round(x), round(y)
-    start_x, start_y = x - x0, y - y0
-    core = gaussian(cut.xx - x, cut.yy - y, *beam) > _CORE
-    xx, yy, values = cut.xx[core] - x0, cut.yy[core] - y0, cut.pixels[core]
-
-    def residual(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return p[0] * gaussian(xx - p[1], yy - p[2], *beam) - values
-
-    scale = float(np.abs(values).max()) or 1.0
-    fit = least_squares(residual, [scale, start_x, start_y], x_scale=[scale, 1, 1], method="lm")
-    peak, dx, dy = fit.x
-    if not fit.success or np.hypot(dx - start_x, dy - start_y) > plane.major_pixels:
+    half, (ny, nx) = int(np.ceil(plane.major_pixels)), plane.pixels.shape
+    if not (half <= x0 < nx - half and half <= y0 < ny - half):
         return None
+    pixels = plane.pixels[y0 - half : y0 + half + 1, x0 - half : x0 + half + 1].astype(np.float64)
+    if not np.isfinite(pixels).all():
+        return None
+    beam = Ellipse(plane.major_pixels, plane.minor_pixels, plane.position_angle_rad)
+    fitted = fit_pixels(pixels, beam, x - x0, y - y0, _CORE)
+    if fitted is None or np.hypot(fitted[1] - (x - x0), fitted[2] - (y - y0)) > plane.major_pixels:
+        return None
+    peak, dx, dy = fitted
     ra, dec = plane.sky(x0 + dx, y0 + dy)
-    return Measured(x0 + dx, y0 + dy, ra, dec, float(peak))
+    return Measured(x0 + dx, y0 + dy, ra, dec, peak)
 
 
 @dataclass(frozen=True)
@@ -148,11 +143,12 @@ class Found:
     """Local, Jy/beam."""
     power: float
     """Of the beam."""
-    errors: Errors
+    flux_error: float
+    """Standard error of the flux density, as a part of it."""
     ra_error_arcsec: float
     dec_error_arcsec: float
-    integrated_jy: float
-    """Before division by the beam; the peak where no size was fitted."""
+    apparent_jy: float
+    """Flux density before division by the beam: integrated if resolved, else the peak."""
     major_pixels: float
     """Fitted full widths; NaN where no size was fitted."""
     minor_pixels: float
@@ -166,47 +162,13 @@ class Found:
 
     @property
     def flux_jy(self) -> float:
-        """Flux density on the sky: integrated if resolved, else the peak; corrected for the beam."""
-        return (self.integrated_jy if self.resolved else self.point.flux_jy) / self.power
+        """Flux density on the sky: corrected for the beam."""
+        return self.apparent_jy / self.power
 
     @property
     def flux_error_jy(self) -> float:
         """Of ``flux_jy``."""
-        return self.flux_jy * (self.errors.integrated if self.resolved else self.errors.peak)
-
-
-def find_peaks(plane: ImagePlane, noise: NDArray[np.float32], n_sigma: float) -> NDArray[np.int64]:
-    """Pixels (x, y) of peaks over the local noise, highest first; within a beam, two are one."""
-    with np.errstate(invalid="ignore"):
-        # A constant image has no noise, and no sources.
-        ys, xs = np.nonzero((plane.pixels > n_sigma * noise) & (noise > 0))
-    values = plane.pixels[ys, xs]
-    order = np.argsort(-values, kind="stable")
-    at = np.stack([xs, ys], axis=1)[order]
-    if not len(at):
-        return at
-    # A peak is higher than its neighbours; of those within half a beam, the highest stays.
-    inside = ((at > 0) & (at < np.array(plane.pixels.shape[::-1]) - 1)).all(axis=1)
-    at = at[inside]
-    around = np.stack(
-        [plane.pixels[at[:, 1] + dy, at[:, 0] + dx] for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dx or dy]
-    )
-    at = at[(plane.pixels[at[:, 1], at[:, 0]] >= around).all(axis=0)]
-    sin, cos = np.sin(plane.position_angle_rad), np.cos(plane.position_angle_rad)
-    scaled = np.stack(
-        [
-            (at[:, 1] * cos - at[:, 0] * sin) / plane.major_pixels,
-            (at[:, 0] * cos + at[:, 1] * sin) / plane.minor_pixels,
-        ],
-        axis=1,
-    )
-    kept = np.ones(len(at), bool)
-    if not len(at):
-        return at
-    for i, near in enumerate(cKDTree(scaled).query_ball_point(scaled, 0.75)):
-        if kept[i]:
-            kept[[j for j in near if j > i]] = False
-    return at[kept]
+        return self.flux_jy * self.flux_error
 
 
 def find_sources(
@@ -315,10 +277,10 @@ def _source(
         point,
         local,
         response,
-        errors,
+        errors.integrated if is_resolved else errors.peak,
         cell_arcsec * float(np.hypot(errors.along * sin, errors.across * cos)),
         cell_arcsec * float(np.hypot(errors.along * cos, errors.across * sin)),
-        integrated,
+        integrated if is_resolved else point.flux_jy,
         shape.major if size else float("nan"),
         shape.minor if size else float("nan"),
         shape.angle if size else float("nan"),

@@ -1,5 +1,6 @@
 """The source list as a table that astronomers' tools open."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ from astropy import units as u
 from astropy.table import Column, Table
 from numpy.typing import NDArray
 
-from contimg_assets.radio.images.source_finding import Found
+from contimg_assets.radio.errors import MissingInputError
+from contimg_assets.radio.images.source_finding import Found, Measured
 
+#: What follows the stem of an image's products in the name of its list.
+SOURCES = "sources.fits"
 _UNITS: dict[str, tuple[Any, str]] = {
     "name": (None, "IAU form, from the position, truncated"),
     "ra_deg": (u.deg, "ICRS right ascension"),
@@ -85,6 +89,58 @@ def source_table(
         kept = column if column.dtype.kind in "Ub" else column.astype(float)
         table[name] = Column(kept, unit=unit, description=description)
     return table
+
+
+def read_source_table(folder: Path, name: str) -> Table:
+    """The list that was published with an image.
+
+    Parameters
+    ----------
+    folder : Path
+        Products of the image.
+    name : str
+        Stem of their names.
+
+    Raises
+    ------
+    MissingInputError
+        If it is not there.
+    """
+    path = folder / f"{name}.{SOURCES}"
+    if not path.is_file():
+        raise MissingInputError(f"{path} is not there; image the group again")
+    # Numbers that were not measured are NaN, and stay so.
+    return Table.read(path, mask_invalid=False)
+
+
+def listed_sources(table: Table, cell_arcsec: float) -> list[Found]:
+    """The rows of a list as they were when it was made.
+
+    Parameters
+    ----------
+    table : Table
+        From :func:`read_source_table`.
+    cell_arcsec : float
+        Width of a pixel of its image.
+    """
+    columns = {name: table[name].tolist() for name in table.colnames}
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return [
+        Found(
+            Measured(row["x"], row["y"], row["ra_deg"], row["dec_deg"], row["peak_jy_beam"]),
+            row["noise_jy_beam"],
+            row["beam_power"],
+            row["flux_error_jy"] / row["flux_jy"],
+            row["ra_error_arcsec"],
+            row["dec_error_arcsec"],
+            row["flux_jy"] * row["beam_power"],
+            row["major_arcsec"] / cell_arcsec,
+            row["minor_arcsec"] / cell_arcsec,
+            float(np.deg2rad(row["position_angle_deg"])),
+            row["resolved"],
+        )
+        for row in rows
+    ]
 
 
 def _spectra(

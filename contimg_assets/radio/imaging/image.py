@@ -4,7 +4,8 @@ import json
 import resource
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from contimg_assets.radio.images.fits import celestial_wcs, image_header
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
+from contimg_assets.radio.images.plane_writer import WRITERS, PlaneWriter
 from contimg_assets.radio.images.provenance import commented
 from contimg_assets.radio.images.source_finding import ImagePlane
 from contimg_assets.radio.imaging.beam_image import image_frequency_hz, typical_response
@@ -54,6 +56,7 @@ def make_image(
     calibration: Calibration | None = None,
     sky: Sequence[Source] = (),
     compressed: bool = False,
+    writers: Executor | None = None,
 ) -> Made:
     """Image a group and write its products.
 
@@ -80,6 +83,9 @@ def make_image(
         outlier sources are named.
     compressed : bool
         Whether the planes that few people open are written compressed: of an image that is kept.
+    writers : Executor, optional
+        By whose threads the planes are written while the caller goes on, who has to see them finished
+        (``Made.writer``); otherwise they are there on return.
 
     Returns
     -------
@@ -102,7 +108,12 @@ def make_image(
             "; ".join(one.text for one in strong), "strong sources above the horizon"
         )
     planes = planes_of(result, power, header)
-    write_planes(out, name, planes, result.mask, header, compressed=compressed)
+    with ThreadPoolExecutor(WRITERS) if writers is None else nullcontext(writers) as pool:
+        noise = robust_rms(result.residual) if compressed else None
+        writer = PlaneWriter(out, name, header, noise, pool)
+        write_planes(writer, planes, result.mask)
+        if writers is None:
+            writer.finish()
     write_components(out / f"{name}.components.fits", _components(imaging, result), imaging.shape)
     injected = _inject(imaging, result, planes) if options.inject else {}
     summary = {
@@ -120,7 +131,7 @@ def make_image(
     (out / "summary.json").write_text(
         json.dumps({**summary, "settings": settings, "calibration": provenance}, indent=1, default=str)
     )
-    return Made(summary, planes)
+    return Made(summary, planes, writer)
 
 
 def make_planes(imaging: Prepared) -> dict[str, ImagePlane]:

@@ -1,8 +1,8 @@
 """Figures without a display: how every picture of the project is begun and saved."""
 
-from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,9 +22,9 @@ def save(made: Figure, path: Path, dpi: int = 90) -> None:
     made.savefig(path, dpi=dpi)
 
 
-def save_small(made: Figure, path: Path, dpi: int = 90) -> None:
-    """Write the figure as a PNG of 256 colours, a third of the usual size."""
-    content = BytesIO()
-    made.savefig(content, dpi=dpi, format="png")
-    with Image.open(content) as picture:
-        picture.convert("RGB").quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
+def save_small(made: Figure, path: Path) -> None:
+    """Write the figure, at its own resolution, as a PNG of 256 colours, a third of the usual size."""
+    canvas = FigureCanvasAgg(made)
+    canvas.draw()
+    picture = Image.fromarray(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]))
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -3,42 +3,47 @@
 from pathlib import Path
 
 import numpy as np
+from astropy.io.fits import Header
 from astropy.visualization import AsinhStretch, ImageNormalize
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from astropy.visualization.wcsaxes import WCSAxes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
+from numpy.typing import NDArray
 
 from contimg_assets.radio.images.fits import celestial_wcs
 from contimg_assets.radio.images.noise import shrunk
-from contimg_assets.radio.images.planes import opened
 from contimg_assets.radio.plots.figures import save_small
 
 #: A picture shows at most this many pixels a side.
 LARGEST = 1000
+#: Left, bottom, width and height of the axes and of the colour bar, parts of the figure: working a layout out
+#: takes longer than drawing.
+_AXES, _BAR = (0.125, 0.1, 0.7, 0.8), (0.85, 0.15, 0.03, 0.7)
 
 
-def plot_image(path: Path, image: Path, rms_jy: float) -> None:
-    """Draw a FITS image from −3 to 100 times its noise (a blank one as a grey field).
+def plot_image(path: Path, full: NDArray[np.floating], header: Header, rms_jy: float) -> None:
+    """Draw an image from −3 to 100 times its noise (a blank one as a grey field).
 
     Parameters
     ----------
     path : Path
         PNG to write, at most about 1000 pixels a side.
-    image : Path
+    full : ndarray, shape (ny, nx)
+        Jy/beam.
+    header : Header
+        Of the image.
     rms_jy : float
     """
-    with opened(image) as hdu:
-        header, full = hdu.header, np.asarray(hdu.data)[0, 0]
     pixels = shrunk(full, LARGEST) * 1e3
     step = full.shape[0] // pixels.shape[0]
-    made = Figure(figsize=(6.4, 5.6), layout="constrained")
-    FigureCanvasAgg(made)
-    axes = made.add_subplot(projection=celestial_wcs(header)[::step, ::step])
+    made = Figure(figsize=(6.4, 5.6), dpi=140)
+    axes = WCSAxes(made, _AXES, wcs=celestial_wcs(header)[::step, ::step])
+    made.add_axes(axes)
     scale = 1e3 * rms_jy if np.isfinite(rms_jy) and rms_jy > 0 else 1.0
     norm = ImageNormalize(vmin=-3 * scale, vmax=100 * scale, stretch=AsinhStretch(0.05))
     axes.set_facecolor("0.6")
     shown = axes.imshow(pixels, origin="lower", cmap="inferno", norm=norm, interpolation="none")
-    bar = made.colorbar(shown, ax=axes, label="mJy/beam", shrink=0.85)
+    bar = made.colorbar(shown, cax=made.add_axes(_BAR), label="mJy/beam")
     bar.set_ticks([scale * level for level in (-3, 0, 3, 10, 30, 100)])
     bar.ax.set_yticklabels([f"{scale * level:.3g}" for level in (-3, 0, 3, 10, 30, 100)])
     cell = abs(header["CDELT2"]) * step
@@ -66,4 +71,4 @@ def plot_image(path: Path, image: Path, rms_jy: float) -> None:
         f"{header['BMAJ'] * 3600:.1f}″ × {header['BMIN'] * 3600:.1f}″",
         fontsize=9,
     )
-    save_small(made, path, dpi=140)
+    save_small(made, path)

@@ -24,62 +24,8 @@ _SHORT_WAVELENGTHS, _FEWEST_CELLS = 100.0, 12
 _N_BRIGHT, _BRIGHT_SIGMA = 10, 50.0
 
 
-def stripe_fraction(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> float:
-    """Part of the residual's power that sits in single cells of the (u, v) plane.
-
-    A bad baseline, channel or integration, or a source outside the field, puts
-    power into few cells, which is stripes in the image.  Each cell is held against the median of those of
-    like weight: Briggs weighting gives cells with few data more noise for their weight than others.
-
-    Parameters
-    ----------
-    residual, psf : ndarray, shape (n, n)
-
-    Returns
-    -------
-    float
-        0 for noise, 1 for stripes and nothing else; NaN for an image that is blank or constant.
-    """
-    cells = _white_cells(residual, psf)
-    if cells is None:
-        return float("nan")
-    relative = np.empty_like(cells.power)
-    for part in np.array_split(np.argsort(cells.weight), max(1, min(_BINS, len(cells.weight) // _BIN))):
-        relative[part] = cells.power[part] / np.median(cells.power[part])
-    hot = relative > _STRIPE
-    return float(relative[hot].sum() / relative.sum())
-
-
-def short_spacing_excess(
-    residual: NDArray[np.float32], psf: NDArray[np.float32], cell_rad: float
-) -> float | None:
-    """Power of the residual on spacings that see half a degree, over that on the others: 1 for noise.
-
-    The Sun in the dishes' sidelobes, emission that CLEAN cannot hold, and interference that all dishes hear
-    alike are there and nowhere else.
-
-    Parameters
-    ----------
-    residual, psf : ndarray, shape (n, n)
-    cell_rad : float
-        Width of a pixel.
-
-    Returns
-    -------
-    float or None
-        None where the image has too few cells of such spacings.
-    """
-    cells = _white_cells(residual, psf)
-    if cells is None:
-        return None
-    near = cells.spacing / cell_rad < _SHORT_WAVELENGTHS
-    if near.sum() < _FEWEST_CELLS or (~near).sum() < _FEWEST_CELLS:
-        return None
-    return float(np.median(cells.power[near]) / np.median(cells.power[~near]))
-
-
 @dataclass(frozen=True)
-class _Cells:
+class Cells:
     """Cells of the (u, v) plane that hold data, shape (n_cells,)."""
 
     power: NDArray[np.float32]
@@ -89,8 +35,13 @@ class _Cells:
     """Cycles per pixel."""
 
 
-def _white_cells(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> _Cells | None:
-    """The residual's spectrum divided by that of the dirty beam (the weights); None without a residual."""
+def white_cells(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> Cells | None:
+    """The residual's spectrum divided by that of the dirty beam (the weights); None without a residual.
+
+    Parameters
+    ----------
+    residual, psf : ndarray, shape (n, n)
+    """
     n = min(_SPECTRUM, *residual.shape)
     n -= n % 2
     middle = slice(residual.shape[0] // 2 - n // 2, residual.shape[0] // 2 + n // 2)
@@ -103,7 +54,59 @@ def _white_cells(residual: NDArray[np.float32], psf: NDArray[np.float32]) -> _Ce
     weight = np.abs(fft.rfft2(psf[middle, middle] * window))
     used = weight > _LEAST_WEIGHT * weight.max()
     spacing = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)[None, :])
-    return _Cells(power[used] / weight[used], weight[used], spacing[used])
+    return Cells(power[used] / weight[used], weight[used], spacing[used])
+
+
+def stripe_fraction(cells: Cells | None) -> float:
+    """Part of the residual's power that sits in single cells of the (u, v) plane.
+
+    A bad baseline, channel or integration, or a source outside the field, puts
+    power into few cells, which is stripes in the image.  Each cell is held against the median of those of
+    like weight: Briggs weighting gives cells with few data more noise for their weight than others.
+
+    Parameters
+    ----------
+    cells : Cells or None
+        From :func:`white_cells`.
+
+    Returns
+    -------
+    float
+        0 for noise, 1 for stripes and nothing else; NaN for an image that is blank or constant.
+    """
+    if cells is None:
+        return float("nan")
+    relative = np.empty_like(cells.power)
+    for part in np.array_split(np.argsort(cells.weight), max(1, min(_BINS, len(cells.weight) // _BIN))):
+        relative[part] = cells.power[part] / np.median(cells.power[part])
+    hot = relative > _STRIPE
+    return float(relative[hot].sum() / relative.sum())
+
+
+def short_spacing_excess(cells: Cells | None, cell_rad: float) -> float | None:
+    """Power of the residual on spacings that see half a degree, over that on the others: 1 for noise.
+
+    The Sun in the dishes' sidelobes, emission that CLEAN cannot hold, and interference that all dishes hear
+    alike are there and nowhere else.
+
+    Parameters
+    ----------
+    cells : Cells or None
+        From :func:`white_cells`.
+    cell_rad : float
+        Width of a pixel.
+
+    Returns
+    -------
+    float or None
+        None where the image has too few cells of such spacings.
+    """
+    if cells is None:
+        return None
+    near = cells.spacing / cell_rad < _SHORT_WAVELENGTHS
+    if near.sum() < _FEWEST_CELLS or (~near).sum() < _FEWEST_CELLS:
+        return None
+    return float(np.median(cells.power[near]) / np.median(cells.power[~near]))
 
 
 @dataclass(frozen=True)

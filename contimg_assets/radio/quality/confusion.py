@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from contimg_assets.radio.images.noise import block_means
 from contimg_assets.radio.images.source_finding import ImagePlane
 
 #: Hopkins et al. 2003, AJ 125, 465: log10(S^2.5 dN/dS [Jy^1.5/sr]) = Σ a_i log10(S/mJy)^i, 1.4 GHz, 0.05 mJy
@@ -50,7 +51,7 @@ def confusion_numbers(
     thermal, measured = numbers["expected_rms_mjy_beam"] / 1e3, numbers["rms_mjy_beam"] / 1e3
     cell = np.deg2rad(abs(float(psf.wcs.wcs.cdelt[1])))
     rms, block = confusion_rms(psf.pixels, power, cell, threshold_sigma * measured)
-    beams = _blocks(power, block)
+    beams = block_means(power, block)
     # The part of the image whose noise ``rms_mjy_beam`` is.
     rim = len(rms) // 10
     added = float(np.sqrt((rms[rim : len(rms) - rim, rim : len(rms) - rim] ** 2).mean()))
@@ -93,25 +94,15 @@ def confusion_rms(
     """
     n = power.shape[0]
     block = max(1, -(-n // _COARSE))
-    beam = np.maximum(_blocks(power, block), _LEAST_POWER)
+    beam = np.maximum(block_means(power, block), _LEAST_POWER)
     # Only where the dirty beam's middle falls matters, so that its blocks may lie half a pixel off.
-    squares = block**2 * _blocks(psf, block, 2)
+    squares = block**2 * block_means(psf, block, True)
     sources = beam**2 * _second_moment(faintest_cleaned_jy / beam) * cell_rad**2
     size = fft.next_fast_len(2 * len(beam))
     spread = fft.irfft2(fft.rfft2(sources, (size, size)) * fft.rfft2(squares, (size, size)), (size, size))
     middle = (n // 2) // block
     variance = spread[middle : middle + len(beam), middle : middle + len(beam)]
     return np.sqrt(np.maximum(variance, 0.0)), block
-
-
-def _blocks(pixels: NDArray[np.floating], block: int, exponent: int = 1) -> NDArray[np.float64]:
-    """Means of powers of pixels over blocks; strip by strip, since images are large."""
-    n = pixels.shape[0] // block
-    out = np.empty((n, n))
-    for k in range(n):
-        strip = pixels[k * block : (k + 1) * block, : n * block].astype(np.float64) ** exponent
-        out[k] = strip.reshape(block, n, block).mean(axis=(0, 2))
-    return out
 
 
 @lru_cache(maxsize=1)

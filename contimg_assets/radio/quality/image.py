@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
 from contimg_assets.radio import beam
 from contimg_assets.radio.catalogues.options import CatalogueOptions
@@ -16,22 +18,21 @@ from contimg_assets.radio.errors import MissingInputError
 from contimg_assets.radio.images.crossmatch import Comparison, compare_with_survey
 from contimg_assets.radio.images.injection import Recovery, inject_and_recover
 from contimg_assets.radio.images.planes import image_name, plane_file, plane_header
-from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.sidelobes import negative_peaks
 from contimg_assets.radio.images.source_finding import (
     LEAST_POWER,
     SOURCE_SIGMA,
     Found,
     ImagePlane,
-    find_sources,
     read_planes,
 )
-from contimg_assets.radio.images.source_table import source_table
+from contimg_assets.radio.images.source_table import listed_sources, read_source_table
 from contimg_assets.radio.quality.artefacts import (
     around_bright,
     beam_shape,
     short_spacing_excess,
     stripe_fraction,
+    white_cells,
 )
 from contimg_assets.radio.quality.causes import STRONG
 from contimg_assets.radio.quality.confusion import confusion_numbers
@@ -39,7 +40,7 @@ from contimg_assets.radio.quality.products import THUMBNAIL, basic_numbers
 from contimg_assets.radio.quality.report.image_part import Pictured
 from contimg_assets.radio.quality.report.page import Report, write_report
 from contimg_assets.radio.quality.surroundings import Surroundings
-from contimg_assets.radio.quality.visibility_sample import sample_visibilities
+from contimg_assets.radio.quality.visibility_sample import VisibilitySample, sample_visibilities
 from contimg_assets.radio.robust import mad_sigma
 
 #: Power of the beam between which noise is stated, by name.
@@ -82,9 +83,23 @@ def image_numbers(
     MissingInputError
         If a product is not there.
     """
+    with ThreadPoolExecutor(1) as reader:
+        # Read beside the work on the image.
+        sample = reader.submit(_sample, around or Surroundings())
+        return _numbers(folder, out, catalogues, choices, around or Surroundings(), sample)
+
+
+def _numbers(
+    folder: Path,
+    out: Path,
+    catalogues: Path,
+    choices: CatalogueOptions,
+    around: Surroundings,
+    sample: Future[VisibilitySample | None],
+) -> dict[str, Any]:
+    """The same, with the sample of visibilities on its way."""
     stem = image_name(folder)
-    kinds = ("image", "pb", "residual", "model", "psf", "noise")
-    planes = read_planes(folder, stem, kinds)
+    planes = read_planes(folder, stem, ("image", "pb", "residual", "psf", "noise"))
     if planes["psf"].pixels.shape != planes["image"].pixels.shape:
         raise MissingInputError(
             f"{folder}: the planes were compressed, and of the dirty beam only the middle was kept; "
@@ -104,12 +119,14 @@ def image_numbers(
     numbers |= _known_numbers(summary)
     # Where sources were put into the visibilities too.
     numbers |= {key: value for key, value in summary.items() if key.startswith("cleaned_")}
-    sources: list[Found] = []
+    # Of the planes as they were before any was compressed.
+    table = read_source_table(folder, stem)
     recovery, comparison = None, None
     # A blank or constant image has nothing more to tell.
-    if numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0:
-        cleaned = Cleaned(residual, planes["model"].pixels, planes["psf"].pixels)
-        sources = find_sources(plane, power, noise, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
+    holds_something = numbers["finite_fraction"] == 1 and numbers["rms_mjy_beam"] > 0
+    table = table if holds_something else table[:0]
+    sources = listed_sources(table, 3600 * abs(header["CDELT2"]))
+    if holds_something:
         numbers |= _noise_numbers(residual, power, numbers)
         threshold = float(summary["settings"]["threshold_sigma"])
         numbers |= confusion_numbers(planes["psf"], power, numbers, threshold, _RINGS)
@@ -120,9 +137,11 @@ def image_numbers(
         comparison = _comparison(planes, sources, header, catalogues, choices)
         numbers |= comparison.numbers if comparison else {}
     numbers |= {"n_sources": len(sources), "brightest_source_jy": sources[0].flux_jy if sources else 0.0}
-    _write_sources(out / "sources.fits", sources, header, summary, comparison, choices)
+    table.meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
+    _write_sources(out / "sources.fits", table, comparison, choices)
     shutil.copyfile(folder / THUMBNAIL, out / THUMBNAIL)
-    _report(folder, out, numbers, planes, (summary, header, sources, recovery, comparison), around)
+    found = summary, header, sources, recovery, comparison
+    _report(folder, out, numbers, planes, found, around, sample.result())
     # Databases know no NaN; a number that is None is judged as bad.
     return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 
@@ -159,20 +178,17 @@ def _report(
     numbers: dict[str, Any],
     planes: dict[str, ImagePlane],
     found: tuple[dict[str, Any], fits.Header, list[Found], Recovery | None, Comparison | None],
-    around: Surroundings | None,
+    around: Surroundings,
+    sample: VisibilitySample | None,
 ) -> None:
     """Write the page about all that was found."""
     summary, header, sources, recovery, comparison = found
-    around = around or Surroundings()
-    drawn, sample = None, None
+    drawn = None
     # Of a blank image there is nothing to draw.
     if recovery:
         psf, residual, noise = (planes[name].pixels for name in ("psf", "residual", "noise"))
         expected = float(numbers["expected_rms_mjy_beam"]) / 1e3
         drawn = Pictured(planes["image"], psf, residual, noise, expected)
-    # Retention may have removed it.
-    if around.measurement_set is not None and around.measurement_set.is_dir():
-        sample = sample_visibilities(around.measurement_set, around.calibration)
     files = _files(folder, around.files or os.path.relpath(folder.absolute(), out.absolute()))
     write_report(
         out / "report.html",
@@ -192,6 +208,13 @@ def _report(
     )
 
 
+def _sample(around: Surroundings) -> VisibilitySample | None:
+    """Of what was imaged; retention may have removed it."""
+    if around.measurement_set is None or not around.measurement_set.is_dir():
+        return None
+    return sample_visibilities(around.measurement_set, around.calibration)
+
+
 def _files(folder: Path, address: str) -> dict[str, str]:
     """The files of an image that the report leads to."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
@@ -202,7 +225,7 @@ def _noise_numbers(residual: np.ndarray, power: np.ndarray, numbers: dict[str, A
     """Noise against the expected at several radii; how normal the residual is."""
     expected = numbers["expected_rms_mjy_beam"] / 1e3
     stated = {}
-    coarse, beams = residual[::2, ::2], power[::2, ::2]
+    coarse, beams = (np.ascontiguousarray(pixels[::2, ::2]) for pixels in (residual, power))
     for name, (low, high) in _RINGS.items():
         ring = coarse[(beams >= low) & (beams < high)]
         if ring.size:
@@ -252,15 +275,15 @@ def _artefact_numbers(
     planes: dict[str, ImagePlane], sources: list[Found], cell_rad: float
 ) -> dict[str, float]:
     residual, psf, plane = planes["residual"].pixels, planes["psf"].pixels, planes["image"]
-    shape = beam_shape(psf, plane)
+    shape, cells = beam_shape(psf, plane), white_cells(residual, psf)
     numbers = {
-        "stripe_fraction": stripe_fraction(residual, psf),
+        "stripe_fraction": stripe_fraction(cells),
         "beam_axis_ratio": plane.major_pixels / plane.minor_pixels,
         "beam_misfit": shape.misfit,
         "beam_flux_error": shape.flux_error,
         "beam_sidelobe": shape.sidelobe,
     }
-    short = short_spacing_excess(residual, psf, cell_rad)
+    short = short_spacing_excess(cells, cell_rad)
     if short is not None:
         numbers["short_spacing_excess"] = short
     around = around_bright(residual, plane, sources)
@@ -301,19 +324,12 @@ def _comparison(
 
 
 def _write_sources(
-    path: Path,
-    sources: list[Found],
-    header: fits.Header,
-    summary: dict[str, Any],
-    comparison: Comparison | None,
-    choices: CatalogueOptions,
+    path: Path, table: Table, comparison: Comparison | None, choices: CatalogueOptions
 ) -> None:
     """The list with its counterparts, and with the measured corrections if they are asked for."""
-    meta = {"OBJECT": header["OBJECT"], "FREQ": header["CRVAL3"]}
-    table = source_table(sources, 3600 * abs(header["CDELT2"]), summary, meta)
     corrected = False
     if comparison is not None:
-        names = [comparison.names.get(i, ("", float("nan"))) for i in range(len(sources))]
+        names = [comparison.names.get(i, ("", float("nan"))) for i in range(len(table))]
         table["survey_name"] = np.array([n for n, _ in names], "U24")
         table["survey_flux_jy"] = [f for _, f in names]
         table.meta["SURVEY"] = comparison.survey

@@ -7,8 +7,7 @@ belong here: comparisons with catalogues, which can be made again at any time
 """
 
 import json
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,27 @@ from astropy.io import fits
 
 from contimg_assets.radio.files import file_sha256
 from contimg_assets.radio.images.fits import RestoringBeam, stamp
-from contimg_assets.radio.images.local_noise import NOISE_PLANES, write_noise
+from contimg_assets.radio.images.local_noise import local_noise
 from contimg_assets.radio.images.noise import robust_rms
 from contimg_assets.radio.images.obscore import OBSCORE, obscore
 from contimg_assets.radio.images.options import ArchiveOptions
-from contimg_assets.radio.images.planes import COMPRESSED, plane_file
+from contimg_assets.radio.images.plane_writer import WRITERS, PlaneWriter
+from contimg_assets.radio.images.planes import COMPRESSED, plane_file, plane_header
 from contimg_assets.radio.images.resolved_sources import Cleaned
 from contimg_assets.radio.images.source_files import write_source_files
 from contimg_assets.radio.images.source_finding import (
     LEAST_POWER,
     SOURCE_SIGMA,
-    ImagePlane,
     find_sources,
     read_planes,
 )
-from contimg_assets.radio.images.source_table import source_table
+from contimg_assets.radio.images.source_table import SOURCES, source_table
+from contimg_assets.radio.imaging.planes import Made
 from contimg_assets.radio.plots.image import plot_image
 
 THUMBNAIL, CHECKSUMS = "thumbnail.png", "SHA256SUMS"
 #: Planes from which the other products are made.
-PLANES = (*NOISE_PLANES, "model")
+PLANES = ("image", "residual", "psf", "pb", "model")
 
 
 def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, Any]) -> dict[str, float]:
@@ -57,7 +57,9 @@ def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, A
     rms = robust_rms(residual)
     finite = np.isfinite(pixels)
     expected = float(summary["expected_rms_mjy_beam"])
-    peak = float(pixels[finite].max()) if finite.any() else float("nan")
+    # What is not blank need not be copied to look at what is finite.
+    some = pixels if finite.all() else pixels[finite]
+    peak = float(some.max()) if some.size else float("nan")
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
             "finite_fraction": float(finite.mean()),
@@ -75,7 +77,7 @@ def basic_numbers(pixels: np.ndarray, residual: np.ndarray, summary: dict[str, A
 
 
 def complete_products(
-    folder: Path, name: str, archive: ArchiveOptions, planes: Mapping[str, ImagePlane] | None = None
+    folder: Path, name: str, archive: ArchiveOptions, made: Made | None = None
 ) -> dict[str, Any]:
     """Add to an image's folder what is made from its images.
 
@@ -87,48 +89,58 @@ def complete_products(
         Stem of the products' names.
     archive : ArchiveOptions
         How the image is named and found.
-    planes : mapping, optional
-        ``PLANES``, where they are at hand; otherwise they are read.
+    made : Made, optional
+        The image, whose planes are at hand and may be on their way into files; otherwise they are read.
 
     Returns
     -------
     dict
         ``n_sources`` of the list.
     """
-    with ThreadPoolExecutor(1) as hashing:
-        # The engine's files change no more, and are most of the bytes.
-        hashes = {}
-        for path in sorted(folder.glob(f"{name}.*.fits*")):
-            _complete(path)
-            hashes[path] = hashing.submit(file_sha256, path)
-        n_sources = _add_products(folder, name, archive, planes or read_planes(folder, name, PLANES))
+    with ThreadPoolExecutor(WRITERS) as pool:
+        made = made or _read(folder, name, pool)
+        n_sources = _add_products(folder, name, made)
+        hashes = made.writer.finish()
+        known = obscore(plane_file(folder, name, "pbcor"), name, archive)
+        (folder / OBSCORE).write_text(json.dumps(known, indent=1))
         for path in sorted(set(folder.glob(f"{name}.*.fits*")) - hashes.keys()):
             _complete(path)
-        made = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
-        sums = [(hashes[p].result() if p in hashes else file_sha256(p), p.name) for p in made]
-    (folder / CHECKSUMS).write_text("".join(f"{digest}  {file}\n" for digest, file in sums))
+        files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != CHECKSUMS)
+        others = [path for path in files if path not in hashes]
+        hashes |= dict(zip(others, pool.map(file_sha256, others), strict=True))
+    (folder / CHECKSUMS).write_text("".join(f"{hashes[path]}  {path.name}\n" for path in files))
     return {"n_sources": n_sources}
 
 
-def _add_products(folder: Path, name: str, archive: ArchiveOptions, planes: Mapping[str, ImagePlane]) -> int:
-    """Noise map, source list, picture and metadata; the number of sources."""
+def _read(folder: Path, name: str, pool: Executor) -> Made:
+    """An image that was made before; its noise map is written compressed if its dirty beam was."""
+    planes = read_planes(folder, name, PLANES)
+    header = plane_header(plane_file(folder, name, "image"))
+    for key in ("CHECKSUM", "DATASUM"):
+        header.remove(key, ignore_missing=True)
+    is_compressed = plane_file(folder, name, "psf").name.endswith(COMPRESSED)
+    noise = robust_rms(planes["residual"].pixels) if is_compressed else None
+    return Made({}, planes, PlaneWriter(folder, name, header, noise, pool))
+
+
+def _add_products(folder: Path, name: str, made: Made) -> int:
+    """Noise map, source list and picture; the number of sources."""
+    header, planes = made.writer.header, made.planes
     plane, power, psf = planes["image"], planes["pb"].pixels, planes["psf"].pixels
     residual, model = planes["residual"].pixels, planes["model"].pixels
-    header = fits.getheader(folder / f"{name}.image.fits")
     summary = json.loads((folder / "summary.json").read_text())
-    local = write_noise(folder, name, planes)
+    local = local_noise(plane, residual, psf, power)
+    made.writer.write("noise", local)
     cleaned = Cleaned(residual, model, psf)
     sources = find_sources(plane, power, local, SOURCE_SIGMA, least_power=LEAST_POWER, cleaned=cleaned)
     meta = {key: header[key] for key in ("OBJECT", "DATE-OBS", "TELESCOP", "CALSET") if key in header}
     cell = abs(header["CDELT2"]) * 3600
     table = source_table(sources, cell, summary, meta | {"FREQ": header["CRVAL3"], "SIGMA": SOURCE_SIGMA})
-    table.write(folder / f"{name}.sources.fits", overwrite=True)
+    table.write(folder / f"{name}.{SOURCES}", overwrite=True)
     restoring = RestoringBeam(3600 * header["BMAJ"], 3600 * header["BMIN"], header["BPA"])
     write_source_files(table, folder, name, restoring)
     numbers = basic_numbers(plane.pixels, residual, summary)
-    plot_image(folder / THUMBNAIL, folder / f"{name}.image.fits", numbers["rms_mjy_beam"] / 1e3)
-    known = obscore(plane_file(folder, name, "pbcor"), name, archive)
-    (folder / OBSCORE).write_text(json.dumps(known, indent=1))
+    plot_image(folder / THUMBNAIL, plane.pixels, header, numbers["rms_mjy_beam"] / 1e3)
     return len(sources)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,13 +119,21 @@ def _runs(shape: GroupShape) -> list[tuple[int, int]]:
     return [(int(start), int(start) + _ROWS) for start in starts]
 
 
+@numba.njit(cache=True, nogil=True)
 def _averaged(
     data: NDArray[np.complex64], flags: NDArray[np.bool_], step: int, n_channels: int
 ) -> NDArray[np.complex64]:
-    """Means of unflagged samples over ``step`` channels."""
-    parts = (len(data), n_channels, step, data.shape[2])
-    good = ~flags[:, : n_channels * step] & np.isfinite(data[:, : n_channels * step])
-    sums = np.where(good, data[:, : n_channels * step], 0).reshape(parts).sum(axis=2)
-    numbers = good.reshape(parts).sum(axis=2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(numbers > 0, sums / numbers, np.nan + 0j).astype(np.complex64)
+    """Means of unflagged samples over ``step`` channels; NaN where there are none."""
+    n_rows, _, n_pols = data.shape
+    means = np.empty((n_rows, n_channels, n_pols), np.complex64)
+    for row in range(n_rows):
+        for k in range(n_channels):
+            for p in range(n_pols):
+                total, n = np.complex64(0), 0
+                for c in range(k * step, (k + 1) * step):
+                    value = data[row, c, p]
+                    if not flags[row, c, p] and np.isfinite(value.real) and np.isfinite(value.imag):
+                        total += value
+                        n += 1
+                means[row, k, p] = total / np.float32(n) if n else np.nan
+    return means
