@@ -7,7 +7,7 @@ channel.  CASA solves on ⟨V⟩ = Σ V M* / Σ|M|² with a model of 1 and the w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numba
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from contimg_assets.radio import telescope
 from contimg_assets.radio.flagging.flag_file import open_flags
 from contimg_assets.radio.measurement_set import GroupShape, add_data_column
-from contimg_assets.radio.model_visibilities import model_visibilities
+from contimg_assets.radio.model_visibilities import SkyModel
 from contimg_assets.radio.phasing import JD_OF_MJD_0
+from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.sky import Source
 
 
@@ -51,7 +52,7 @@ class ScanSums:
         return np.asarray(1.0 - self.count.sum(axis=0, dtype=np.int64).mean(axis=(1, 2)) / n_most)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def _add(
     data: NDArray[np.complex64],
     flags: NDArray[np.bool_],
@@ -111,24 +112,29 @@ def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n
         np.zeros((shape.n_times, telescope.N_SUBBANDS, plane[0], plane[2]), np.complex128),
         np.zeros((shape.n_times, telescope.N_SUBBANDS, plane[0], plane[2]), np.float32),
     )
-    data = np.empty(shape.data_shape[1:], np.complex64)
+    interval_of = np.repeat(np.arange(n_intervals), [len(times) for times in intervals])
+    model = SkyModel.of(shape, sources)
+    buffers = [np.empty(shape.data_shape[1:], np.complex64) for _ in range(2)]
     with open_flags(flags_folder, shape.data_shape) as flags_of, table(str(shape.path), ack=False) as main:
-        for k, times in enumerate(intervals):
-            for t in times:
-                main.getcolnp("DATA", data, int(t) * shape.n_baselines, shape.n_baselines)
-                model = model_visibilities(replace(shape, times_jd=shape.times_jd[t : t + 1]), sources)[0]
-                _add(
-                    data,
-                    flags_of(int(t)),
-                    model,
-                    rows,
-                    sums.product[k],
-                    sums.model[k],
-                    sums.power[k],
-                    sums.count[k],
-                    sums.by_time[t],
-                    sums.model_by_time[t],
-                )
+
+        def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
+            main.getcolnp("DATA", buffers[t % 2], t * shape.n_baselines, shape.n_baselines)
+            return buffers[t % 2], flags_of(t)
+
+        for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
+            k = interval_of[t]
+            _add(
+                data,
+                flags,
+                model.integration(t),
+                rows,
+                sums.product[k],
+                sums.model[k],
+                sums.power[k],
+                sums.count[k],
+                sums.by_time[t],
+                sums.model_by_time[t],
+            )
     return sums
 
 

@@ -5,7 +5,7 @@ shorter than the longest, and what smears a long one away leaves a short one who
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -17,7 +17,7 @@ from contimg_assets.radio.corrections.corrections import Corrections
 from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.system_noise import ChannelDifferences, SystemNoise
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.model_visibilities import model_visibilities
+from contimg_assets.radio.model_visibilities import SkyModel
 from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.sky import Source
 
@@ -175,6 +175,7 @@ def read_stokes_i(
     one = shape.data_shape[1:]
     hands = [0, one[-1] - 1]
     buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
+    model = SkyModel.of(shape, less) if less else None
     with table(str(shape.path), ack=False) as main:
 
         def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
@@ -187,9 +188,8 @@ def read_stokes_i(
 
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
             used = (data, flags) if corrections is None else corrections.jones.apply(t, data, flags)
-            if less:
-                now = replace(shape, times_jd=shape.times_jd[t : t + 1])
-                used[0][..., hands] -= model_visibilities(now, less)[0][..., None]
+            if model is not None:
+                used[0][..., hands] -= model.integration(t)[..., None]
             _average(*used, rows, factors, starts, values[t], counts[t])
             differences.add(*used)
     samples = float(counts.sum(dtype=np.float64))
