@@ -26,7 +26,7 @@ from contimg_assets.radio.calibration.assess import assess
 from contimg_assets.radio.calibration.bandpass import solve_bandpass
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.reference import reference_antenna
+from contimg_assets.radio.calibration.reference import antenna_phases, reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
 from contimg_assets.radio.calibration.transit_beams import transit_beams
 from contimg_assets.radio.calibration.transit_gains import without_drift
@@ -123,7 +123,7 @@ def solve(
     parameters = _parameters(options, reference.name)
     told = _solve_tables(averaged, out, parameters, options.minimum_uv_m, shape, sums, delays)
     tables = {kind: out / name for kind, _, name in TABLES}
-    found = assess(shape, sums, tables)
+    found = assess(shape, sums, tables, antenna_phases(shape, sums))
     beams = transit_beams(shape, sums, calibrator)
     without_drift(shape, sums, calibrator, beams, tables, amplitudes=not options.fast)
     quality = {**_quality(out, live), **found.numbers, **beams.numbers}
