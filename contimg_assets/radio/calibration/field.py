@@ -94,7 +94,7 @@ def solve_with_field(
         The sidecar of the set.
     """
     named: dict[str, Any] = {"group": group, "calibrator": calibrator}
-    kept = solve(ms, flags_folder, out, work, options, beam=beam, **named)
+    kept = solve(ms, flags_folder, out, options, beam=beam, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     found: list[Source] = []
@@ -111,7 +111,7 @@ def solve_with_field(
                 ended = "no other source in the image"
                 break
             again = solve(
-                *(ms, flags_folder, folder / "set", folder, options),
+                *(ms, flags_folder, folder / "set", options),
                 field_sources=found,
                 beam=Beam.from_json(kept["beam"]["used"]),
                 delays=KnownDelays(out, kept["delays"]),

@@ -2,8 +2,8 @@
 
 For gains g that do not change within an interval, Σ|V − g M|² over its samples
 is |g|² Σ|M|² − 2 Re(g* Σ V M*) + Σ|V|²: three sums for each baseline and
-channel.  CASA solves on ⟨V⟩ = Σ V M* / Σ|M|² with a model of 1 and the weight
-Σ|M|², which is the same least-squares problem with 24 times fewer data.
+channel.  ⟨V⟩ = Σ V M* / Σ|M|² with a model of 1 and the weight Σ|M|² is the
+same least-squares problem with 24 times fewer data.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.flagging.flag_file import open_flags
-from contimg_assets.radio.measurement_set import GroupShape, add_data_column
+from contimg_assets.radio.measurement_set import GroupShape
 from contimg_assets.radio.model_visibilities import SkyModel
-from contimg_assets.radio.phasing import JD_OF_MJD_0
 from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.sky import Source
 
@@ -136,43 +135,3 @@ def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n
                 sums.model_by_time[t],
             )
     return sums
-
-
-def write_averaged(shape: GroupShape, sums: ScanSums, path: Path) -> None:
-    """Write the averages as a Measurement Set of one row for each interval and baseline.
-
-    Its DATA is ⟨V⟩, its model 1, its weights Σ|M|² over their median.
-    """
-    from casacore.tables import makearrcoldesc, maketabdesc, table
-
-    cross = np.flatnonzero(shape.cross)
-    rows = [int(times[len(times) // 2]) * shape.n_baselines + cross for times in sums.intervals]
-    with table(str(shape.path), ack=False) as main:
-        main.selectrows(np.concatenate(rows)).copy(str(path), deep=True).close()
-    good = sums.model > 0
-    weight = sums.model / np.median(sums.model[good]) if good.any() else sums.model
-    add_data_column(path, "MODEL_DATA")
-    with table(str(path), readonly=False, ack=False) as main:
-        if "WEIGHT_SPECTRUM" not in main.colnames():
-            column = makearrcoldesc("WEIGHT_SPECTRUM", 0.0, ndim=2, valuetype="float")
-            manager = {"TYPE": "StandardStMan", "NAME": "WeightSpectrum", "SPEC": {}}
-            main.addcols(maketabdesc(column), manager)
-        n = len(cross)
-        for k, times in enumerate(sums.intervals):
-            average = np.divide(
-                sums.product[k], sums.model[k], where=good[k], out=np.zeros_like(sums.product[k])
-            )
-            main.putcol("DATA", average, k * n, n)
-            main.putcol("MODEL_DATA", np.ones_like(average), k * n, n)
-            main.putcol("FLAG", ~good[k], k * n, n)
-            main.putcol("WEIGHT_SPECTRUM", weight[k], k * n, n)
-            main.putcol("WEIGHT", weight[k].mean(axis=1), k * n, n)
-            main.putcol("FLAG_ROW", ~good[k].any(axis=(1, 2)), k * n, n)
-            middle_s = (float(shape.times_jd[times].mean()) - JD_OF_MJD_0) * 86400.0
-            for column, value in (
-                ("TIME", middle_s),
-                ("TIME_CENTROID", middle_s),
-                ("INTERVAL", shape.integration_s * len(times)),
-                ("EXPOSURE", shape.integration_s * len(times)),
-            ):
-                main.putcol(column, np.full(n, value), k * n, n)
