@@ -98,7 +98,8 @@ def solve_with_field(
         The sidecar of the set.
     """
     named: dict[str, Any] = {"group": group, "calibrator": calibrator}
-    kept = solve(ms, flags_folder, out, options, beam=beam, **named)
+    own = work / "moving"
+    kept = solve(ms, flags_folder, out, options, beam=beam, moving=own, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     found: list[Source] = []
@@ -106,7 +107,7 @@ def solve_with_field(
         folder = work / f"round{number}"
         folder.mkdir()
         try:
-            calibration = Calibration(flags=flags_folder, tables=out)
+            calibration = Calibration(flags=flags_folder, tables=own if own.exists() else out)
             if number == 1:
                 found = _imaged(ms, calibration, folder, calibrator, imaging)
             else:
@@ -119,6 +120,7 @@ def solve_with_field(
                 field_sources=found,
                 beam=Beam.from_json(kept["beam"]["used"]),
                 delays=KnownDelays(out, kept["delays"]),
+                moving=folder / "moving",
                 **named,
             )
         except (CalibrationError, ImagingError) as error:
@@ -131,7 +133,7 @@ def solve_with_field(
             break
         shutil.rmtree(out)
         shutil.copytree(folder / "set", out)
-        kept, used, rounds_kept = again, found, number
+        kept, used, rounds_kept, own = again, found, number, folder / "moving"
     kept["field_model"] = {
         "origin": "image of the scan",
         "rounds_kept": rounds_kept,

@@ -29,6 +29,7 @@ from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import antenna_phases, reference_antenna
 from contimg_assets.radio.calibration.scan import ScanSums, sum_scan
 from contimg_assets.radio.calibration.scan_gains import ScanGains
+from contimg_assets.radio.calibration.scan_phases import scan_phases, steadied, write_moving
 from contimg_assets.radio.calibration.transit_beams import transit_beams
 from contimg_assets.radio.calibration.transit_gains import without_drift
 from contimg_assets.radio.caltables.jones import delay_factors
@@ -72,6 +73,7 @@ def solve(
     field_sources: Sequence[Source] = (),
     beam: Beam = ASSUMED,
     delays: KnownDelays | None = None,
+    moving: Path | None = None,
 ) -> dict[str, Any]:
     """Solve for K, B and G on the averaged scan.
 
@@ -95,6 +97,9 @@ def solve(
         Through which the model is seen; what the transit tells of it is in the sidecar.
     delays : KnownDelays, optional
         To take, in place of solving for them.
+    moving : Path, optional
+        Folder for the same set with gains that move as phases do within the scan: for the scan itself. Made
+        if they do.
 
     Returns
     -------
@@ -115,12 +120,18 @@ def solve(
     reference = reference_antenna(shape, sums, options.reference_antenna)
     live = _live_antennas(shape, sums)
     parameters = _parameters(options, reference.name)
+    phases = scan_phases(shape, sums, shape.antenna_names.index(reference.name))
+    wander = antenna_phases(shape, sums)
+    if phases is not None:
+        sums = steadied(shape, sums, phases)
     told = _solve_tables(out, parameters, options.minimum_uv_m, shape, sums, delays)
     tables = {kind: out / name for kind, _, name in TABLES}
-    found = assess(shape, sums, tables, antenna_phases(shape, sums))
+    found = assess(shape, sums, tables, wander)
     beams = transit_beams(shape, sums, calibrator)
     without_drift(shape, sums, calibrator, beams, tables, amplitudes=not options.fast)
     quality = {**_quality(out, live), **found.numbers, **beams.numbers}
+    if phases is not None:
+        quality["phase_motion_deg"] = float(np.rad2deg(phases.motion_rad))
     if quality["n_antennas_solved"] < _LEAST_SOLVED * len(live):
         raise CalibrationError(
             f"{ms}: found solutions for {quality['n_antennas_solved']} of {len(live)} live antennas on "
@@ -163,6 +174,8 @@ def solve(
         "wall_seconds": time.monotonic() - began,
     }
     (out / SIDECAR).write_text(json.dumps(sidecar, indent=1))
+    if phases is not None and moving is not None:
+        write_moving(out, moving, ms, shape, phases)
     return sidecar
 
 
