@@ -508,19 +508,29 @@ def test_four_missing_subbands(tmp_path: Path) -> None:
     assert numbers_of(scan, "set")["grade"] == "marginal"
 
 
-def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
-    """Three neighbours of 1 to 3 Jy that no catalogue names: imaged, put into the model, solved again.
+#: Lacks the brightest neighbour, has the second too bright, and one that is not there.
+WRONG = (replace(FIELD[1], flux_jy=1.7), FIELD[2], *around(START, DEC_DEG, [(-0.5, -0.8, 1.0, -0.7)]))
 
-    χ² goes from what 3 Jy of unknown sources make of it to 1 within 10 %, and the set says how.
+
+@pytest.mark.parametrize("catalogue", [(), WRONG], ids=["none", "wrong"])
+def test_the_field_is_found_in_an_image_of_the_scan(
+    scan: Scan, catalogue: tuple[Source, ...], request: pytest.FixtureRequest
+) -> None:
+    """Three neighbours that no catalogue names, or a wrong one: imaged, put into the model, solved again.
+
+    χ² goes from what 3 Jy of unknown sources make of it to 1 within 10 %, and the set says how.  From a
+    catalogue, one major cycle does it.
     """
-    work = scan.folder / "field.work"
+    name = f"field-{request.node.callspec.id}"
+    work = scan.folder / f"{name}.work"
     work.mkdir()
+    sky = [replace(source, name=f"C{k}") for k, source in enumerate(catalogue)]
     sidecar = solve_with_field(
         scan.ms,
         scan.flags,
-        scan.folder / "field",
+        scan.folder / name,
         work,
-        FieldImaging(ImagingOptions(), threads=2),
+        FieldImaging(ImagingOptions(), threads=2, sky=sky),
         CalibrationOptions(),
         group=KEY,
         calibrator=CALIBRATOR,
@@ -538,7 +548,8 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         assert found["ra_deg"] == pytest.approx(source.ra_deg, abs=2 / 3600)
         assert found["dec_deg"] == pytest.approx(source.dec_deg, abs=2 / 3600)
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.1)
-    assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
+    assert json.loads((scan.folder / name / "solutions.json").read_text())["field_model"] == model
+    assert sum(f["flux_jy"] > 0.3 for f in model["sources"]) == len(FIELD)
     # The image in which the sources are found shows nothing of the calibrator.
     planes = make_planes(
         prepare(
@@ -547,7 +558,7 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
             ImagingOptions(field_deg=5.2, major_cycles=2, outside_sigma=None, spectra_sigma=None),
             None,
             2,
-            Calibration(flags=scan.flags, tables=scan.folder / "field"),
+            Calibration(flags=scan.flags, tables=scan.folder / name),
             sky=[],
             less=[CALIBRATOR],
         )
