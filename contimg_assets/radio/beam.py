@@ -138,7 +138,9 @@ class Beam:
         """
         axis = self.axis(declination_rad)
         # |s × p| keeps its precision near the axis, where 1 − (s·p)² does not.
-        sine = np.linalg.norm(np.cross(directions, axis), axis=-1)
+        x, y, z = (directions[..., k] for k in range(3))
+        across = (y * axis[2] - z * axis[1], z * axis[0] - x * axis[2], x * axis[1] - y * axis[0])
+        sine = np.sqrt(across[0] ** 2 + across[1] ** 2 + across[2] ** 2)
         front = directions @ axis > 0
         return np.where(front[..., None], self.power(sine[..., None], frequency_hz), 0.0)
 

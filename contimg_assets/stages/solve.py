@@ -108,7 +108,7 @@ def run(inputs: SolveInputs, options: SolveOptions, context: StageContext) -> So
             imaging = FieldImaging(options.imaging, context.threads, sky)
             solved = solve_with_field(*paths, work, imaging, choices, **named)
         else:
-            solved = solve(*paths, work, choices, field_sources=field, **named)
+            solved = solve(*paths, choices, field_sources=field, **named)
     plot_set(inputs.out / "thumbnail.png", inputs.out / "B.cal", solved)
     write_arrays(inputs.out, inputs.out / "B.cal", shape.antenna_names, shape.frequencies_hz)
     return SolveResult.model_validate(solved)

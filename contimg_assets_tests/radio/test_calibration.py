@@ -16,12 +16,11 @@ from contimg_assets.radio import casa, telescope
 from contimg_assets.radio.applied_delays import keep_delays
 from contimg_assets.radio.beam import ASSUMED, Beam, Pattern, airy_power, half_power_radius
 from contimg_assets.radio.calibration.apply import apply, look
-from contimg_assets.radio.calibration.bandpass import solve_bandpass
 from contimg_assets.radio.calibration.calibrators import named_calibrator
 from contimg_assets.radio.calibration.field import FieldImaging, solve_with_field
 from contimg_assets.radio.calibration.options import CalibrationOptions
 from contimg_assets.radio.calibration.reference import choose_reference
-from contimg_assets.radio.calibration.scan import sum_scan, write_averaged
+from contimg_assets.radio.calibration.scan import sum_scan
 from contimg_assets.radio.calibration.solve import solve
 from contimg_assets.radio.caltables.jones import delay_factors
 from contimg_assets.radio.caltables.solutions import read_table
@@ -53,6 +52,7 @@ from contimg_assets.simulation.corruption import Gains
 from contimg_assets.simulation.night import transit_start
 from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED, Corruption
+from contimg_assets_tests.radio.averaged_scan import write_averaged
 from contimg_assets_tests.radio.skies import TINY, around, observe
 
 pytestmark = [
@@ -100,13 +100,10 @@ class Scan:
         **options: Any,
     ) -> dict[str, Any]:
         """Solve into a folder of that name."""
-        work = self.folder / f"{name}.work"
-        work.mkdir()
         return solve(
             self.ms,
             self.flags,
             self.folder / name,
-            work,
             CalibrationOptions(**options),
             group=KEY,
             calibrator=calibrator,
@@ -290,7 +287,7 @@ def test_the_user_s_reference_antenna_is_taken_by_name(scan: Scan) -> None:
     assert np.abs(np.angle(bandpass.values[0][~bandpass.flags[0]])).max() < 1e-6
     assert np.abs(np.angle(bandpass.values[1][~bandpass.flags[1]])).max() > 0.01
     delays = read_table(scan.folder / "named" / "K.cal").values
-    assert np.all(delays[0] == 0)
+    assert np.all(np.abs(delays[0]) < 1e-9)
     assert np.all(delays[1] != 0)
 
 
@@ -480,13 +477,11 @@ def test_a_calibrator_of_half_a_jansky_is_no_excellent_set(tmp_path: Path) -> No
 def test_a_calibrator_that_is_flagged_whole_is_refused(scan: Scan, tmp_path: Path) -> None:
     """Nothing to solve on: said in so many words, before CASA is asked."""
     write_flags(tmp_path, np.ones(scan.shape.data_shape, bool))
-    (tmp_path / "work").mkdir()
     with pytest.raises(CalibrationError, match="every visibility of the scan is flagged"):
         solve(
             scan.ms,
             tmp_path,
             tmp_path / "set",
-            tmp_path / "work",
             CalibrationOptions(),
             group=KEY,
             calibrator=CALIBRATOR,
@@ -513,19 +508,29 @@ def test_four_missing_subbands(tmp_path: Path) -> None:
     assert numbers_of(scan, "set")["grade"] == "marginal"
 
 
-def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
-    """Three neighbours of 1 to 3 Jy that no catalogue names: imaged, put into the model, solved again.
+#: Lacks the brightest neighbour, has the second too bright, and one that is not there.
+WRONG = (replace(FIELD[1], flux_jy=1.7), FIELD[2], *around(START, DEC_DEG, [(-0.5, -0.8, 1.0, -0.7)]))
 
-    χ² goes from what 3 Jy of unknown sources make of it to 1 within 10 %, and the set says how.
+
+@pytest.mark.parametrize("catalogue", [(), WRONG], ids=["none", "wrong"])
+def test_the_field_is_found_in_an_image_of_the_scan(
+    scan: Scan, catalogue: tuple[Source, ...], request: pytest.FixtureRequest
+) -> None:
+    """Three neighbours that no catalogue names, or a wrong one: imaged, put into the model, solved again.
+
+    χ² goes from what 3 Jy of unknown sources make of it to 1 within 10 %, and the set says how.  From a
+    catalogue, one major cycle does it.
     """
-    work = scan.folder / "field.work"
+    name = f"field-{request.node.callspec.id}"
+    work = scan.folder / f"{name}.work"
     work.mkdir()
+    sky = [replace(source, name=f"C{k}") for k, source in enumerate(catalogue)]
     sidecar = solve_with_field(
         scan.ms,
         scan.flags,
-        scan.folder / "field",
+        scan.folder / name,
         work,
-        FieldImaging(ImagingOptions(), threads=2),
+        FieldImaging(ImagingOptions(), threads=2, sky=sky),
         CalibrationOptions(),
         group=KEY,
         calibrator=CALIBRATOR,
@@ -543,7 +548,8 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
         assert found["ra_deg"] == pytest.approx(source.ra_deg, abs=2 / 3600)
         assert found["dec_deg"] == pytest.approx(source.dec_deg, abs=2 / 3600)
     assert sidecar["quality"]["chi_squared"] == pytest.approx(1.0, abs=0.1)
-    assert json.loads((scan.folder / "field" / "solutions.json").read_text())["field_model"] == model
+    assert json.loads((scan.folder / name / "solutions.json").read_text())["field_model"] == model
+    assert sum(f["flux_jy"] > 0.3 for f in model["sources"]) == len(FIELD)
     # The image in which the sources are found shows nothing of the calibrator.
     planes = make_planes(
         prepare(
@@ -552,7 +558,7 @@ def test_the_field_is_found_in_an_image_of_the_scan(scan: Scan) -> None:
             ImagingOptions(field_deg=5.2, major_cycles=2, outside_sigma=None, spectra_sigma=None),
             None,
             2,
-            Calibration(flags=scan.flags, tables=scan.folder / "field"),
+            Calibration(flags=scan.flags, tables=scan.folder / name),
             sky=[],
             less=[CALIBRATOR],
         )
@@ -719,8 +725,7 @@ def test_the_beam_of_a_set_goes_with_what_it_calibrates(
     radii = np.linspace(0, 0.15, 300)
     narrow = airy_power(1.1 * np.sin(radii), 1.405e9)[None]
     beam = Beam(Pattern("a narrow one", np.array([1.405e9]), radii, narrow))
-    (tmp_path / "work").mkdir()
-    places = scan.ms, scan.flags, tmp_path / "set", tmp_path / "work"
+    places = scan.ms, scan.flags, tmp_path / "set"
     told = solve(*places, CalibrationOptions(), group=KEY, calibrator=CALIBRATOR, beam=beam)
     assert told["beam"]["used"]["version"] == "a narrow one"
     calibration = Calibration(flags=scan.flags, tables=tmp_path / "set")
@@ -752,50 +757,89 @@ def _chi_squared(averaged: Path, delays: Path, band: Path) -> float:
     return float(np.sum(weights * np.abs(data - product) ** 2, where=used, dtype=np.float64))
 
 
-def test_casa_finds_the_same_bandpass(scan: Scan, solved: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def averaged(scan: Scan) -> Path:
+    """The scan's sums as a Measurement Set for CASA's tasks."""
+    sums = sum_scan(scan.shape, scan.flags, [CALIBRATOR, *visible_sources(scan.shape, FIELD)], 1)
+    write_averaged(scan.shape, sums, scan.folder / "averaged.ms")
+    return scan.folder / "averaged.ms"
+
+
+def _casa(averaged: Path, reference: str) -> dict[str, Any]:
+    """What CASA's tasks are told alike."""
+    casa.load_tools()
+    return {"vis": str(averaged), "refant": reference, "minsnr": 3.0, "minblperant": 4, "parang": False}
+
+
+def test_casa_finds_the_same_bandpass(scan: Scan, solved: dict[str, Any], averaged: Path) -> None:
     """The same solutions are flagged; gains differ by a tenth of their errors, and χ² is not CASA's or less.
 
-    CASA ends its iterations earlier.  CASA's gaincal takes our table, and finds nothing left to do.
+    CASA ends its iterations earlier.  CASA's gaincal takes our tables, and finds nothing left to do.
     """
-    averaged, tables = scan.folder / "set.work" / "averaged.ms", scan.folder / "set"
-    shared: dict[str, Any] = {
-        "vis": str(averaged),
-        "refant": solved["refant"],
-        "minsnr": 3.0,
-        "minblperant": 4,
-        "parang": False,
-    }
-    casa.load_tools()
+    shared, tables = _casa(averaged, solved["refant"]), scan.folder / "set"
     from casatasks import bandpass, gaincal
 
-    theirs, ours = scan.folder / "theirs.B", scan.folder / "ours.B"
+    theirs, ours, delays = scan.folder / "theirs.B", tables / "B.cal", tables / "K.cal"
     bandpass(
-        caltable=str(theirs),
-        bandtype="B",
-        solint="inf",
-        solnorm=False,
-        gaintable=[str(tables / "K.cal")],
-        **shared,
-    )
-    solve_bandpass(
-        averaged, tables / "K.cal", ours, reference=solved["refant"], minimum_snr=3.0, minimum_baselines=4
+        caltable=str(theirs), bandtype="B", solint="inf", solnorm=False, gaintable=[str(delays)], **shared
     )
     one, other = read_table(theirs), read_table(ours)
     assert np.mean(one.flags != other.flags) < 1e-3
     both = ~one.flags & ~other.flags
     assert both.mean() > 0.15
-    difference = np.abs(other.values - one.values)[both] * one.snr[both] / np.abs(one.values[both])
+    # What the transit tells of the beam is in the set's amplitudes, and not in CASA's.
+    scale = np.median(np.abs(other.values[both] / one.values[both]))
+    difference = np.abs(other.values / scale - one.values)[both] * one.snr[both] / np.abs(one.values[both])
+    assert scale == pytest.approx(1.0, abs=3e-3)
     assert np.sqrt(np.mean(difference**2)) < 0.2
     assert np.median(other.snr[both] / one.snr[both]) == pytest.approx(1.0, abs=0.05)
-    assert _chi_squared(averaged, tables / "K.cal", ours) <= _chi_squared(
-        averaged, tables / "K.cal", theirs
-    ) * (1 + 1e-6)
-    gaincal(
-        caltable=str(scan.folder / "rest.G"),
-        gaintype="G",
-        solint="inf",
-        gaintable=[str(tables / "K.cal"), str(ours)],
-        **shared,
+    assert _chi_squared(averaged, delays, ours) <= _chi_squared(averaged, delays, theirs) * (1 + 1e-5)
+    rest = scan.folder / "rest.G"
+    gaincal(caltable=str(rest), gaintype="G", solint="inf", gaintable=[str(delays), str(ours)], **shared)
+    left = read_table(rest)
+    assert np.abs(left.values[~left.flags]) == pytest.approx(1.0, abs=5e-3)
+
+
+def test_casa_finds_the_same_delays(scan: Scan, solved: dict[str, Any], averaged: Path) -> None:
+    """CASA looks at the baselines to the reference antenna alone: the difference is noise, and ripples."""
+    shared = _casa(averaged, solved["refant"])
+    from casatasks import gaincal
+
+    theirs = scan.folder / "theirs.K"
+    gaincal(caltable=str(theirs), gaintype="K", solint="inf", **shared)
+    one, other = read_table(theirs), read_table(scan.folder / "set" / "K.cal")
+    assert np.array_equal(one.flags, other.flags)
+    assert np.std((one.values - other.values)[~one.flags]) < 0.3
+
+
+def test_casa_finds_the_same_gains_of_intervals(scan: Scan, solved: dict[str, Any], tmp_path: Path) -> None:
+    """Amplitudes and phases of two intervals differ by a fifth of their errors, and S/N by a tenth."""
+    reference = solved["refant"]
+    scan.solve(
+        "halves",
+        gain_interval_s=TINY.n_integrations * telescope.INTEGRATION_S / 2,
+        reference_antenna=reference,
     )
-    rest = read_table(scan.folder / "rest.G")
-    assert np.abs(rest.values[~rest.flags]) == pytest.approx(1.0, abs=2e-3)
+    tables = scan.folder / "halves"
+    sums = sum_scan(scan.shape, scan.flags, [CALIBRATOR, *visible_sources(scan.shape, FIELD)], 2)
+    write_averaged(scan.shape, sums, tmp_path / "halves.ms")
+    shared = _casa(tmp_path / "halves.ms", reference)
+    from casacore.tables import table
+    from casatasks import gaincal
+
+    before = [str(tables / "K.cal"), str(tables / "B.cal")]
+    gaincal(caltable=str(tmp_path / "theirs.G"), gaintype="G", solint="int", gaintable=before, **shared)
+    found = []
+    for path in (tmp_path / "theirs.G", tables / "G.cal"):
+        with table(str(path), ack=False) as rows:
+            order = np.lexsort([rows.getcol("ANTENNA1"), rows.getcol("TIME")])
+            found.append([rows.getcol(name)[order] for name in ("CPARAM", "FLAG", "SNR", "TIME", "ANTENNA2")])
+    (theirs, lost, their_snr, their_times, their_reference), (ours, flags, snr, times, ours_reference) = found
+    assert np.array_equal(lost, flags)
+    assert times == pytest.approx(their_times, abs=0.1)
+    assert set(ours_reference) == set(their_reference)
+    good = ~flags
+    assert np.median(snr[good] / their_snr[good]) == pytest.approx(1.0, abs=0.1)
+    scale = np.median(np.abs(ours[good] / theirs[good]))
+    assert scale == pytest.approx(1.0, abs=3e-3)
+    assert np.sqrt(np.mean((np.abs(ours[good] / scale - theirs[good]) * their_snr[good]) ** 2)) < 0.3

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
-from contimg_assets.radio.calibration.reference import antenna_phases, phase_wander
+from contimg_assets.radio.calibration.reference import scatter
 from contimg_assets.radio.calibration.scan import ScanSums
 from contimg_assets.radio.caltables.jones import read_jones
 from contimg_assets.radio.caltables.solutions import read_table
@@ -36,7 +37,9 @@ class Assessment:
     """By antenna name: phase at each integration about the mean over the scan."""
 
 
-def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assessment:
+def assess(
+    shape: GroupShape, sums: ScanSums, tables: dict[str, Path], phases_rad: NDArray[np.float64]
+) -> Assessment:
     """Hold solutions against the data that they were solved on.
 
     Parameters
@@ -45,6 +48,8 @@ def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assess
     sums : ScanSums
     tables : dict
         Path of the tables K, BA and GA (keys as in ``caltables.set_files.TABLES``).
+    phases_rad : ndarray, shape (n_times, n_antennas)
+        Of :func:`reference.antenna_phases`.
 
     Returns
     -------
@@ -56,26 +61,29 @@ def assess(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> Assess
     """
     gains = _gains(shape, sums, tables)
     one, two = shape.antenna_1[shape.cross], shape.antenna_2[shape.cross]
-    hands = [0, shape.n_polarisations - 1]
-    residual, count = _residuals(sums, gains, one, two, hands)
+    hands = np.array([0, shape.n_polarisations - 1])
+    parts = (len(one), telescope.N_SUBBANDS, 2)
+    residual, count = np.zeros((len(one), 2)), np.zeros((len(one), 2), np.int64)
+    corrected, weight = np.zeros(parts, np.complex128), np.zeros(parts)
+    found = residual, count, corrected, weight
+    _compare(sums.product, sums.model, sums.power, sums.count, gains, one, two, hands, *found)
     sigma = telescope.visibility_sigma_jy(shape.channel_width_hz, shape.integration_s)
     # Of 2 n real data, two parameters for each antenna, channel and interval.
     freedom = int(count.sum()) - np.count_nonzero(gains)
     reduced = residual.sum() / (2 * sigma**2)
-    closure, expected = _closure(shape, sums, gains, one, two, hands, sigma)
+    closure, expected = _closure(shape.antennas, one, two, corrected, weight, sigma)
     band, delay = read_table(tables["BA"]), read_table(tables["K"])
-    wander = np.rad2deg(phase_wander(shape, sums))
-    phases = np.rad2deg(antenna_phases(shape, sums))
+    wander, phases = np.rad2deg(scatter(phases_rad)), np.rad2deg(phases_rad)
     antennas = {}
     for n, a in enumerate(shape.antennas):
         theirs = (one == a) | (two == a)
-        number = count[theirs].sum(axis=(0, 1))
+        number = count[theirs].sum(axis=0)
         antennas[shape.antenna_names[a]] = {
             **_of_bandpass(band.values[a], band.flags[a], band.snr[a]),
             "delay_ns": _listed(np.where(delay.flags[a, 0], np.nan, delay.values[a, 0].real)),
             "phase_wander_deg": [float(wander[n])] * 2,
             "chi_squared": _listed(
-                residual[theirs].sum(axis=(0, 1)) / (2 * sigma**2) / np.where(number > 0, number, np.nan)
+                residual[theirs].sum(axis=0) / (2 * sigma**2) / np.where(number > 0, number, np.nan)
             ),
         }
     return Assessment(
@@ -98,73 +106,67 @@ def _gains(shape: GroupShape, sums: ScanSums, tables: dict[str, Path]) -> NDArra
     return np.divide(1, inverse, where=inverse != 0, out=np.zeros_like(inverse))
 
 
-def _residuals(
-    sums: ScanSums,
+@numba.njit(cache=True, parallel=True)
+def _compare(
+    product: NDArray[np.complex64],
+    model: NDArray[np.float32],
+    power: NDArray[np.float64],
+    count: NDArray[np.int16],
     gains: NDArray[np.complex64],
     one: NDArray[np.int32],
     two: NDArray[np.int32],
-    hands: list[int],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Σ|V/G − M|² and the number of samples, shapes (n_cross, n_channels, 2)."""
-    shape = (*sums.product.shape[1:3], 2)
-    total, number = np.zeros(shape), np.zeros(shape, np.int64)
-    for k in range(len(sums.intervals)):
-        gain = gains[k][one] * np.conj(gains[k][two])
-        size = np.abs(gain) ** 2
-        product, model, power = (a[k][..., hands] for a in (sums.product, sums.model, sums.power))
-        solved = size > 0
-        left = power - 2 * np.real(np.conj(gain) * product) + size.astype(np.float64) * model
-        total += np.divide(left, size, where=solved, out=np.zeros(shape))
-        number += np.where(solved, sums.count[k][..., hands], 0)
-    return total, number
+    hands: NDArray[np.int64],
+    residual: NDArray[np.float64],
+    number: NDArray[np.int64],
+    corrected: NDArray[np.complex128],
+    weight: NDArray[np.float64],
+) -> None:
+    """Σ|V/G − M|² and samples, shape (n_cross, 2); Σ V M*/G and Σ|M|² in parts of the band."""
+    n_intervals, n_rows, n_channels, _ = product.shape
+    per_part = n_channels // corrected.shape[1]
+    for b in numba.prange(n_rows):
+        for k in range(n_intervals):
+            for f in range(n_channels):
+                part = f // per_part
+                for p in range(len(hands)):
+                    hand = hands[p]
+                    gain = gains[k, one[b], f, p] * gains[k, two[b], f, p].conjugate()
+                    size = np.float64(gain.real) ** 2 + np.float64(gain.imag) ** 2
+                    if size == 0:
+                        continue
+                    v, m = np.complex128(product[k, b, f, hand]), model[k, b, f, hand]
+                    left = power[k, b, f, hand] - 2 * (v * gain.conjugate()).real + size * m
+                    residual[b, p] += left / size
+                    number[b, p] += count[k, b, f, hand]
+                    corrected[b, part, p] += v / gain
+                    weight[b, part, p] += m
 
 
 def _closure(
-    shape: GroupShape,
-    sums: ScanSums,
-    gains: NDArray[np.complex64],
+    antennas: NDArray[np.int64],
     one: NDArray[np.int32],
     two: NDArray[np.int32],
-    hands: list[int],
+    corrected: NDArray[np.complex128],
+    weight: NDArray[np.float64],
     sigma: float,
 ) -> tuple[float, float]:
     """Robust scatter of closure phases of the corrected scan, and what noise gives, rad."""
-    n_parts = telescope.N_SUBBANDS
-    total = np.zeros((len(one), n_parts, 2), np.complex128)
-    weight = np.zeros((len(one), n_parts, 2))
-    for k in range(len(sums.intervals)):
-        gain = gains[k][one] * np.conj(gains[k][two])
-        solved = np.abs(gain) > 0
-        corrected = np.divide(
-            sums.product[k][..., hands], gain, where=solved, out=np.zeros(gain.shape, np.complex64)
-        )
-        total += corrected.reshape(len(one), n_parts, -1, 2).sum(axis=2)
-        weight += np.where(solved, sums.model[k][..., hands], 0).reshape(len(one), n_parts, -1, 2).sum(axis=2)
-    where = {(int(a), int(b)): n for n, (a, b) in enumerate(zip(one, two, strict=True))}
+    n = len(antennas)
+    # Both directions of each baseline, by its antennas.
+    total = np.zeros((n, n, *corrected.shape[1:]), np.complex128)
+    weights = np.zeros(total.shape)
+    i, j = np.searchsorted(antennas, one), np.searchsorted(antennas, two)
+    total[i, j], total[j, i] = corrected, np.conj(corrected)
+    weights[i, j] = weights[j, i] = weight
     rng = np.random.default_rng(0)
-    scores, widths = [], []
-    for _ in range(_N_TRIANGLES):
-        corners = sorted(rng.choice(shape.antennas, 3, replace=False).tolist())
-        i, j, k = corners
-        sides = [_side(where, total, a, b) for a, b in ((i, j), (j, k), (k, i))]
-        rows = [row for row, _ in sides]
-        known = np.all(weight[rows] > 0, axis=0)
-        phase = np.angle(np.prod([value for _, value in sides], axis=0))[known]
-        scores.append(phase)
-        widths.append(np.sqrt((sigma**2 / np.maximum(weight[rows], 1e-12)).sum(axis=0))[known])
-    phases, noise = np.concatenate(scores), np.concatenate(widths)
-    if phases.size == 0:
+    a, b, c = np.argsort(rng.random((_N_TRIANGLES, n)), axis=1)[:, :3].T
+    sides = [(a, b), (b, c), (c, a)]
+    known = np.all([weights[side] > 0 for side in sides], axis=0)
+    if not known.any():
         return float("nan"), float("nan")
-    return MAD_TO_SIGMA * float(np.median(np.abs(phases))), float(np.median(noise))
-
-
-def _side(
-    where: dict[tuple[int, int], int], total: NDArray[np.complex128], a: int, b: int
-) -> tuple[int, NDArray[np.complex128]]:
-    """Row of a baseline and its visibility from a to b."""
-    if (a, b) in where:
-        return where[a, b], total[where[a, b]]
-    return where[b, a], np.conj(total[where[b, a]])
+    phases = np.angle(np.prod([total[side] for side in sides], axis=0))[known]
+    variance = np.sum([sigma**2 / np.maximum(weights[side], 1e-12) for side in sides], axis=0)
+    return MAD_TO_SIGMA * float(np.median(np.abs(phases))), float(np.median(np.sqrt(variance[known])))
 
 
 def _of_bandpass(
@@ -176,10 +178,13 @@ def _of_bandpass(
     }
     for p in range(2):
         good = ~flags[:, p]
-        line = np.where(good, values[:, p], np.nan)
         pairs = good[1:] & good[:-1] & (values[:-1, p] != 0)
         ratio = values[1:, p][pairs] / values[:-1, p][pairs]
-        parts = [np.nanmean(np.abs(c)) for c in np.array_split(line, _RIPPLE_PARTS) if np.isfinite(c).any()]
+        starts = np.linspace(0, len(good), min(_RIPPLE_PARTS, len(good)), endpoint=False).astype(int)
+        n_good = np.add.reduceat(good, starts, dtype=np.int64)
+        parts = (
+            np.add.reduceat(np.where(good, np.abs(values[:, p]), 0), starts)[n_good > 0] / n_good[n_good > 0]
+        )
         found["flagged"].append(float(1.0 - good.mean()))
         found["snr"].append(float(np.median(snr[good, p])) if good.any() else float("nan"))
         # A difference of two has √2 the scatter of one; the median is robust.
@@ -190,7 +195,7 @@ def _of_bandpass(
         found["phase_scatter_deg"].append(
             float(np.rad2deg(size * np.median(np.abs(np.angle(ratio))))) if ratio.size else float("nan")
         )
-        found["ripple"].append(float(np.std(parts) / np.mean(parts)) if parts else float("nan"))
+        found["ripple"].append(float(np.std(parts) / np.mean(parts)) if len(parts) else float("nan"))
     return found
 
 

@@ -29,6 +29,7 @@ from contimg_assets.radio.imaging.image import make_planes
 from contimg_assets.radio.imaging.known_points import measured_ratios
 from contimg_assets.radio.imaging.options import ImagingOptions
 from contimg_assets.radio.imaging.prepared import Prepared, prepare
+from contimg_assets.radio.model_visibilities import visible_sources
 from contimg_assets.radio.sky import REFERENCE_HZ, TYPICAL_SPECTRAL_INDEX, Source
 
 #: Sources of the image count from this signal-to-noise ratio, …
@@ -37,8 +38,11 @@ _LEAST_SIGMA = 10.0
 _LEAST_POWER = 0.03
 #: Width of the image of the field, deg: as far as the beam is that at the middle of the band.
 _FIELD_DEG = 5.2
-#: After the second, all that is left is less than what a model of the sky takes (``model_visibilities.py``).
-_MAJOR_CYCLES = 2
+#: After the second, all that is left is less than what a model of the sky takes (``model_visibilities.py``);
+#: after the first, if the image starts from a catalogue, which is as good as a cycle.
+_MAJOR_CYCLES, _CYCLES_FROM_START = 2, 1
+#: Sources that are fainter than this part of what a model takes are not looked after: none takes them.
+_MARGIN = 0.7
 #: The image lacks what its solution, made without these sources, took from them: 2 % with 94 antennas, 12 %
 #: at the calibrator's declination, where baselines of the N–S arm do not tell the two apart.  So after the
 #: second solution their flux densities are measured again, in the visibilities.
@@ -94,7 +98,8 @@ def solve_with_field(
         The sidecar of the set.
     """
     named: dict[str, Any] = {"group": group, "calibrator": calibrator}
-    kept = solve(ms, flags_folder, out, work, options, beam=beam, **named)
+    own = work / "moving"
+    kept = solve(ms, flags_folder, out, options, beam=beam, moving=own, **named)
     misfit = [_misfit(kept)]
     ended, used, rounds_kept = f"after {_ROUNDS} rounds", list[Source](), 0
     found: list[Source] = []
@@ -102,7 +107,7 @@ def solve_with_field(
         folder = work / f"round{number}"
         folder.mkdir()
         try:
-            calibration = Calibration(flags=flags_folder, tables=out)
+            calibration = Calibration(flags=flags_folder, tables=own if own.exists() else out)
             if number == 1:
                 found = _imaged(ms, calibration, folder, calibrator, imaging)
             else:
@@ -111,10 +116,11 @@ def solve_with_field(
                 ended = "no other source in the image"
                 break
             again = solve(
-                *(ms, flags_folder, folder / "set", folder, options),
+                *(ms, flags_folder, folder / "set", options),
                 field_sources=found,
                 beam=Beam.from_json(kept["beam"]["used"]),
                 delays=KnownDelays(out, kept["delays"]),
+                moving=folder / "moving",
                 **named,
             )
         except (CalibrationError, ImagingError) as error:
@@ -127,7 +133,7 @@ def solve_with_field(
             break
         shutil.rmtree(out)
         shutil.copytree(folder / "set", out)
-        kept, used, rounds_kept = again, found, number
+        kept, used, rounds_kept, own = again, found, number, folder / "moving"
     kept["field_model"] = {
         "origin": "image of the scan",
         "rounds_kept": rounds_kept,
@@ -161,7 +167,7 @@ def _imaged(
     Of these a later round measures what gains take, in the same way.
     """
     prepared = _prepared(ms, calibration, work, calibrator, _beside(imaging.sky, calibrator), imaging)
-    sources = _sources_of(make_planes(prepared), calibrator)
+    sources = visible_sources(prepared.shape, _sources_of(make_planes(prepared), calibrator), _MARGIN)
     ratios = measured_ratios(prepared, sources)
     return [
         replace(s, flux_jy=s.flux_jy * float(ratio)) if ratio > 0 else s
@@ -178,7 +184,10 @@ def _prepared(
     imaging: FieldImaging,
 ) -> Prepared:
     """The scan without its calibrator."""
-    choices, threads = _choices(imaging.choices), imaging.threads
+    choices, threads = (
+        _choices(imaging.choices, _CYCLES_FROM_START if sky else _MAJOR_CYCLES),
+        imaging.threads,
+    )
     return prepare(ms, work, choices, None, threads, calibration, sky, less=[calibrator])
 
 
@@ -207,13 +216,13 @@ def _measured(
     ]
 
 
-def _choices(asked: ImagingOptions) -> ImagingOptions:
+def _choices(asked: ImagingOptions, major_cycles: int) -> ImagingOptions:
     """No more of an image than tells the sources that count."""
     return asked.replaced(
         {
             "engine": "wgridder",
             "field_deg": min(asked.field_deg, _FIELD_DEG),
-            "major_cycles": min(asked.major_cycles, _MAJOR_CYCLES),
+            "major_cycles": min(asked.major_cycles, major_cycles),
             "seed_sigma": 2 * _LEAST_SIGMA,
             "outside_sigma": None,
             "spectra_sigma": None,

@@ -44,7 +44,7 @@ def choose_reference(
     flagged : ndarray, shape (n_cross,)
         Flagged fraction of each baseline.
     wander_rad : ndarray, shape (n_antennas,), optional
-        Phase scatter of each antenna, from :func:`phase_wander`.
+        Phase scatter of each antenna, from :func:`scatter`.
     """
     one, two = shape.antenna_1[shape.cross], shape.antenna_2[shape.cross]
     by_antenna = np.array([flagged[(one == a) | (two == a)].mean() for a in shape.antennas])
@@ -57,23 +57,19 @@ def choose_reference(
     return shape.antenna_names[ids[int(np.argmin(distance))]]
 
 
-def phase_wander(shape: GroupShape, sums: ScanSums) -> NDArray[np.float64]:
+def scatter(phases: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scatter in time of each antenna's phase about its mean over the scan, rad.
-
-    An antenna's phase at one integration is that of the sum over its baselines,
-    each turned by its own mean: what the other antennas do averages out.
 
     Parameters
     ----------
-    shape : GroupShape
-    sums : ScanSums
+    phases : ndarray, shape (n_times, n_antennas)
+        Of :func:`antenna_phases`.
 
     Returns
     -------
     ndarray, shape (n_antennas,)
         NaN without data.
     """
-    phases = antenna_phases(shape, sums)
     known = np.isfinite(phases)
     mean_square = np.where(known, phases, 0.0) ** 2
     n_known = known.sum(axis=0)
@@ -81,7 +77,11 @@ def phase_wander(shape: GroupShape, sums: ScanSums) -> NDArray[np.float64]:
 
 
 def antenna_phases(shape: GroupShape, sums: ScanSums) -> NDArray[np.float64]:
-    """Phase of each antenna at each integration about its mean, rad, shape (n_times, n_antennas)."""
+    """Phase of each antenna at each integration about its mean, rad, shape (n_times, n_antennas).
+
+    It is that of the sum over its baselines, each turned by its own mean: what the other antennas do
+    averages out.
+    """
     turned = (sums.by_time * np.conj(sums.by_time.sum(axis=0))).sum(axis=(1, 3))
     one, two = shape.antenna_1[shape.cross], shape.antenna_2[shape.cross]
     out = np.full((shape.n_times, len(shape.antennas)), np.nan)
@@ -107,7 +107,7 @@ def reference_antenna(shape: GroupShape, sums: ScanSums, wanted: str | None) -> 
         raise CalibrationError(
             f"{shape.path}: every visibility of the scan is flagged; expected some to be left"
         )
-    best = choose_reference(shape, flagged, phase_wander(shape, sums))
+    best = choose_reference(shape, flagged, scatter(antenna_phases(shape, sums)))
     if wanted is None:
         return Reference(best, "chosen from the data: unflagged, steady, central")
     try:

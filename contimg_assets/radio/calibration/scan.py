@@ -2,12 +2,12 @@
 
 For gains g that do not change within an interval, Σ|V − g M|² over its samples
 is |g|² Σ|M|² − 2 Re(g* Σ V M*) + Σ|V|²: three sums for each baseline and
-channel.  CASA solves on ⟨V⟩ = Σ V M* / Σ|M|² with a model of 1 and the weight
-Σ|M|², which is the same least-squares problem with 24 times fewer data.
+channel.  ⟨V⟩ = Σ V M* / Σ|M|² with a model of 1 and the weight Σ|M|² is the
+same least-squares problem with 24 times fewer data.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numba
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio import telescope
 from contimg_assets.radio.flagging.flag_file import open_flags
-from contimg_assets.radio.measurement_set import GroupShape, add_data_column
-from contimg_assets.radio.model_visibilities import model_visibilities
-from contimg_assets.radio.phasing import JD_OF_MJD_0
+from contimg_assets.radio.measurement_set import GroupShape
+from contimg_assets.radio.model_visibilities import SkyModel
+from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.sky import Source
 
 
@@ -51,7 +51,7 @@ class ScanSums:
         return np.asarray(1.0 - self.count.sum(axis=0, dtype=np.int64).mean(axis=(1, 2)) / n_most)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, cache=True, nogil=True)
 def _add(
     data: NDArray[np.complex64],
     flags: NDArray[np.bool_],
@@ -111,62 +111,27 @@ def sum_scan(shape: GroupShape, flags_folder: Path, sources: Sequence[Source], n
         np.zeros((shape.n_times, telescope.N_SUBBANDS, plane[0], plane[2]), np.complex128),
         np.zeros((shape.n_times, telescope.N_SUBBANDS, plane[0], plane[2]), np.float32),
     )
-    data = np.empty(shape.data_shape[1:], np.complex64)
+    interval_of = np.repeat(np.arange(n_intervals), [len(times) for times in intervals])
+    model = SkyModel.of(shape, sources)
+    buffers = [np.empty(shape.data_shape[1:], np.complex64) for _ in range(2)]
     with open_flags(flags_folder, shape.data_shape) as flags_of, table(str(shape.path), ack=False) as main:
-        for k, times in enumerate(intervals):
-            for t in times:
-                main.getcolnp("DATA", data, int(t) * shape.n_baselines, shape.n_baselines)
-                model = model_visibilities(replace(shape, times_jd=shape.times_jd[t : t + 1]), sources)[0]
-                _add(
-                    data,
-                    flags_of(int(t)),
-                    model,
-                    rows,
-                    sums.product[k],
-                    sums.model[k],
-                    sums.power[k],
-                    sums.count[k],
-                    sums.by_time[t],
-                    sums.model_by_time[t],
-                )
-    return sums
 
+        def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
+            main.getcolnp("DATA", buffers[t % 2], t * shape.n_baselines, shape.n_baselines)
+            return buffers[t % 2], flags_of(t)
 
-def write_averaged(shape: GroupShape, sums: ScanSums, path: Path) -> None:
-    """Write the averages as a Measurement Set of one row for each interval and baseline.
-
-    Its DATA is ⟨V⟩, its model 1, its weights Σ|M|² over their median.
-    """
-    from casacore.tables import makearrcoldesc, maketabdesc, table
-
-    cross = np.flatnonzero(shape.cross)
-    rows = [int(times[len(times) // 2]) * shape.n_baselines + cross for times in sums.intervals]
-    with table(str(shape.path), ack=False) as main:
-        main.selectrows(np.concatenate(rows)).copy(str(path), deep=True).close()
-    good = sums.model > 0
-    weight = sums.model / np.median(sums.model[good]) if good.any() else sums.model
-    add_data_column(path, "MODEL_DATA")
-    with table(str(path), readonly=False, ack=False) as main:
-        if "WEIGHT_SPECTRUM" not in main.colnames():
-            column = makearrcoldesc("WEIGHT_SPECTRUM", 0.0, ndim=2, valuetype="float")
-            manager = {"TYPE": "StandardStMan", "NAME": "WeightSpectrum", "SPEC": {}}
-            main.addcols(maketabdesc(column), manager)
-        n = len(cross)
-        for k, times in enumerate(sums.intervals):
-            average = np.divide(
-                sums.product[k], sums.model[k], where=good[k], out=np.zeros_like(sums.product[k])
+        for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
+            k = interval_of[t]
+            _add(
+                data,
+                flags,
+                model.integration(t),
+                rows,
+                sums.product[k],
+                sums.model[k],
+                sums.power[k],
+                sums.count[k],
+                sums.by_time[t],
+                sums.model_by_time[t],
             )
-            main.putcol("DATA", average, k * n, n)
-            main.putcol("MODEL_DATA", np.ones_like(average), k * n, n)
-            main.putcol("FLAG", ~good[k], k * n, n)
-            main.putcol("WEIGHT_SPECTRUM", weight[k], k * n, n)
-            main.putcol("WEIGHT", weight[k].mean(axis=1), k * n, n)
-            main.putcol("FLAG_ROW", ~good[k].any(axis=(1, 2)), k * n, n)
-            middle_s = (float(shape.times_jd[times].mean()) - JD_OF_MJD_0) * 86400.0
-            for column, value in (
-                ("TIME", middle_s),
-                ("TIME_CENTROID", middle_s),
-                ("INTERVAL", shape.integration_s * len(times)),
-                ("EXPOSURE", shape.integration_s * len(times)),
-            ):
-                main.putcol(column, np.full(n, value), k * n, n)
+    return sums

@@ -1,9 +1,9 @@
 """Delays, bandpass and gains of one calibrator scan.
 
-K (delay, by CASA), then B (complex bandpass, solved with K applied, by ``bandpass.py``), then
-G (complex gain of each interval, with both applied, by CASA).  The scan is averaged over time
-against its model first (``scan.py``), which loses nothing and leaves a 24th of the
-data for the three passes.
+The scan is summed over time against its model first (``scan.py``), which loses nothing and leaves a 24th of
+the data.  From the sums come the gain of each channel and, with that divided out, of each interval (G,
+``scan_gains.py``); the slope of a channel gain's phase over the band is the delay (K, ``delays.py``), and the
+rest the bandpass (B).  The tables are CASA's.
 """
 
 import json
@@ -19,17 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets import __version__
-from contimg_assets.radio import casa, phasing
+from contimg_assets.radio import phasing
 from contimg_assets.radio.applied_delays import delays_of
 from contimg_assets.radio.beam import ASSUMED, Beam
 from contimg_assets.radio.calibration.assess import assess
-from contimg_assets.radio.calibration.bandpass import solve_bandpass
 from contimg_assets.radio.calibration.calibrators import beam_weighted, flux_model
+from contimg_assets.radio.calibration.delays import fit_delays, judge_delays
 from contimg_assets.radio.calibration.options import CalibrationOptions
-from contimg_assets.radio.calibration.reference import reference_antenna
-from contimg_assets.radio.calibration.scan import ScanSums, sum_scan, write_averaged
+from contimg_assets.radio.calibration.reference import antenna_phases, reference_antenna
+from contimg_assets.radio.calibration.scan import ScanSums, sum_scan
+from contimg_assets.radio.calibration.scan_gains import ScanGains
+from contimg_assets.radio.calibration.scan_phases import scan_phases, steadied, write_moving
 from contimg_assets.radio.calibration.transit_beams import transit_beams
 from contimg_assets.radio.calibration.transit_gains import without_drift
+from contimg_assets.radio.caltables.jones import delay_factors
+from contimg_assets.radio.caltables.new_tables import NewTable, write_table
 from contimg_assets.radio.caltables.set_files import SIDECAR, TABLES
 from contimg_assets.radio.caltables.solutions import read_table
 from contimg_assets.radio.corrections.levels import LEVELS
@@ -44,10 +48,6 @@ from contimg_assets.radio.sky import Source
 _LEAST_SOLVED = 0.5
 #: An antenna is solved if more than this part of the channels of its better feed are.
 _LEAST_BAND = 0.5
-#: What is left of a feed is dropped if it has less than this part of the channels of the feed that has most.
-_LEAST_CHANNELS = 0.5
-#: Delays are kept if they raise the sum over the band by this part.
-_LEAST_HELP = 0.002
 #: An antenna takes part in at least this many baselines of a solution.
 _MIN_BASELINES = 4
 
@@ -66,7 +66,6 @@ def solve(
     ms: Path,
     flags_folder: Path,
     out: Path,
-    work: Path,
     options: CalibrationOptions,
     *,
     group: str,
@@ -74,6 +73,7 @@ def solve(
     field_sources: Sequence[Source] = (),
     beam: Beam = ASSUMED,
     delays: KnownDelays | None = None,
+    moving: Path | None = None,
 ) -> dict[str, Any]:
     """Solve for K, B and G on the averaged scan.
 
@@ -85,8 +85,6 @@ def solve(
         Its flags.
     out : Path
         Folder for the tables and ``solutions.json``.
-    work : Path
-        Folder for the averages; the caller removes it.
     options : CalibrationOptions
         Reference antenna, least S/N, shortest baseline, interval of the gains.
     group : str
@@ -99,6 +97,9 @@ def solve(
         Through which the model is seen; what the transit tells of it is in the sidecar.
     delays : KnownDelays, optional
         To take, in place of solving for them.
+    moving : Path, optional
+        Folder for the same set with gains that move as phases do within the scan: for the scan itself. Made
+        if they do.
 
     Returns
     -------
@@ -108,7 +109,7 @@ def solve(
     Raises
     ------
     CalibrationError
-        If CASA finds no solutions, or too few, or the antenna named is not there.
+        If there are no solutions, or too few, or the antenna named is not there.
     """
     began = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -117,16 +118,20 @@ def solve(
     n_intervals = _intervals(shape, options.gain_interval_s)
     sums = sum_scan(shape, flags_folder, model_sources, n_intervals)
     reference = reference_antenna(shape, sums, options.reference_antenna)
-    averaged = work / "averaged.ms"
-    write_averaged(shape, sums, averaged)
     live = _live_antennas(shape, sums)
     parameters = _parameters(options, reference.name)
-    told = _solve_tables(averaged, out, parameters, options.minimum_uv_m, shape, sums, delays)
+    phases = scan_phases(shape, sums, shape.antenna_names.index(reference.name))
+    wander = antenna_phases(shape, sums)
+    if phases is not None:
+        sums = steadied(shape, sums, phases)
+    told = _solve_tables(out, parameters, options.minimum_uv_m, shape, sums, delays)
     tables = {kind: out / name for kind, _, name in TABLES}
-    found = assess(shape, sums, tables)
+    found = assess(shape, sums, tables, wander)
     beams = transit_beams(shape, sums, calibrator)
     without_drift(shape, sums, calibrator, beams, tables, amplitudes=not options.fast)
     quality = {**_quality(out, live), **found.numbers, **beams.numbers}
+    if phases is not None:
+        quality["phase_motion_deg"] = float(np.rad2deg(phases.motion_rad))
     if quality["n_antennas_solved"] < _LEAST_SOLVED * len(live):
         raise CalibrationError(
             f"{ms}: found solutions for {quality['n_antennas_solved']} of {len(live)} live antennas on "
@@ -159,7 +164,7 @@ def solve(
             for kind, order, name in TABLES
         ],
         "parameters": parameters,
-        "software": {"contimg": __version__, **{p: version(p) for p in ("casatasks", "casatools")}},
+        "software": {"contimg": __version__, **{p: version(p) for p in ("numba", "python-casacore")}},
         "input_sha256": tree_sha256(flags_folder),
         "quality": quality,
         "antenna_quality": found.antennas,
@@ -169,6 +174,8 @@ def solve(
         "wall_seconds": time.monotonic() - began,
     }
     (out / SIDECAR).write_text(json.dumps(sidecar, indent=1))
+    if phases is not None and moving is not None:
+        write_moving(out, moving, ms, shape, phases)
     return sidecar
 
 
@@ -180,7 +187,7 @@ def _intervals(shape: GroupShape, gain_interval_s: float | None) -> int:
 
 
 def _parameters(options: CalibrationOptions, reference: str) -> dict[str, Any]:
-    """What CASA is told, as the set's sidecar has it."""
+    """How it is solved, in CASA's words, as the set's sidecar has it."""
     interval_s, shortest_m = options.gain_interval_s, options.minimum_uv_m
     return {
         "gain_interval": "scan" if interval_s is None else f"{interval_s:g} s",
@@ -199,7 +206,6 @@ def _live_antennas(shape: GroupShape, sums: ScanSums) -> NDArray[np.int64]:
 
 
 def _solve_tables(
-    averaged: Path,
     out: Path,
     parameters: dict[str, Any],
     shortest_m: float,
@@ -208,95 +214,54 @@ def _solve_tables(
     known: KnownDelays | None,
 ) -> str:
     """Solve K (unless it is known), B and G; what became of the delays."""
-    casa.load_tools()
-    from casatasks import gaincal
-
-    shared: dict[str, Any] = {
-        "vis": str(averaged),
-        "refant": parameters["refant"],
-        "minsnr": parameters["minsnr"],
-        "uvrange": parameters["uvrange"],
-        "minblperant": parameters["minblperant"],
-        "parang": False,
-    }
-    delay, band, gain = (str(out / name) for _, _, name in TABLES)
-    if known is None:
-        gaincal(caltable=delay, gaintype="K", solint="inf", **shared)
-        _expect(out / "K.cal")
-        told = _judge_delays(out / "K.cal", shape, sums)
-    else:
-        shutil.copytree(known.tables / "K.cal", out / "K.cal")
-        told = known.text
-    solve_bandpass(
-        averaged,
-        out / "K.cal",
-        out / "B.cal",
+    scan = ScanGains.of(
+        shape,
+        sums,
         reference=parameters["refant"],
         minimum_snr=parameters["minsnr"],
         minimum_baselines=parameters["minblperant"],
         minimum_uv_m=shortest_m,
     )
-    _drop_strays(out / "B.cal")
-    # A row of the averaged data is one interval of the gains.
-    gaincal(
-        caltable=gain,
-        gaintype="G",
-        solint="int",
-        calmode=parameters["calmode"],
-        gaintable=[delay, band],
-        **shared,
-    )
-    _expect(out / "G.cal")
+    band, flags = scan.of_channels()
+    if flags.all():
+        raise CalibrationError(f"{shape.path}: found no solutions; expected some on a calibrator in the beam")
+    gain, gain_flags = scan.of_intervals(band, flags, phases_only=parameters["calmode"] == "p")
+    whole = [np.arange(shape.n_times)]
+    delay_path, band_path, gain_path = (out / name for _, _, name in TABLES)
+    if known is None:
+        found = fit_delays(band, shape.frequencies_hz)
+        delays, told = judge_delays(found, scan.whole, *scan.antennas, shape.frequencies_hz)
+        values = (delays.ns, delays.errors_ns, delays.snr, ~delays.solved)
+        _write(delay_path, "K Jones", scan, whole, *(a[None, :, None] for a in values))
+    else:
+        shutil.copytree(known.tables / "K.cal", delay_path)
+        told = known.text
+    offsets_hz = shape.frequencies_hz - shape.frequencies_hz.mean()
+    delayed = delay_factors(read_table(delay_path).values[:, 0].real, offsets_hz)
+    values = (band.values / delayed, band.errors, band.snr, flags)
+    _write(band_path, "B Jones", scan, whole, *(a[None] for a in values))
+    values = (gain.values, gain.errors, gain.snr, gain_flags)
+    _write(gain_path, "G Jones", scan, sums.intervals, *(a.swapaxes(0, 1)[:, :, None] for a in values))
     return told
 
 
-def _judge_delays(path: Path, shape: GroupShape, sums: ScanSums) -> str:
-    """Keep delays that add up the band on baselines they were not found on, else set all to zero.
-
-    The bandpass takes up either; but a delay found in noise turns the phase
-    between its channels at random, and one that failed takes its antenna along.
-    CASA finds delays on the baselines to the reference antenna alone (and
-    without a signal-to-noise ratio), so the others can tell.
-    """
-    from casacore.tables import table
-
-    solutions = read_table(path)
-    delays_s = np.zeros((len(shape.antenna_names), 2))
-    known = np.zeros(len(shape.antenna_names), bool)
-    n = len(solutions.values)
-    delays_s[:n] = np.where(solutions.flags[:, 0], 0.0, solutions.values[:, 0].real) * 1e-9
-    known[:n] = ~solutions.flags.any(axis=(1, 2)) & (solutions.values[:, 0].real != 0).all(axis=1)
-    one, two = shape.antenna_1[shape.cross], shape.antenna_2[shape.cross]
-    fair = known[one] & known[two]
-    data = sums.product.sum(axis=0)[fair][..., [0, -1]]
-    difference = (delays_s[one] - delays_s[two])[fair]
-    offset_hz = shape.frequencies_hz - shape.frequencies_hz.mean()
-    turns = np.exp(-2j * np.pi * difference[:, None] * offset_hz[:, None]).astype(np.complex64)
-    before = float(np.abs(data.sum(axis=1)).sum())
-    after = float(np.abs((data * turns).sum(axis=1)).sum())
-    if before > 0 and after > (1 + _LEAST_HELP) * before:
-        rms_ns = 1e9 * delays_s[known].std()
-        return f"kept: they raise the sum over the band by {after / before - 1:.1%}, rms {rms_ns:.3f} ns"
-    with table(str(path), readonly=False, ack=False) as rows:
-        rows.putcol("FPARAM", np.zeros_like(rows.getcol("FPARAM")))
-        rows.putcol("FLAG", np.zeros_like(rows.getcol("FLAG")))
-    return "set to zero: they do not add up the band; the bandpass holds what there is"
-
-
-def _drop_strays(path: Path) -> None:
-    """Flag a feed's last few solutions: an antenna that hears nothing passes the least S/N here and there."""
-    from casacore.tables import table
-
-    with table(str(path), readonly=False, ack=False) as rows:
-        flags = rows.getcol("FLAG")
-        n_solved = (~flags).sum(axis=1)
-        few = n_solved < _LEAST_CHANNELS * n_solved.max(axis=0)
-        rows.putcol("FLAG", flags | few[:, None])
-
-
-def _expect(table: Path) -> None:
-    if not (table / "table.dat").exists():
-        raise CalibrationError(f"{table}: CASA wrote no solutions; expected some on a calibrator in the beam")
+def _write(
+    path: Path, kind: str, scan: ScanGains, intervals: Sequence[NDArray[np.int64]], *solutions: NDArray[Any]
+) -> None:
+    """Write a table: values, errors, S/N and flags, as in :class:`NewTable`."""
+    middles_jd = np.array([float(scan.shape.times_jd[times].mean()) for times in intervals])
+    values, errors, snr, flags = solutions
+    new = NewTable(
+        kind,
+        values,
+        errors,
+        snr,
+        flags,
+        times_s=(middles_jd - phasing.JD_OF_MJD_0) * 86400.0,
+        lengths_s=scan.shape.integration_s * np.array([float(len(times)) for times in intervals]),
+        reference=scan.reference,
+    )
+    write_table(path, scan.shape.path, new)
 
 
 def _quality(out: Path, live: NDArray[np.int64]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ shorter than the longest, and what smears a long one away leaves a short one who
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -18,7 +18,7 @@ from contimg_assets.radio.errors import ImagingError
 from contimg_assets.radio.imaging.integration_sums import IntegrationSums, slots
 from contimg_assets.radio.imaging.system_noise import SystemNoise
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.model_visibilities import model_visibilities
+from contimg_assets.radio.model_visibilities import SkyModel
 from contimg_assets.radio.prefetch import prefetch
 from contimg_assets.radio.sky import Source
 
@@ -139,6 +139,7 @@ def read_stokes_i(
     sums = IntegrationSums.of(shape, factors, None if corrections is None else corrections.jones)
     one = shape.data_shape[1:]
     buffers = [(np.empty(one, np.complex64), np.empty(one, np.bool_)) for _ in range(2)]
+    model = SkyModel.of(shape, less) if less else None
     with table(str(shape.path), ack=False) as main:
 
         def integration(t: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
@@ -150,8 +151,7 @@ def read_stokes_i(
             return data, flags
 
         for t, (data, flags) in enumerate(prefetch(shape.n_times, integration)):
-            now = replace(shape, times_jd=shape.times_jd[t : t + 1])
-            sums.add(t, data, flags, model_visibilities(now, less)[0] if less else None)
+            sums.add(t, data, flags, None if model is None else model.integration(t))
     samples = float(sums.counts.sum(dtype=np.float64))
     if samples == 0:
         raise ImagingError(f"{shape.path}: every visibility is flagged; there is nothing to image")

@@ -1,10 +1,10 @@
-"""The bandpass solver, against gains that are known (``test_calibration.py`` has it beside CASA's)."""
+"""The solver of gains, against gains that are known (``test_calibration.py`` has it beside CASA's)."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contimg_assets.radio.calibration.bandpass import Bandpass, fit_gains
+from contimg_assets.radio.calibration.fit_gains import Gains, fit_gains
 
 N_ANTENNAS, N_CHANNELS = 24, 64
 ONE, TWO = (pairs.astype(np.int32) for pairs in np.triu_indices(N_ANTENNAS, 1))
@@ -27,8 +27,17 @@ def truth_and_data(noise: float) -> tuple[NDArray[np.complex128], NDArray[np.com
     return gains, data.astype(np.complex64), np.ones(data.shape, np.float32)
 
 
-def fit(data: NDArray[np.complex64], weights: NDArray[np.float32]) -> Bandpass:
-    return fit_gains(data, weights, ONE, TWO, 3, n_antennas=N_ANTENNAS, minimum_baselines=4)
+def fit(data: NDArray[np.complex64], weights: NDArray[np.float32], *, phases_only: bool = False) -> Gains:
+    return fit_gains(
+        data * weights,
+        weights,
+        ONE,
+        TWO,
+        3,
+        n_antennas=N_ANTENNAS,
+        minimum_baselines=4,
+        phases_only=phases_only,
+    )
 
 
 def referred(gains: NDArray[np.complex128]) -> NDArray[np.complex128]:
@@ -43,8 +52,8 @@ def test_errors_are_those_of_the_gains() -> None:
     """
     gains, data, weights = truth_and_data(noise=1e-4)
     found = fit(data, weights)
-    ratio = found.gains / referred(gains)
-    relative = found.errors / np.abs(found.gains) / np.sqrt(2)
+    ratio = found.values / referred(gains)
+    relative = found.errors / np.abs(found.values) / np.sqrt(2)
     assert relative.max() < 0.1
     amplitudes = (np.abs(ratio) - 1) / relative
     assert amplitudes.std() == pytest.approx(1.0, abs=0.05)
@@ -66,10 +75,10 @@ def test_an_antenna_with_too_few_baselines_has_no_gain() -> None:
     weights[np.flatnonzero(of_7 & of_9), 5] = 1
     weights[np.setdiff1d(np.flatnonzero(of_9), kept), 5] = 0
     found = fit(data, weights)
-    assert np.flatnonzero(~found.gains[:, 5].any(axis=1)).tolist() == [7, 9]
+    assert np.flatnonzero(~found.values[:, 5].any(axis=1)).tolist() == [7, 9]
     rest = np.setdiff1d(np.arange(N_ANTENNAS), [7, 9])
-    assert found.gains[rest, 5] == pytest.approx(referred(gains)[rest, 5], rel=1e-4)
-    assert found.gains[:, 6] == pytest.approx(referred(gains)[:, 6], rel=1e-4)
+    assert found.values[rest, 5] == pytest.approx(referred(gains)[rest, 5], rel=1e-4)
+    assert found.values[:, 6] == pytest.approx(referred(gains)[:, 6], rel=1e-4)
 
 
 def test_phases_go_on_where_the_reference_antenna_is_lost() -> None:
@@ -81,13 +90,30 @@ def test_phases_go_on_where_the_reference_antenna_is_lost() -> None:
     weights = np.ones(data.shape, np.float32)
     weights[np.flatnonzero((ONE == 3) | (TWO == 3)), 20:30] = 0
     found = fit(data, weights)
-    assert not found.gains[3, 20:30].any()
+    assert not found.values[3, 20:30].any()
     others = np.delete(np.arange(N_ANTENNAS), 3)
-    assert found.gains[others] == pytest.approx(referred(gains)[others], rel=1e-4)
+    assert found.values[others] == pytest.approx(referred(gains)[others], rel=1e-4)
 
 
 def test_nothing_is_solved_from_nothing() -> None:
     _, data, weights = truth_and_data(noise=0.0)
     found = fit(data, 0 * weights)
-    assert not found.gains.any()
+    assert not found.values.any()
     assert not found.snr.any()
+
+
+def test_phases_alone_have_amplitudes_of_one() -> None:
+    """Phases are those of the gains, whatever the amplitudes of the visibilities are."""
+    gains, data, weights = truth_and_data(noise=0.0)
+    found = fit(data, weights, phases_only=True)
+    assert np.abs(found.values) == pytest.approx(1.0, abs=1e-9)
+    true = referred(gains)
+    assert found.values == pytest.approx(true / np.abs(true), abs=1e-4)
+
+
+def test_antennas_without_baselines_have_no_gain() -> None:
+    """Ids of the telescope are kept, though others are not solved for."""
+    gains, data, weights = truth_and_data(noise=0.0)
+    found = fit_gains(data, weights, 2 * ONE, 2 * TWO, 6, n_antennas=2 * N_ANTENNAS + 1, minimum_baselines=4)
+    assert not found.values[1::2].any()
+    assert found.values[:-1:2] == pytest.approx(referred(gains), rel=1e-4)
