@@ -262,6 +262,9 @@ def test_products_made_again_are_the_same(on_sqlite: Processed, tmp_path: Path) 
         for label in product["numbers"].keys() - _OF_THE_MACHINE:
             # What is told in σ may be close to none, and 1e-3 of it is nothing.
             least = 1e-3 if label.endswith("_sigma") else 1e-5
+            if label == "stripe_fraction":
+                # A cell of the (u, v) plane that stands at the limit of a stripe is one or none.
+                least = 2e-3
             expected = pytest.approx(product["numbers"][label], rel=3e-3, abs=least)
             assert numbers[label] == expected, (name, label)
 
