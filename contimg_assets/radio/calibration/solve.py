@@ -137,39 +137,19 @@ def solve(
             f"{ms}: found solutions for {quality['n_antennas_solved']} of {len(live)} live antennas on "
             f"{calibrator.name}; expected at least half"
         )
-    mid_mjd = float(np.mean(shape.times_jd[[0, -1]])) - phasing.JD_OF_MJD_0
     sidecar = {
         "format": 1,
         "group": group,
-        "calibrator": calibrator.name,
-        "calibrator_apparent_jy": float(
-            beam_weighted([calibrator], np.rad2deg(shape.declination_rad), mid_mjd)[1][0]
-        ),
-        "flux_model": flux_model(calibrator),
-        "flux_source": str(flux_model(calibrator)["source"]),
+        **_about(ms, flags_folder, out, shape, calibrator),
         "n_model_sources": len(model_sources),
         "refant": reference.name,
         "refant_reason": reference.reason,
         "delays": told,
-        "applied_delays_ns": delays_of(ms),
-        "mid_mjd": mid_mjd,
-        "declination_deg": float(np.rad2deg(shape.declination_rad)),
-        "centre_ra_deg": float(np.rad2deg(shape.centre[0])),
-        "centre_dec_deg": float(np.rad2deg(shape.centre[1])),
         "antennas": [shape.antenna_names[a] for a in live],
-        "channel_low_hz": float(shape.frequencies_hz[0]),
-        "channel_high_hz": float(shape.frequencies_hz[-1]),
-        "tables": [
-            {"type": kind, "order": order, "file": name, "sha256": tree_sha256(out / name)}
-            for kind, order, name in TABLES
-        ],
         "parameters": parameters,
-        "software": {"contimg": __version__, **{p: version(p) for p in ("numba", "python-casacore")}},
-        "input_sha256": tree_sha256(flags_folder),
         "quality": quality,
         "antenna_quality": found.antennas,
         "phases_deg": found.phases_deg,
-        LEVELS: read_summary(flags_folder).get(LEVELS, {}),
         "beam": beams.as_json(),
         "wall_seconds": time.monotonic() - began,
     }
@@ -177,6 +157,33 @@ def solve(
     if phases is not None and moving is not None:
         write_moving(out, moving, ms, shape, phases)
     return sidecar
+
+
+def _about(ms: Path, flags_folder: Path, out: Path, shape: GroupShape, calibrator: Source) -> dict[str, Any]:
+    """What a set was solved from and with, and its tables."""
+    mid_mjd = float(np.mean(shape.times_jd[[0, -1]])) - phasing.JD_OF_MJD_0
+    declination_deg = float(np.rad2deg(shape.declination_rad))
+    model = flux_model(calibrator)
+    return {
+        "calibrator": calibrator.name,
+        "calibrator_apparent_jy": float(beam_weighted([calibrator], declination_deg, mid_mjd)[1][0]),
+        "flux_model": model,
+        "flux_source": str(model["source"]),
+        "applied_delays_ns": delays_of(ms),
+        "mid_mjd": mid_mjd,
+        "declination_deg": declination_deg,
+        "centre_ra_deg": float(np.rad2deg(shape.centre[0])),
+        "centre_dec_deg": float(np.rad2deg(shape.centre[1])),
+        "channel_low_hz": float(shape.frequencies_hz[0]),
+        "channel_high_hz": float(shape.frequencies_hz[-1]),
+        "tables": [
+            {"type": kind, "order": order, "file": name, "sha256": tree_sha256(out / name)}
+            for kind, order, name in TABLES
+        ],
+        "software": {"contimg": __version__, **{p: version(p) for p in ("numba", "python-casacore")}},
+        "input_sha256": tree_sha256(flags_folder),
+        LEVELS: read_summary(flags_folder).get(LEVELS, {}),
+    }
 
 
 def _intervals(shape: GroupShape, gain_interval_s: float | None) -> int:
