@@ -179,9 +179,3 @@ def _interpolate(
                     imag[k] += coefficients[tap, k] * node.imag
             for k in range(min(stride, n_channels - first)):
                 out[rows[b], first + k] = complex(real[k], imag[k])
-
-
-def model_visibilities(shape: GroupShape, sources: Sequence[Source]) -> NDArray[np.complex64]:
-    """Model of a whole group, shape (n_times, n_baselines, n_channels); see :class:`SkyModel`."""
-    model = SkyModel.of(shape, sources)
-    return np.stack([model.integration(t) for t in range(shape.n_times)])

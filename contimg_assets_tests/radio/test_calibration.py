@@ -44,7 +44,7 @@ from contimg_assets.radio.measurement_set import (
     read_shape,
     write_column,
 )
-from contimg_assets.radio.model_visibilities import model_visibilities, visible_sources
+from contimg_assets.radio.model_visibilities import visible_sources
 from contimg_assets.radio.quality.calibration import calibration_numbers, grade
 from contimg_assets.radio.quality.visibility_sample import sample_visibilities
 from contimg_assets.radio.sky import Source
@@ -54,6 +54,7 @@ from contimg_assets.simulation.observation import simulate
 from contimg_assets.simulation.presets import UNCORRUPTED, Corruption
 from contimg_assets_tests.radio.averaged_scan import write_averaged
 from contimg_assets_tests.radio.skies import TINY, around, observe
+from contimg_assets_tests.radio.whole_models import model_visibilities
 
 pytestmark = [
     pytest.mark.usefixtures("casa_data"),

@@ -6,8 +6,9 @@ import numpy as np
 
 from contimg_assets.radio import phasing, telescope
 from contimg_assets.radio.measurement_set import GroupShape
-from contimg_assets.radio.model_visibilities import SkyModel, model_visibilities, visible_sources
+from contimg_assets.radio.model_visibilities import SkyModel, visible_sources
 from contimg_assets.radio.sky import Source
+from contimg_assets_tests.radio.whole_models import model_visibilities
 
 DECLINATION_RAD = np.deg2rad(16.27)
 TIMES_JD = 2460827.9 + np.array([0.0, 150.0, 300.0]) / 86400
