@@ -106,7 +106,7 @@ def main(
             "CONTIMG_IMAGING__FIELD_DEG": str(field),
         }
         # Once for nothing: compiled code is made on first use.
-        contimg("image", "--quick", ms, work / "out", **shared)
+        contimg("image", ms, work / "out", **shared)
         for _ in range(rounds):
             for engine in engines:
                 shutil.rmtree(work / "out")

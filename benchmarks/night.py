@@ -142,7 +142,8 @@ class Night:
         self.folder, self.station = folder, station
         self.arrived: dict[str, float] = {}
         self.done: dict[str, ObservationGroup] = {}
-        self.names: dict[str, dict[str, str]] = {}
+        # Before and after the night: meanwhile the groups have the machine to themselves.
+        self.names = {key: hashes(self.files(key)) for key in self.truths()}
 
     def truths(self) -> list[str]:
         """Keys of targets that are there and have not come."""
@@ -160,11 +161,16 @@ class Night:
 
     def arrive(self, key: str) -> None:
         """All files of a group are there at once."""
-        files = self.files(key)
-        self.names[key] = hashes(files)
-        for path in files:
-            (get_settings().incoming_folder / path.name).hardlink_to(path)
+        for name in self.names[key]:
+            (get_settings().incoming_folder / name).hardlink_to(self.folder / name)
         self.arrived[key] = time.time()
+
+    def unchanged(self) -> None:
+        """Raise if a file of the telescope is not what it was."""
+        for key in self.arrived:
+            incoming = [get_settings().incoming_folder / name for name in self.names[key]]
+            if hashes(incoming) != self.names[key]:
+                raise click.ClickException(f"{key}: files of the telescope were changed")
 
     def look(self) -> None:
         """Which have ended since."""
@@ -173,9 +179,6 @@ class Night:
             if known is None or known.state not in ("completed", "failed"):
                 continue
             self.done[key] = known
-            incoming = [get_settings().incoming_folder / name for name in self.names[key]]
-            if hashes(incoming) != self.names[key]:
-                raise click.ClickException(f"{key}: files of the telescope were changed")
             waited = known.updated.timestamp() - self.arrived[key]
             click.echo(f"{key} {known.state} after {waited:.0f} s  {known.reason or ''}")
 
@@ -214,6 +217,7 @@ def run_night(folder: Path, home: Path, targets: int, pace: float) -> None:
             if time.time() - last > PATIENCE_S:
                 raise click.ClickException(f"nothing has ended for {PATIENCE_S:.0f} s: see {home}/ui.log")
             time.sleep(0.5)
+    night.unchanged()
     report(night, watch, began)
 
 
