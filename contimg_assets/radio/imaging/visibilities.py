@@ -51,6 +51,11 @@ class StokesI:
     variance: NDArray[np.float32] | None = None
     """Of one sample over the nominal, shape (n_slots,); None: nominal."""
 
+    @property
+    def band_hz(self) -> tuple[float, float]:
+        """Lowest and highest frequency of a slot."""
+        return float(self.frequencies_hz.min()), float(self.frequencies_hz.max())
+
 
 def channels_to_average(
     shape: GroupShape,

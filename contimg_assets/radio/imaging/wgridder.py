@@ -85,7 +85,9 @@ def _prepare(
         plane=plane,
         beam=fit_beam(_whole(half, grid.n_pixels), grid.cell_arcsec),
         scales=Scales.of(gridder, sigmas, half),
-        outlier_sources=OutlierSources(drift.data, weights.values, outliers, grid, tracking(drift.shape)),
+        outlier_sources=OutlierSources(
+            drift.data, weights.values, outliers, grid, tracking(drift.shape), noise
+        ),
         spectra=Spectra(drift.data, weights.values, noise_jy=noise, least_jy=spectra_sigma * noise),
         dish_offsets=DishOffsets(drift, averaging(drift.shape, options) > 0),
     )
