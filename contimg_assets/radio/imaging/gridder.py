@@ -26,6 +26,7 @@ from contimg_assets.radio.imaging.resampling import (
     kernel_table,
     kernel_transform,
     resample_sheared,
+    resample_straight,
     sheared_depth,
 )
 
@@ -97,13 +98,21 @@ def _add_term(
 
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _shifted(
-    uvw: NDArray[np.float64], weights: NDArray[np.float32], l: float, m: float, out: NDArray[np.complex64]
+    uvw: NDArray[np.float64],
+    weights: NDArray[np.float32],
+    inverse_kernel: NDArray[np.float32],
+    furthest: float,
+    l: float,
+    out: NDArray[np.complex64],
 ) -> None:
-    """Weights phased to a place on an array without w."""
+    """Weights over the resampling's transform, phased to a place at m = 0 on an array without w."""
+    scale = (len(inverse_kernel) - 1) / furthest
     for i in numba.prange(len(out)):
-        turns = uvw[i, 0] * l + uvw[i, 1] * m
+        u, v = uvw[i, 0], uvw[i, 1]
+        of_u, of_v = inverse_kernel[int(abs(u) * scale + 0.5)], inverse_kernel[int(abs(v) * scale + 0.5)]
+        weight, turns = weights[i] * of_u * of_v, u * l
         angle = 2 * np.pi * (turns - np.floor(turns))
-        out[i] = complex(weights[i] * np.cos(angle), -weights[i] * np.sin(angle))
+        out[i] = complex(weight * np.cos(angle), -weight * np.sin(angle))
 
 
 @dataclass(frozen=True)
@@ -117,15 +126,16 @@ class Gridder:
     grid: ImageGrid
     threads: int
 
-    def dirty(self, visibilities: NDArray[np.complex64], accuracy: float = 1e-3) -> NDArray[np.float32]:
+    def dirty(self, visibilities: NDArray[np.complex64], accuracy: float = 1e-2) -> NDArray[np.float32]:
         """Dirty image of weighted visibilities, Jy/beam, shape (n_pixels, n_pixels).
 
         Parameters
         ----------
         visibilities : ndarray, complex64, shape (n_visibilities,)
         accuracy : float
-            Largest error, root mean square over the image, relative to what is gridded; 1e-4 is to be had,
-            where the array nearly is a plane.
+            Largest error, root mean square over the image, relative to what is gridded: of residuals, to what
+            is left in them, which the next major cycle sees.  1e-4 is to be had, where the array nearly is a
+            plane.
         """
         return self._image(visibilities, accuracy, self.total)
 
@@ -177,16 +187,36 @@ class Gridder:
         -------
         ndarray, float32, shape (2 n_north, n_west)
         """
-        cell = self.grid.cell_rad
-        # Columns rise as l falls.
-        sums = _plan(self.uvw, (cell, -cell), (n_north, n_west), self.threads)
-        half, shifted = np.empty((2 * n_north, n_west), np.float32), np.empty(len(self.uvw), np.complex64)
-        # Two tiles: the sums' own grid is larger than what they make.
-        for start in (0, n_north):
-            _shifted(self.uvw, self.weights, -(n_west // 2) * cell, (start - n_north // 2) * cell, shifted)
-            tile = sums.nu2u(forward=True, points=shifted)
-            np.divide(tile.real, np.float32(self.total), out=half[start : start + n_north])
+        step = self.grid.cell_rad / self.coarse_cell
+        rows, columns = (2 * int(np.ceil(n * step / 2)) + 2 * TAPS for n in (2 * n_north, n_west))
+        # Columns rise as l falls; the first ones lie before the middle, for the kernel.
+        sums = _plan(self.uvw, (self.coarse_cell, -self.coarse_cell), (rows, columns), self.threads)
+        shifted = np.empty(len(self.uvw), np.complex64)
+        middle = -(columns // 2 - TAPS) * self.coarse_cell
+        _shifted(self.uvw, self.weights, *self.inverse_kernel, middle, shifted)
+        coarse = sums.nu2u(forward=True, points=shifted).real / np.float32(self.total)
+        half = np.empty((2 * n_north, n_west), np.float32)
+        of_rows = rows // 2 + step * np.arange(-n_north, n_north, dtype=np.float64)
+        of_columns = TAPS + step * np.arange(n_west, dtype=np.float64)
+        resample_straight(coarse, kernel_table(), of_rows, of_columns, half)
         return half
+
+    @property
+    def coarse_cell(self) -> float:
+        """Pixels that sample what the visibilities make, and are resampled, as a direction cosine."""
+        return 1.0 / (2 * OVERSAMPLING * self._furthest)
+
+    @cached_property
+    def _furthest(self) -> float:
+        """Largest |u| or |v|, wavelengths, or what keeps neighbours of the outermost pixels near them."""
+        least = _LEAST_CELLS / (self.grid.n_pixels * self.grid.cell_rad)
+        return max(float(np.abs(self.uvw[:, :2]).max()), least)
+
+    @cached_property
+    def inverse_kernel(self) -> tuple[NDArray[np.float32], float]:
+        """One over the resampling's transform, from u or v of zero to the furthest, and that."""
+        frequencies = np.linspace(0, self._furthest, 1 << 16) * self.coarse_cell
+        return (1.0 / kernel_transform(frequencies)).astype(np.float32), self._furthest
 
     @property
     def total(self) -> float:
@@ -225,16 +255,12 @@ class _Sheared:
         uvw, grid = gridder.uvw, gridder.grid
         plane = Plane.fit(uvw, gridder.weights)
         width = (grid.n_pixels + plane.margin(grid)) * grid.cell_rad
-        # However short the baselines are, the neighbours of the outermost pixels stay near it.
-        furthest = max(float(np.abs(uvw[:, :2]).max()), _LEAST_CELLS / width)
-        cell = 1.0 / (2 * OVERSAMPLING * furthest)
+        cell = gridder.coarse_cell
         n = 2 * int(np.ceil(width / cell / 2)) + 2 * TAPS
         corner = 2.0 * (n / 2 * cell) ** 2
         deepest = corner / (1.0 + np.sqrt(1.0 - corner))
-        inverse_kernel = 1.0 / kernel_transform(np.linspace(0, furthest, 1 << 16) * cell)
         factors, rest = np.empty((2, len(uvw)), np.float32)
-        of_kernel = inverse_kernel.astype(np.float32), furthest
-        _geometry(uvw, gridder.weights, plane.a, plane.b, *of_kernel, factors, rest)
+        _geometry(uvw, gridder.weights, plane.a, plane.b, *gridder.inverse_kernel, factors, rest)
         sums = _plan(uvw, (cell, cell), (n, n), gridder.threads)
         return cls(plane, cell, sums, factors, rest, _depths(n, cell, plane.a, plane.b, deepest), deepest)
 

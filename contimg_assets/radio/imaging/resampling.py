@@ -99,3 +99,68 @@ def resample_sheared(
                     line += weight * coarse[j + g, i + h]
                 total += (table[q, g] + part_y * (table[q + _ONE, g] - table[q, g])) * line
             out[row, column] = total
+
+
+def resample_straight(
+    coarse: NDArray[np.float32],
+    table: NDArray[np.float32],
+    rows: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """Fill an image from one on coarse pixels of the same coordinates: along one axis, then along the other.
+
+    Parameters
+    ----------
+    coarse : ndarray, float32, two axes
+    table : ndarray
+        Of :func:`kernel_table`.
+    rows, columns : ndarray
+        Where the image's rows and columns lie between those of ``coarse``, TAPS // 2 from its edges at least.
+    out : ndarray, float32, shape (n_rows, n_columns)
+    """
+    between = np.empty((len(coarse), len(columns)), np.float32)
+    _along_columns(coarse, *_neighbours(columns, table), between)
+    _along_rows(between, *_neighbours(rows, table), out)
+
+
+def _neighbours(
+    places: NDArray[np.float64], table: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """First neighbour of each place, and the weights of all, shape (n, TAPS)."""
+    whole = np.floor(places).astype(np.int64)
+    at = (places - whole) * (len(table) - 1)
+    low = np.minimum(at.astype(np.int64), len(table) - 2)
+    part = (at - low)[:, None].astype(np.float32)
+    weights = table[low] + part * (table[low + 1] - table[low])
+    return np.asarray(whole - (TAPS // 2 - 1), np.int64), np.asarray(weights, np.float32)
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _along_columns(
+    coarse: NDArray[np.float32],
+    firsts: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    for row in numba.prange(len(out)):
+        for column in range(len(firsts)):
+            first, total = np.uintp(firsts[column]), np.float32(0)
+            for h in range(_TAPS):
+                total += weights[column, h] * coarse[row, first + h]
+            out[row, column] = total
+
+
+@numba.njit(cache=True, parallel=True, fastmath=True)
+def _along_rows(
+    coarse: NDArray[np.float32],
+    firsts: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    for row in numba.prange(len(out)):
+        out[row] = 0
+        for g in range(TAPS):
+            weight, line = weights[row, g], coarse[firsts[row] + g]
+            for column in range(out.shape[1]):
+                out[row, column] += weight * line[column]
