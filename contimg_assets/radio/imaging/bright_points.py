@@ -21,10 +21,8 @@ from contimg_assets.radio.images.components import Points, join
 from contimg_assets.radio.images.fits import RestoringBeam
 from contimg_assets.radio.images.grid import ImageGrid
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.point_sums import Baselines, baselines_of, subtract_points
+from contimg_assets.radio.imaging.point_sums import MOST_POINTS, Baselines, baselines_of, subtract_points
 
-#: Points fitted at once: each costs time.
-MOST_POINTS = 256
 #: Passes over the visibilities at most; the fit has settled when no point changes by this many
 #: times the noise.
 _MOST_PASSES, _SETTLED_SIGMA = 6, 1.0

@@ -211,9 +211,12 @@ class DishOffsets:
         OffsetModel
             What is in the model now.
         """
+        chosen = self._choose(points)
+        if len(chosen[0]) and all(map(np.array_equal, chosen, known.points)):
+            # What other sources have left in the residuals since hardly bears on the brightest.
+            return known
         if len(known.used):
             self._add(residuals, known, 1.0)
-        chosen = self._choose(points)
         # Visibilities of another selection of baselines are nobody's.
         if not len(chosen[0]) or len(self._starts) - 1 != self._ends.shape[1]:
             return OffsetModel()

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg_assets.radio.images.components import Points
-from contimg_assets.radio.imaging.bright_points import MOST_POINTS
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.point_sums import baselines_of, subtract_points
+from contimg_assets.radio.imaging.point_sums import MOST_POINTS, baselines_of, subtract_points
 from contimg_assets.radio.imaging.prepared import Prepared
 from contimg_assets.radio.imaging.start_model import apparent_sources
 from contimg_assets.radio.sky import Source

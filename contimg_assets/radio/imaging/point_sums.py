@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 
 from contimg_assets.radio.images.components import offsets_from_centre
 from contimg_assets.radio.imaging.drift import Drift
-from contimg_assets.radio.imaging.phasors import (
-    advance_phasors,
-    baseline_starts,
-    start_phasors,
-    time_smearing,
-)
+from contimg_assets.radio.imaging.phasors import baseline_starts, start_phasors, time_smearing
 from contimg_assets.radio.imaging.smearing import tracking
 
 
@@ -35,6 +30,15 @@ class Baselines:
     """A baseline of each kind."""
 
 
+#: Points of one pass at most.
+MOST_POINTS = 256
+#: What a pass keeps of each point lies in rows of one array, a constant distance from one another: so the
+#: compiler knows that they do not overlap, and takes several points at a time.  No multiple of a page's part,
+#: or rows would be in each other's way in the cache.
+_WIDTH = MOST_POINTS + 16
+#: Rows: phasor times share, its step from slot to slot, along and across the phase what is left, flux density
+#: times loss, the share's square.
+_REAL, _IMAG, _BY_REAL, _BY_IMAG, _ALONG, _ACROSS, _BRIGHT, _SQUARE = (np.uintp(k * _WIDTH) for k in range(8))
 #: Shares are no smaller in a kernel: it steps from one to the next by their ratio.
 _LEAST_SHARE = 1e-6
 
@@ -69,41 +73,69 @@ def _steps(
 
 
 @numba.njit(cache=True, inline="always")
-def _multiply(
-    real: NDArray[np.float32],
-    imag: NDArray[np.float32],
-    by: NDArray[np.float32],
-    to_real: NDArray[np.float32],
-    to_imag: NDArray[np.float32],
-) -> None:
-    for k in range(len(by)):
-        to_real[k] = real[k] * by[k]
-        to_imag[k] = imag[k] * by[k]
+def _set_steps(rows: NDArray[np.float32], state: NDArray[np.float32], ratios: NDArray[np.float32]) -> None:
+    """Steps from slot to slot in a bin: what the phase turns by, times the ratio of shares."""
+    for i in range(len(ratios)):
+        k = np.uintp(i)
+        rows[_BY_REAL + k] = state[2, i] * ratios[i]
+        rows[_BY_IMAG + k] = state[3, i] * ratios[i]
 
 
 @numba.njit(cache=True, inline="always")
-def _brightness(
-    bright: NDArray[np.float32], real: NDArray[np.float32], imag: NDArray[np.float32]
+def _begin(
+    rows: NDArray[np.float32],
+    state: NDArray[np.float32],
+    flux: NDArray[np.float32],
+    levels: NDArray[np.float32],
 ) -> tuple[np.float32, np.float32]:
-    """Real and imaginary part of the visibility that all points make."""
+    """Rows at a baseline's first slot, and the visibility that all points make there."""
     model_real, model_imag = np.float32(0), np.float32(0)
-    for k in range(len(bright)):
-        model_real += bright[k] * real[k]
-        model_imag += bright[k] * imag[k]
+    for i in range(len(flux)):
+        k = np.uintp(i)
+        real, imag, bright = state[0, i] * levels[i], state[1, i] * levels[i], state[4, i] * flux[i]
+        rows[_REAL + k] = real
+        rows[_IMAG + k] = imag
+        rows[_ALONG + k] = 0
+        rows[_ACROSS + k] = 0
+        rows[_BRIGHT + k] = bright
+        rows[_SQUARE + k] = 0
+        model_real += bright * real
+        model_imag += bright * imag
+    return model_real, model_imag
+
+
+@numba.njit(cache=True, inline="always")
+def _advance(
+    rows: NDArray[np.float32], n: int, rest_real: np.float32, rest_imag: np.float32
+) -> tuple[np.float32, np.float32]:
+    """Sum what is left in a slot, go to the next, and tell the visibility that all points make there."""
+    model_real, model_imag = np.float32(0), np.float32(0)
+    for i in range(n):
+        k = np.uintp(i)
+        real, imag = rows[_REAL + k], rows[_IMAG + k]
+        rows[_ALONG + k] += rest_real * real + rest_imag * imag
+        rows[_ACROSS + k] += rest_imag * real - rest_real * imag
+        by_real, by_imag = rows[_BY_REAL + k], rows[_BY_IMAG + k]
+        next_real = real * by_real - imag * by_imag
+        next_imag = real * by_imag + imag * by_real
+        rows[_REAL + k] = next_real
+        rows[_IMAG + k] = next_imag
+        model_real += rows[_BRIGHT + k] * next_real
+        model_imag += rows[_BRIGHT + k] * next_imag
     return model_real, model_imag
 
 
 @numba.njit(cache=True)
 def _add_baseline(
     sums: NDArray[np.float64],
-    work: NDArray[np.float32],
+    rows: NDArray[np.float32],
     loss: NDArray[np.float32],
     uvw: NDArray[np.float64],
     positions: NDArray[np.float64],
     side: int,
 ) -> None:
     """Add what a baseline of one side has to the sums of its integration."""
-    along, across, square = work[3], work[4], work[5]
+    along, across, square = rows[_ALONG:_BRIGHT], rows[_ACROSS:_BRIGHT], rows[_SQUARE:]
     for k in range(len(positions)):
         down = positions[k, 2] + 1.0
         by_l = 2 * np.pi * (uvw[0] - uvw[2] * positions[k, 0] / down)
@@ -138,51 +170,37 @@ def _measure_integration(
     flux: NDArray[np.float32],
     sums: NDArray[np.float64],
 ) -> None:
-    """One integration of :func:`_measure`.
-
-    A phasor is kept times its share, and steps with it.  Each loop over the points changes few arrays: of
-    many, the compiler cannot tell that they do not overlap, and takes points one by one.
-    """
+    """One integration of :func:`_measure`; a phasor is kept times its share, and steps with it."""
     n_positions = len(positions)
-    state, work = np.empty((5, n_positions), np.float32), np.empty((6, n_positions), np.float32)
-    real, imag, turn_real, turn_imag, loss = state[0], state[1], state[2], state[3], state[4]
-    by_real, by_imag, bright = work[0], work[1], work[2]
-    along, across, square = work[3], work[4], work[5]
+    state, rows = np.empty((5, n_positions), np.float32), np.zeros(8 * _WIDTH, np.float32)
+    loss = state[4]
     for b in range(len(starts) - 1):
         first, end = starts[b], starts[b + 1]
         kind, low, middle = kinds[b], lower[first], uvw[(first + end) // 2]
         start_phasors(uvw[first], frequencies[first:end], positions, state)
         for k in range(n_positions):
             loss[k] *= time_smearing(middle, positions[k], turning)
-        for k in range(n_positions):
-            bright[k] = loss[k] * flux[k]
-        _multiply(real, imag, levels[kind, low], real, imag)
-        _multiply(turn_real, turn_imag, ratios[kind, low], by_real, by_imag)
-        model_real, model_imag = _brightness(bright, real, imag)
-        work[3:] = 0
+        _set_steps(rows, state, ratios[kind, low])
+        model_real, model_imag = _begin(rows, state, flux, levels[kind, low])
         w0, w1, w2 = np.float32(0), np.float32(0), np.float32(0)
         for i in range(first, end):
             weight, part = weights[i], fraction[i]
             rest_real, rest_imag = values[i].real - model_real, values[i].imag - model_imag
             residuals[i] = complex(rest_real, rest_imag)
             w0, w1, w2 = w0 + weight, w1 + weight * part, w2 + weight * part * part
-            rest_real, rest_imag = weight * rest_real, weight * rest_imag
-            for k in range(n_positions):
-                along[k] += rest_real * real[k] + rest_imag * imag[k]
-                across[k] += rest_imag * real[k] - rest_real * imag[k]
-            advance_phasors(real, imag, by_real, by_imag)
-            model_real, model_imag = _brightness(bright, real, imag)
+            model_real, model_imag = _advance(rows, n_positions, weight * rest_real, weight * rest_imag)
             if i + 1 == end or lower[i + 1] != low:
                 # Of a bin, the share's square times the weight at once.
                 below, above = shares[low], shares[low + 1]
                 for k in range(n_positions):
                     rise = above[k] - below[k]
-                    square[k] += w0 * below[k] * below[k] + (2 * w1 * below[k] + w2 * rise) * rise
+                    square = w0 * below[k] * below[k] + (2 * w1 * below[k] + w2 * rise) * rise
+                    rows[_SQUARE + np.uintp(k)] += square
                 w0, w1, w2 = np.float32(0), np.float32(0), np.float32(0)
                 if i + 1 < end:
                     low = lower[i + 1]
-                    _multiply(turn_real, turn_imag, ratios[kind, low], by_real, by_imag)
-        _add_baseline(sums, work, loss, middle, positions, 1 if is_long[b] else 0)
+                    _set_steps(rows, state, ratios[kind, low])
+        _add_baseline(sums, rows, loss, middle, positions, 1 if is_long[b] else 0)
 
 
 @numba.njit(cache=True, parallel=True)
@@ -253,7 +271,7 @@ def subtract_points(
     drift : Drift
     baselines : Baselines
         Of :func:`baselines_of`.
-    points : ndarray, shape (3, n)
+    points : ndarray, shape (3, n), n ≤ MOST_POINTS
         Direction cosines l and m, and mean apparent flux densities, Jy.
 
     Returns
@@ -263,6 +281,8 @@ def subtract_points(
         across the phase, for l and m; slope² for ll, lm, mm.
     """
     l, m, flux = points
+    if len(l) > MOST_POINTS:
+        raise ValueError(f"found {len(l)} points; expected at most {MOST_POINTS} in one pass")
     data = drift.data
     # Flux densities are those of the image, from which averaging has taken its part.
     relative = drift.relative_response(l, m) / drift.smearing(l, m)[:, None, None]
