@@ -14,6 +14,7 @@ from contimg_assets.radio.imaging import major_cycle
 from contimg_assets.radio.imaging.image import make_image
 from contimg_assets.radio.imaging.model_data import write_model_data
 from contimg_assets.radio.imaging.options import ImagingOptions
+from contimg_assets.radio.imaging.outlier_sources import OutlierModel, OutlierSources
 from contimg_assets.radio.measurement_set import read_column, read_shape
 from contimg_assets.radio.sky import Source
 from contimg_assets.simulation.observation import simulate
@@ -118,3 +119,23 @@ def test_a_source_that_is_not_there_changes_nothing(groups: dict[str, Path], tmp
     assert one["taken_jy"] == 0.0
     # With two threads the gridder adds in no fixed order.
     assert np.allclose(image, plain, atol=1e-4 * float(plain.max()))
+
+
+def test_a_source_is_looked_for_until_nothing_can_hide_it(
+    groups: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While sidelobes of 2 Jy are in the residual a source might be in them; in noise alone it is given up."""
+    given_up: list[bool] = []
+    subtract = OutlierSources.subtract
+
+    def noting(
+        self: OutlierSources, residuals: np.ndarray, known: OutlierModel, beam_rad: float
+    ) -> OutlierModel:
+        model = subtract(self, residuals, known, beam_rad)
+        given_up.append(model[0].is_absent)
+        return model
+
+    monkeypatch.setattr(OutlierSources, "subtract", noting)
+    _image(groups["without"], tmp_path / "looked", 30.0)
+    assert not given_up[0]
+    assert given_up[-1]
