@@ -124,7 +124,7 @@ def test_a_source_that_is_not_there_changes_nothing(groups: dict[str, Path], tmp
 def test_a_source_is_looked_for_until_nothing_can_hide_it(
     groups: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While sidelobes of 2 Jy are in the residual a source might be in them; in noise alone it is given up."""
+    """With sidelobes of 2 Jy in the residual it might be in them; in noise alone it is given up."""
     given_up: list[bool] = []
     subtract = OutlierSources.subtract
 
