@@ -59,6 +59,21 @@ def test_remains_of_sidelobes_are_no_sources_and_sources_stay() -> None:
     )
 
 
+def test_the_edge_of_a_bright_sources_beam_has_the_noise_of_what_lies_beyond() -> None:
+    """Where remains are 20σ, the noise 7 pixels off (the beam has 5) is several times the level.
+
+    The source itself keeps its noise.
+    """
+    signs = np.random.default_rng(1).choice([-1.0, 1.0], 200)
+    remains = 0.1 * BRIGHT[2] * _cross(*BRIGHT[:2], signs)
+    noise = add_sidelobes(
+        _plane(_noise() + BRIGHT[2] * beam_shape(*BRIGHT[:2]) + remains), LEVEL, _psf(), ONE, 5.0, 0.1
+    )
+    x, y = (round(v) for v in BRIGHT[:2])
+    assert noise[y, x] < 1.05 * NOISE_JY
+    assert noise[y + 7, x] > 3 * NOISE_JY
+
+
 def test_noise_alone_and_a_bright_source_without_remains_are_left_as_they_are() -> None:
     """No negative peak tells of anything, so nothing is added."""
     sky = sum(flux * beam_shape(x, y) for x, y, flux in [BRIGHT, *FAINT])

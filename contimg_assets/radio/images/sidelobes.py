@@ -23,6 +23,8 @@ _ACCOUNTED = 0.95
 #: Where sidelobes are below this many times the noise, the few hundredths of them that calibration may
 #: leave are hidden by it, and a negative peak is noise.
 _TELLING = 30.0
+#: Nearer to a bright source than this part of its main lobe is the source itself.
+_CORE = 0.75
 
 
 def bright_peaks(plane: ImagePlane, noise: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -144,12 +146,19 @@ def _in_quadrature(
 
 
 def _envelope(psf: NDArray[np.float32], step: int, main_lobe: float) -> NDArray[np.float32]:
-    """Largest sidelobe around each block of ``step`` pixels; zero in the main lobe (radius in pixels)."""
+    """Largest sidelobe around each block of ``step`` pixels.
+
+    Zero in the core, which is the source itself.  Between it and the edge of the main lobe (radius in pixels)
+    what errors of calibration leave cannot be told from the beam's wing; it is no less than just beyond.
+    """
     ny, nx = psf.shape
     rows, columns = -(-ny // step), -(-nx // step)
     blocks = maximum_filter(_highest(psf, step, rows, columns), size=3)
     yy, xx = np.ogrid[:rows, :columns]
-    blocks[np.hypot(yy - ny // 2 // step, xx - nx // 2 // step) * step <= main_lobe + step] = 0.0
+    radius = np.hypot(yy - ny // 2 // step, xx - nx // 2 // step) * step
+    inside, edge = radius <= main_lobe + step, main_lobe + 3 * step
+    blocks[inside] = np.max(blocks[~inside & (radius <= edge)], initial=0.0)
+    blocks[radius <= _CORE * main_lobe] = 0.0
     return blocks
 
 
