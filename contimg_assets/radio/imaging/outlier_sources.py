@@ -134,39 +134,36 @@ class OutlierSources:
     def _measure(
         self, averages: Averages, known: tuple[OutlierPoint, ...], beam_rad: float
     ) -> tuple[tuple[OutlierPoint, ...], NDArray[np.complex128]]:
-        """Points of one source, known ones improved, and visibilities of what is new, phased to it."""
+        """Points of one source, known ones improved, and visibilities of what is new, phased to it.
+
+        From the averages both are subtracted.
+        """
         model = np.zeros_like(averages.sums)
         points: list[OutlierPoint] = []
         noise = averages.peak(self.grid, beam_rad).noise if known else 0.0
         for point in known:
-            mean, phasors = float(np.mean(point.amplitude)), averages.phasors(point.offset)
-            change = self._amplitude(averages.less(model), phasors, abs(mean) / noise)
+            mean = float(np.mean(point.amplitude))
+            change = self._amplitude(averages, point.offset, abs(mean) / noise)
             if abs(mean + float(np.mean(change))) < _KEPT_SIGMA * noise:
                 change = -point.amplitude
             else:
                 points.append(replace(point, amplitude=point.amplitude + change))
-            model += change[:, self._cells.bins] * phasors
+            averages.subtract_point(point.offset, change, model)
         for _ in range(_NEW_POINTS):
-            left = averages.less(model)
-            peak = left.peak(self.grid, beam_rad)
+            peak = averages.peak(self.grid, beam_rad)
             if not abs(peak.height) > _FOUND_SIGMA * peak.noise or len(points) == _MOST_POINTS:
                 break
-            phasors = averages.phasors(peak.offset)
-            amplitude = self._amplitude(left, phasors, abs(peak.height) / peak.noise)
+            amplitude = self._amplitude(averages, peak.offset, abs(peak.height) / peak.noise)
             points.append(OutlierPoint(peak.offset, amplitude))
-            model += amplitude[:, self._cells.bins] * phasors
+            averages.subtract_point(peak.offset, amplitude, model)
         return tuple(points), model
 
     def _amplitude(
-        self, averages: Averages, phasors: NDArray[np.complex128], signal_to_noise: float
+        self, averages: Averages, offset: tuple[float, float], signal_to_noise: float
     ) -> NDArray[np.float64]:
         """Flux density of a point in cells that have signal enough, Jy, shape (n_times, _BAND_BINS)."""
-        sums, totals = averages.sums, averages.totals
-        n_times = len(sums)
-        at = np.arange(n_times)[:, None] * _BAND_BINS + self._cells.bins
-        size = n_times * _BAND_BINS
-        flux = np.bincount(at.reshape(-1), np.real(sums * np.conj(phasors)).reshape(-1), size)
-        total = np.bincount(at.reshape(-1), totals.reshape(-1), size)
+        flux, total = (each.reshape(-1) for each in averages.by_bin(offset, _BAND_BINS))
+        n_times, size = len(averages.sums), len(flux)
         # As many cells of either axis as the signal allows.
         share = min(1.0, signal_to_noise / _CELL_SIGMA / np.sqrt(size))
         groups = [np.arange(k) * max(1, int(k * share)) // k for k in (n_times, _BAND_BINS)]

@@ -9,6 +9,7 @@ here: what is measured, and when (``outlier_sources.py``).
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import ducc0
 import numba
@@ -102,13 +103,37 @@ def _subtract(
 
 
 @numba.njit(cache=True, parallel=True)
-def _phasors(uv: NDArray[np.float64], offset: tuple[float, float]) -> NDArray[np.complex128]:
-    n_times, n_cells = uv.shape[:2]
-    out = np.empty((n_times, n_cells), np.complex128)
-    for t in numba.prange(n_times):
-        for c in range(n_cells):
-            out[t, c] = phasor(uv[t, c, 0] * offset[0] + uv[t, c, 1] * offset[1])
-    return out
+def _add_point(
+    sums: NDArray[np.complex128],
+    totals: NDArray[np.float64],
+    uv: NDArray[np.float64],
+    offset: tuple[float, float],
+    amplitude: NDArray[np.float64],
+    bins: NDArray[np.int64],
+    model: NDArray[np.complex128],
+) -> None:
+    for t in numba.prange(len(sums)):
+        for c in range(sums.shape[1]):
+            point = amplitude[t, bins[c]] * phasor(uv[t, c, 0] * offset[0] + uv[t, c, 1] * offset[1])
+            model[t, c] += point
+            sums[t, c] -= point * totals[t, c]
+
+
+@numba.njit(cache=True, parallel=True)
+def _by_bin(
+    sums: NDArray[np.complex128],
+    totals: NDArray[np.float64],
+    uv: NDArray[np.float64],
+    offset: tuple[float, float],
+    bins: NDArray[np.int64],
+    flux: NDArray[np.float64],
+    weight: NDArray[np.float64],
+) -> None:
+    for t in numba.prange(len(sums)):
+        for c in range(sums.shape[1]):
+            towards = phasor(uv[t, c, 0] * offset[0] + uv[t, c, 1] * offset[1])
+            flux[t, bins[c]] += (sums[t, c] * np.conj(towards)).real
+            weight[t, bins[c]] += totals[t, c]
 
 
 @dataclass(frozen=True)
@@ -125,7 +150,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Averages:
-    """Visibilities phased to one source and averaged in cells."""
+    """Visibilities phased to one source and averaged in cells; points are subtracted from them in place."""
 
     sums: NDArray[np.complex128]
     """Weighted sums, shape (n_times, n_cells)."""
@@ -134,13 +159,50 @@ class Averages:
     uv: NDArray[np.float64]
     """Wavelengths, shape (n_times, n_cells, 2)."""
 
-    def less(self, model: NDArray[np.complex128]) -> "Averages":
-        """Without a model's visibilities."""
-        return replace(self, sums=self.sums - model * self.totals)
+    bins: NDArray[np.int64]
+    """Bin of the band of each cell."""
 
-    def phasors(self, offset: tuple[float, float]) -> NDArray[np.complex128]:
-        """Of a point at an offset from the source."""
-        return _phasors(self.uv, offset)
+    def subtract_point(
+        self, offset: tuple[float, float], amplitude: NDArray[np.float64], model: NDArray[np.complex128]
+    ) -> None:
+        """Subtract a point from the sums, in place, and add its visibilities to a model of their shape.
+
+        Parameters
+        ----------
+        offset : tuple of float
+            In l and m from the source.
+        amplitude : ndarray, shape (n_times, n_bins)
+            Jy.
+        model : ndarray, complex128
+        """
+        _add_point(self.sums, self.totals, self.uv, offset, amplitude, self.bins, model)
+
+    def by_bin(
+        self, offset: tuple[float, float], n_bins: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weighted sums of what the visibilities show at an offset from the source, and of weights.
+
+        Both have the shape (n_times, n_bins).
+        """
+        flux, weight = np.zeros((2, len(self.sums), n_bins))
+        _by_bin(self.sums, self.totals, self.uv, offset, self.bins, flux, weight)
+        return flux, weight
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.int64]:
+        """First integration of each part of the time."""
+        n_times = len(self.totals)
+        n_parts = min(_PATCH_TIMES, n_times)
+        return np.arange(n_parts) * n_times // n_parts
+
+    @cached_property
+    def _parts(self) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+        """Cells of parts of the time together: which have data, their weights, and their mean (u, v, 0)."""
+        totals = np.add.reduceat(self.totals, self._firsts, axis=0)
+        uv = np.add.reduceat(self.uv * self.totals[..., None], self._firsts, axis=0)
+        used = totals > 0
+        weights = totals[used]
+        return used, weights, np.column_stack([uv[used] / weights[:, None], np.zeros(len(weights))])
 
     def peak(self, whole: ImageGrid, beam_rad: float) -> Peak:
         """The peak near the source in a small dirty image.
@@ -170,15 +232,10 @@ class Averages:
 
     def _patch(self, grid: ImageGrid) -> NDArray[np.float32]:
         """Dirty image of the averages, of parts of the time together."""
-        n_times = len(self.sums)
-        n_parts = min(_PATCH_TIMES, n_times)
-        firsts = np.arange(n_parts) * n_times // n_parts
-        sums, totals = (np.add.reduceat(values, firsts, axis=0) for values in (self.sums, self.totals))
-        uv = np.add.reduceat(self.uv * self.totals[..., None], firsts, axis=0)
-        used = totals > 0
-        weights = totals[used]
+        used, weights, uvw = self._parts
+        sums = np.add.reduceat(self.sums, self._firsts, axis=0)
         return ducc0.wgridder.vis2dirty(
-            uvw=np.column_stack([uv[used] / weights[:, None], np.zeros(len(weights))]),
+            uvw=uvw,
             freq=np.array([SPEED_OF_LIGHT]),
             vis=sums[used].reshape(-1, 1).astype(np.complex64),
             npix_x=grid.n_pixels,
@@ -230,7 +287,8 @@ class Cells:
         _collect(residuals, self.weights, self.data.uvw, position, *slots, sums, totals)
         # Around the position w is a part of u and v.
         slope = position[:2] / np.sqrt(1.0 - position[0] * position[0] - position[1] * position[1])
-        return Averages(sums, totals, self.uvw[..., :2] - self.uvw[..., 2:] * slope)
+        uv = self.uvw[..., :2] - self.uvw[..., 2:] * slope
+        return Averages(sums, totals, uv, self.bins)
 
     def subtract(
         self,
