@@ -138,12 +138,12 @@ def hashes(files: list[Path]) -> dict[str, str]:
 class Night:
     """Groups of FOLDER, in the order of time, and what became of them."""
 
-    def __init__(self, folder: Path, station: Installation) -> None:
+    def __init__(self, folder: Path, station: Installation, targets: int) -> None:
         self.folder, self.station = folder, station
         self.arrived: dict[str, float] = {}
         self.done: dict[str, ObservationGroup] = {}
         # Before and after the night: meanwhile the groups have the machine to themselves.
-        self.names = {key: hashes(self.files(key)) for key in self.truths()}
+        self.names = {key: hashes(self.files(key)) for key in self.truths()[:targets]}
 
     def truths(self) -> list[str]:
         """Keys of targets that are there and have not come."""
@@ -196,7 +196,7 @@ def run_night(folder: Path, home: Path, targets: int, pace: float) -> None:
     get_settings().incoming_folder.mkdir(exist_ok=True)
     subprocess.run([*CONTIMG, "catalogs", "import", str(folder / "nvss.dat")], check=True)
     station = Installation(get_settings())
-    night = Night(folder, station)
+    night = Night(folder, station, targets)
     key = parse_key(min(folder.glob("*.truth.json")).name)
     (folder / "scan").mkdir(exist_ok=True)
     for path in night.files(key):
@@ -208,7 +208,7 @@ def run_night(folder: Path, home: Path, targets: int, pace: float) -> None:
     with daemon(home) as pid, watched(home, pid) as watch:
         began = last = time.time()
         while len(night.done) < targets:
-            due = len(night.arrived) < targets and time.time() >= began + pace * len(night.arrived)
+            due = len(night.arrived) < len(night.names) and time.time() >= began + pace * len(night.arrived)
             if due and (waiting := night.truths()):
                 night.arrive(waiting[0])
             before = len(night.done)

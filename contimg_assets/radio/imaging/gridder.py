@@ -40,6 +40,15 @@ _LEAST_CELLS = 20
 _COUNTED = 200_000
 
 
+@numba.njit(cache=True, inline="always")
+def _over_kernel(
+    weight: np.float32, u: float, v: float, inverse_kernel: NDArray[np.float32], scale: float
+) -> np.float32:
+    """A weight over the resampling's transform; ``scale`` is the table's places a wavelength."""
+    of_u, of_v = inverse_kernel[int(abs(u) * scale + 0.5)], inverse_kernel[int(abs(v) * scale + 0.5)]
+    return weight * of_u * of_v
+
+
 @numba.njit(cache=True, parallel=True, fastmath=True)
 def _geometry(
     uvw: NDArray[np.float64],
@@ -55,8 +64,7 @@ def _geometry(
     scale = (len(inverse_kernel) - 1) / furthest
     for i in numba.prange(len(rest)):
         u, v, w = uvw[i]
-        of_u, of_v = inverse_kernel[int(abs(u) * scale + 0.5)], inverse_kernel[int(abs(v) * scale + 0.5)]
-        factors[i] = weights[i] * of_u * of_v
+        factors[i] = _over_kernel(weights[i], u, v, inverse_kernel, scale)
         rest[i] = w - a * u - b * v
 
 
@@ -109,8 +117,7 @@ def _shifted(
     scale = (len(inverse_kernel) - 1) / furthest
     for i in numba.prange(len(out)):
         u, v = uvw[i, 0], uvw[i, 1]
-        of_u, of_v = inverse_kernel[int(abs(u) * scale + 0.5)], inverse_kernel[int(abs(v) * scale + 0.5)]
-        weight, turns = weights[i] * of_u * of_v, u * l
+        weight, turns = _over_kernel(weights[i], u, v, inverse_kernel, scale), u * l
         angle = 2 * np.pi * (turns - np.floor(turns))
         out[i] = complex(weight * np.cos(angle), -weight * np.sin(angle))
 

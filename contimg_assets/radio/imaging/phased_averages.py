@@ -158,7 +158,6 @@ class Averages:
     """Sums of weights."""
     uv: NDArray[np.float64]
     """Wavelengths, shape (n_times, n_cells, 2)."""
-
     bins: NDArray[np.int64]
     """Bin of the band of each cell."""
 
